@@ -1,0 +1,251 @@
+//! The artifact `evenkeel.ekm`: untrusted bytes in, a validated [`Model`] out.
+//!
+//! ```text
+//! 0    8 bytes magic "EVENKEEL"
+//! 8    u32 format version          u32 sections
+//! 16   u64 feature-schema hash     u64 length of the file
+//! 32   u32 CRC-32 (IEEE) of everything from byte 64 on      28 bytes zero
+//! 64   sections × { u32 kind, u32 zero, u64 begin, u64 length }      (zero to 64)
+//! …    the sections, each on a 64-byte boundary
+//! ```
+//!
+//! All numbers are little-endian. Each kind of section stands at most once.
+
+mod crc32;
+
+pub use crc32::crc32;
+
+use core::fmt;
+
+use crate::features;
+use crate::forecast::Forecaster;
+use crate::program::Program;
+use crate::service::ServiceModel;
+
+/// Constants of the file format, shared with the encoder.
+pub mod format {
+    /// First bytes of every artifact.
+    pub const MAGIC: [u8; 8] = *b"EVENKEEL";
+    /// Version of the layout described in the parent module.
+    pub const VERSION: u32 = 1;
+    /// Sections begin on multiples of this.
+    pub const ALIGNMENT: usize = 64;
+    /// Bytes of the header.
+    pub const HEADER_BYTES: usize = 64;
+    /// Bytes of a section-table entry.
+    pub const SECTION_ENTRY_BYTES: usize = 24;
+    /// Most sections of a file.
+    pub const SECTIONS_MAX: usize = 16;
+
+    /// Section kind: metadata, UTF-8 JSON.
+    pub const METADATA: u32 = 1;
+    /// Section kind: the service model ([`crate::ServiceModel`]).
+    pub const SERVICE: u32 = 2;
+    /// Section kind: the policy's program.
+    pub const POLICY: u32 = 3;
+    /// Section kind: the forecaster's program.
+    pub const FORECAST: u32 = 4;
+    /// Section kind: the forecaster's horizons and calibration ([`crate::forecast::Calibration`]).
+    pub const CALIBRATION: u32 = 5;
+}
+
+/// Why an artifact was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// The file ends before what it announces.
+    Truncated,
+    /// The first bytes are not those of an artifact.
+    Magic,
+    /// Written in a format version that this runtime does not read.
+    Version,
+    /// Trained on other features than this runtime computes.
+    Schema,
+    /// The length in the header is not the file's.
+    Length,
+    /// The checksum does not match: the file is damaged.
+    Checksum,
+    /// The section table is out of order, out of bounds, or names a section twice.
+    Sections,
+    /// The metadata is not UTF-8.
+    Metadata,
+    /// The service model has a value out of its range.
+    Service,
+    /// The forecaster's calibration has a value out of its range.
+    Calibration,
+    /// A program has too many registers, instructions or weights, or none.
+    ProgramLimits,
+    /// A program has an operation code that this runtime does not know.
+    ProgramOp,
+    /// A program reads or writes a register that it must not.
+    ProgramRegister,
+    /// Widths of an instruction's operands do not fit together.
+    ProgramShape,
+    /// An instruction's weights lie outside the program's.
+    ProgramWeights,
+    /// A program's input or output is not of the width that its use needs.
+    ProgramInterface,
+    /// A weight or constant is infinite or not a number.
+    NotFinite,
+}
+
+impl ArtifactError {
+    /// What happened and what to do, for a log line.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Truncated => "artifact is truncated: copy it again",
+            Self::Magic => "not an Evenkeel artifact: expected a file made by `evenkeel train` or `evenkeel compile`",
+            Self::Version => "artifact format version is not supported: compile it with this release's `evenkeel compile`",
+            Self::Schema => "artifact was trained on other features than this runtime computes: train it again with this release",
+            Self::Length => "artifact length differs from its header: copy it again",
+            Self::Checksum => "artifact checksum does not match: the file is damaged, copy it again",
+            Self::Sections => "artifact section table is invalid",
+            Self::Metadata => "artifact metadata is not UTF-8",
+            Self::Service => "artifact service model has a value out of range",
+            Self::Calibration => "artifact forecast calibration has a value out of range",
+            Self::ProgramLimits => "artifact program exceeds the runtime's limits",
+            Self::ProgramOp => "artifact program has an unknown operation",
+            Self::ProgramRegister => "artifact program uses a register wrongly",
+            Self::ProgramShape => "artifact program has operands whose widths do not fit",
+            Self::ProgramWeights => "artifact program refers to weights outside its own",
+            Self::ProgramInterface => "artifact program has an input or output of the wrong width",
+            Self::NotFinite => "artifact has a weight or constant that is not finite",
+        }
+    }
+}
+
+impl fmt::Display for ArtifactError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl core::error::Error for ArtifactError {}
+
+/// A validated artifact, read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    metadata: &'a str,
+    service: ServiceModel,
+    policy: Option<Program<'a>>,
+    forecaster: Option<Forecaster<'a>>,
+}
+
+impl<'a> Model<'a> {
+    /// Validates everything in one pass; afterwards nothing of it can fail.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ArtifactError> {
+        let sections = Sections::parse(bytes)?;
+        let metadata = match sections.find(format::METADATA) {
+            Some(bytes) => core::str::from_utf8(bytes).map_err(|_| ArtifactError::Metadata)?,
+            None => "{}",
+        };
+        let service = ServiceModel::decode(sections.find(format::SERVICE).ok_or(ArtifactError::Service)?)?;
+        let policy = sections.find(format::POLICY).map(Program::parse).transpose()?;
+        if policy.is_some_and(|p| p.input_width() != features::HOST_FEATURES || p.output_width() != 1 || p.output_is_uniform()) {
+            return Err(ArtifactError::ProgramInterface);
+        }
+        let forecaster = match (sections.find(format::FORECAST), sections.find(format::CALIBRATION)) {
+            (Some(program), Some(calibration)) => Some(Forecaster::parse(program, calibration)?),
+            (None, None) => None,
+            _ => return Err(ArtifactError::Sections),
+        };
+        Ok(Self { metadata, service, policy, forecaster })
+    }
+
+    /// Where the model comes from: training data, seed, date, tool version, figures. JSON.
+    pub fn metadata_json(&self) -> &'a str {
+        self.metadata
+    }
+
+    /// The service that the policy was trained for.
+    pub fn service(&self) -> &ServiceModel {
+        &self.service
+    }
+
+    /// The balancing policy, where the artifact has one.
+    pub fn policy(&self) -> Option<&Program<'a>> {
+        self.policy.as_ref()
+    }
+
+    /// The demand forecaster, where the artifact has one.
+    pub fn forecaster(&self) -> Option<&Forecaster<'a>> {
+        self.forecaster.as_ref()
+    }
+}
+
+/// The section table of a file whose header has been checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Sections<'a> {
+    bytes: &'a [u8],
+    table: &'a [[u8; format::SECTION_ENTRY_BYTES]],
+}
+
+impl<'a> Sections<'a> {
+    /// Checks header, checksum and section table.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ArtifactError> {
+        let (header, _) = bytes.split_at_checked(format::HEADER_BYTES).ok_or(ArtifactError::Truncated)?;
+        if header[..8] != format::MAGIC {
+            return Err(ArtifactError::Magic);
+        }
+        if word(header, 8) != format::VERSION {
+            return Err(ArtifactError::Version);
+        }
+        if long(header, 24) != bytes.len() as u64 {
+            let shorter = (bytes.len() as u64) < long(header, 24);
+            return Err(if shorter { ArtifactError::Truncated } else { ArtifactError::Length });
+        }
+        let body = &bytes[format::HEADER_BYTES..];
+        if word(header, 32) != crc32(body) {
+            return Err(ArtifactError::Checksum);
+        }
+        if long(header, 16) != features::SCHEMA_HASH {
+            return Err(ArtifactError::Schema);
+        }
+        let count = word(header, 12) as usize;
+        if count > format::SECTIONS_MAX {
+            return Err(ArtifactError::Sections);
+        }
+        let table = body.get(..count * format::SECTION_ENTRY_BYTES).ok_or(ArtifactError::Truncated)?;
+        let sections = Self { bytes, table: table.as_chunks().0 };
+        sections.check()?;
+        Ok(sections)
+    }
+
+    /// Kind and contents of every section, in file order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &'a [u8])> + '_ {
+        self.table.iter().filter_map(|entry| Some((word(entry, 0), self.contents(entry)?)))
+    }
+
+    fn find(&self, kind: u32) -> Option<&'a [u8]> {
+        self.iter().find_map(|(k, contents)| (k == kind).then_some(contents))
+    }
+
+    fn contents(&self, entry: &[u8; format::SECTION_ENTRY_BYTES]) -> Option<&'a [u8]> {
+        let begin = usize::try_from(long(entry, 8)).ok()?;
+        let end = begin.checked_add(usize::try_from(long(entry, 16)).ok()?)?;
+        self.bytes.get(begin..end)
+    }
+
+    fn check(&self) -> Result<(), ArtifactError> {
+        let table_end = format::HEADER_BYTES + size_of_val(self.table);
+        for (index, entry) in self.table.iter().enumerate() {
+            let begin = long(entry, 8);
+            let placed = begin >= table_end as u64 && begin.is_multiple_of(format::ALIGNMENT as u64);
+            let twice = self.table.iter().take(index).any(|other| word(other, 0) == word(entry, 0));
+            if !placed || twice || self.contents(entry).is_none() {
+                return Err(ArtifactError::Sections);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Little-endian `u32` at a byte offset; 0 where the bytes end before it.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+/// Little-endian `u64` at a byte offset; 0 where the bytes end before it.
+fn long(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+}

@@ -1,0 +1,177 @@
+//! One decision: which of the eligible hosts gets a request.
+//!
+//! The ladder, each step counted: the trained policy; least request of two where there
+//! is no model or a score is not finite; the only host where just one is eligible;
+//! nothing where none is.
+
+use crate::artifact::Model;
+use crate::features;
+use crate::program::Program;
+use crate::slot::HostSlot;
+use crate::state::State;
+
+/// What the balancer knows of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Prompt length in tokens, 0 where unknown.
+    pub prompt_tokens: u32,
+    /// Of each host, by index: tokens of the prompt's prefix that it probably has cached.
+    /// Hosts beyond the end have none.
+    pub cached_tokens: &'a [u32],
+}
+
+/// The hosts that may be chosen.
+#[derive(Clone, Copy, Debug)]
+pub enum Eligible<'a> {
+    /// Every registered host.
+    All,
+    /// The registered hosts whose bit is set: host `i` is bit `i % 64` of word `i / 64`.
+    Mask(&'a [u64]),
+}
+
+impl<'a> Eligible<'a> {
+    /// The eligible hosts with their indices, in order.
+    pub fn hosts<'m>(self, state: &State<'m>) -> impl Iterator<Item = (u32, &'m HostSlot)> + use<'a, 'm> {
+        state.hosts().filter(move |(index, _)| self.contains(*index))
+    }
+
+    /// Whether a host may be chosen.
+    pub fn contains(self, host: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Mask(words) => words.get(host as usize / 64).is_some_and(|word| word >> (host % 64) & 1 == 1),
+        }
+    }
+}
+
+/// Why a host was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Reason {
+    /// It had the lowest score.
+    Policy = 0,
+    /// It was the only one.
+    OnlyHost = 1,
+    /// No policy is loaded: fewer requests in flight, of two at random.
+    NoPolicy = 2,
+    /// A score was not finite or scratch memory was short: as [`Reason::NoPolicy`].
+    NoScore = 3,
+    /// None was chosen: no host is eligible.
+    NoHost = 4,
+}
+
+impl Reason {
+    /// Number of reasons.
+    pub const COUNT: usize = 5;
+    /// All reasons, in the order of their codes.
+    pub const ALL: [Self; Self::COUNT] = [Self::Policy, Self::OnlyHost, Self::NoPolicy, Self::NoScore, Self::NoHost];
+}
+
+/// The outcome of a decision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decision {
+    /// Index of the chosen host; `None` only for [`Reason::NoHost`].
+    pub host: Option<u32>,
+    /// Its score, lower is better; NaN unless the reason is [`Reason::Policy`].
+    pub score: f32,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Scratch memory that [`decide`] needs for up to `hosts` hosts, in `f32`s.
+pub fn scratch_len(model: &Model<'_>, hosts: usize) -> usize {
+    model.policy().map_or(0, |policy| policy.scratch_len(hosts))
+}
+
+/// Chooses a host. Every eligible host is scored; the lowest score wins, ties break at
+/// random. Without a model, or where a score cannot be had, falls back as the module's
+/// description says: the result is always an eligible host if there is one.
+pub fn decide(
+    model: Option<&Model<'_>>,
+    state: &State<'_>,
+    request: &Request<'_>,
+    eligible: Eligible<'_>,
+    now_us: u64,
+    scratch: &mut [f32],
+) -> Decision {
+    let mut hosts = eligible.hosts(state).map(|(index, _)| index);
+    let decision = match (hosts.next(), hosts.next()) {
+        (None, _) => Decision { host: None, score: f32::NAN, reason: Reason::NoHost },
+        (Some(only), None) => Decision { host: Some(only), score: f32::NAN, reason: Reason::OnlyHost },
+        (Some(_), Some(_)) => {
+            let rows = 2 + hosts.count();
+            choose(model, state, request, eligible, rows, now_us, scratch)
+        }
+    };
+    state.count(decision.reason);
+    decision
+}
+
+fn choose(
+    model: Option<&Model<'_>>,
+    state: &State<'_>,
+    request: &Request<'_>,
+    eligible: Eligible<'_>,
+    rows: usize,
+    now_us: u64,
+    scratch: &mut [f32],
+) -> Decision {
+    let fall_back = |reason| Decision { host: Some(least_request_of_two(state, eligible, rows)), score: f32::NAN, reason };
+    let Some((model, policy)) = model.and_then(|model| Some((model, model.policy()?))) else {
+        return fall_back(Reason::NoPolicy);
+    };
+    let lowest = scores(model, policy, state, request, eligible, rows, now_us, scratch).and_then(|s| lowest(s, state));
+    match lowest {
+        Some((row, score)) => Decision { host: nth_host(state, eligible, row), score, reason: Reason::Policy },
+        None => fall_back(Reason::NoScore),
+    }
+}
+
+/// The score of every eligible host, in order of the hosts' indices; `rows` is their
+/// number. `None` if `scratch` is shorter than [`scratch_len`].
+#[expect(clippy::too_many_arguments, reason = "the inputs of a decision, each on its own")]
+pub fn scores<'s>(
+    model: &Model<'_>,
+    policy: &Program<'_>,
+    state: &State<'_>,
+    request: &Request<'_>,
+    eligible: Eligible<'_>,
+    rows: usize,
+    now_us: u64,
+    scratch: &'s mut [f32],
+) -> Option<&'s [f32]> {
+    features::write(model.service(), state, request, eligible, rows, now_us, scratch);
+    policy.run(rows, scratch)?.get(..rows)
+}
+
+/// Row and score of the lowest score, ties broken at random; `None` if one is not finite.
+fn lowest(scores: &[f32], state: &State<'_>) -> Option<(usize, f32)> {
+    if !scores.iter().all(|score| score.is_finite()) {
+        return None;
+    }
+    let best = scores.iter().copied().fold(f32::INFINITY, f32::min);
+    let ties = scores.iter().filter(|score| **score == best).count();
+    let chosen = if ties > 1 { state.random_below(ties) } else { 0 };
+    let row = scores.iter().enumerate().filter(|(_, score)| **score == best).nth(chosen)?.0;
+    Some((row, best))
+}
+
+fn nth_host(state: &State<'_>, eligible: Eligible<'_>, row: usize) -> Option<u32> {
+    eligible.hosts(state).nth(row).map(|(index, _)| index)
+}
+
+/// The one with fewer requests in flight of two different eligible hosts drawn at random
+/// (Mitzenmacher's power of two choices). `rows`, the number of eligible hosts, is at
+/// least 2.
+fn least_request_of_two(state: &State<'_>, eligible: Eligible<'_>, rows: usize) -> u32 {
+    let first = state.random_below(rows);
+    let second = (first + 1 + state.random_below(rows - 1)) % rows;
+    let candidate = |row| eligible.hosts(state).nth(row);
+    match (candidate(first), candidate(second)) {
+        (Some((a, slot_a)), Some((b, slot_b))) => {
+            if slot_b.in_flight() < slot_a.in_flight() { b } else { a }
+        }
+        // A host was removed in between: any that is left.
+        (a, b) => a.or(b).or_else(|| eligible.hosts(state).next()).map_or(0, |(index, _)| index),
+    }
+}

@@ -1,0 +1,273 @@
+//! The features of a host for a request: defined here once, for training and serving.
+//!
+//! All are logarithms, shares or clipped ratios, of order 1, and 0 where nothing is
+//! known. They are computed feature by feature over all hosts, so that the logarithms
+//! run across SIMD lanes.
+
+use crate::decide::{Eligible, Request};
+use crate::math;
+use crate::program::stride;
+use crate::service::{Load, ServiceModel};
+use crate::slot::HostSlot;
+use crate::state::State;
+
+/// Features of a host.
+pub const HOST_FEATURES: usize = 24;
+
+/// Names of the features, in the order of their columns.
+pub const NAMES: [&str; HOST_FEATURES] = [
+    "ln_estimate",
+    "ln_estimate_over_best",
+    "ln1p_in_flight",
+    "ln1p_requests",
+    "ln1p_waiting",
+    "ln1p_pending_prefill",
+    "ln1p_sent_since_telemetry",
+    "ln1p_prompt_tokens_since_telemetry",
+    "ln1p_done_since_telemetry",
+    "ln_step_ratio",
+    "ln_latency_ratio",
+    "ln_ttft_ratio",
+    "ln_peak_latency_ratio",
+    "ln_prompt_ratio",
+    "ln1p_in_flight_prompt_tokens",
+    "ln1p_completions",
+    "ln1p_silence",
+    "ln1p_unseen_arrivals",
+    "kv_use",
+    "ln1p_telemetry_age",
+    "kv_free_after",
+    "kv_exceeded_after",
+    "cached_share",
+    "failure_share",
+];
+
+/// Changes whenever a feature's name, place or meaning changes: FNV-1a over the names
+/// and [`MEANING`]. An artifact trained on other features is refused.
+pub const SCHEMA_HASH: u64 = schema_hash();
+
+/// To be raised when a feature's formula changes but its name does not.
+const MEANING: u8 = 1;
+
+/// Telemetry older than this says nothing of the present load.
+const TELEMETRY_STALE_S: f32 = 30.0;
+
+/// Logarithms of ratios are clipped to ±this (a factor of about 400).
+const LN_RATIO_MAX: f32 = 6.0;
+
+/// What one host looks like to a request: the estimate's input, corrected for what has
+/// happened since the host's last report.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Input of the analytic estimate.
+    pub load: Load,
+    /// Prompt tokens of the request that the host does not have cached.
+    pub prompt_tokens: f32,
+    /// Share of the prompt that is cached at the host.
+    pub cached_share: f32,
+    /// Requests waiting, as last reported; 0 where unknown.
+    pub waiting: f32,
+    /// Age of the last report; [`TELEMETRY_STALE_S`] where there is none.
+    pub telemetry_age_s: f32,
+}
+
+impl View {
+    /// Looks at one host.
+    pub fn new(service: &ServiceModel, host: u32, slot: &HostSlot, request: &Request<'_>, now_us: u64) -> Self {
+        let age_s = slot.telemetry_age_s(now_us).unwrap_or(TELEMETRY_STALE_S).min(TELEMETRY_STALE_S);
+        let known = |value: f32, otherwise: f32| if value.is_nan() { otherwise } else { value };
+        let telemetry = if age_s < TELEMETRY_STALE_S { slot.telemetry() } else { crate::Telemetry::UNKNOWN };
+        let waiting = known(telemetry.waiting, 0.0);
+        let in_flight = slot.in_flight() as f32;
+        let sent = slot.sent_since_telemetry() as f32;
+        let done = slot.done_since_telemetry() as f32;
+        // The report, carried forward by what we sent and got back since; never less than
+        // what we ourselves have there: a host that reports itself idle is not believed.
+        let reported = telemetry.running + waiting + sent - done;
+        let requests = known(reported, in_flight).max(in_flight);
+        let step_s = known(telemetry.step_s, known(slot.local_step_s(), service.step_typical_s / slot.weight())).max(1e-7);
+        // Work announced before the report's age could be done has been done since.
+        let slowness = step_s / service.step_typical_s;
+        let prefilled = if service.step_per_prefill_token_s > 0.0 {
+            age_s / (service.step_per_prefill_token_s * slowness)
+        } else {
+            0.0
+        };
+        let reported_tokens = known(telemetry.pending_prefill_tokens, waiting * service.prompt_tokens_mean);
+        let pending = (reported_tokens + slot.prompt_tokens_since_telemetry() as f32 - prefilled).max(0.0);
+        let cached = request.cached_tokens.get(host as usize).map_or(0, |tokens| (*tokens).min(request.prompt_tokens));
+        Self {
+            load: Load {
+                requests,
+                pending_prefill_tokens: pending.min(1e7),
+                kv_use: known(telemetry.kv_use, 0.0),
+                step_s,
+                failure_share: slot.failure_share(),
+            },
+            prompt_tokens: (request.prompt_tokens - cached) as f32,
+            cached_share: cached as f32 / request.prompt_tokens.max(1) as f32,
+            waiting,
+            telemetry_age_s: age_s,
+        }
+    }
+
+    /// The analytic estimate for this host (see [`ServiceModel::estimate_s`]).
+    pub fn estimate_s(&self, service: &ServiceModel) -> f32 {
+        service.estimate_s(&self.load, self.prompt_tokens)
+    }
+}
+
+/// Writes the features of every eligible host, feature-major: [`HOST_FEATURES`] columns
+/// of [`stride`]`(rows)` numbers, rows in order of the hosts' indices, padding zero.
+/// `rows` is the number of eligible hosts; `out` must hold at least
+/// `HOST_FEATURES * stride(rows)` numbers (what does not fit is left out).
+pub fn write(
+    service: &ServiceModel,
+    state: &State<'_>,
+    request: &Request<'_>,
+    eligible: Eligible<'_>,
+    rows: usize,
+    now_us: u64,
+    out: &mut [f32],
+) {
+    let stride = stride(rows);
+    let Some(out) = out.get_mut(..HOST_FEATURES * stride) else { return };
+    out.fill(0.0);
+    let arrivals_per_s = state.arrivals_per_s();
+    for (row, (host, slot)) in eligible.hosts(state).take(rows).enumerate() {
+        let view = View::new(service, host, slot, request, now_us);
+        let raw = raw_features(service, &view, slot, request, arrivals_per_s, now_us);
+        for (column, value) in out.chunks_exact_mut(stride).zip(raw) {
+            column[row] = value;
+        }
+    }
+    for (column, transform) in out.chunks_exact_mut(stride).zip(TRANSFORMS) {
+        transform.apply(&mut column[..rows]);
+    }
+    // How far each host is from the best by the analytic estimate alone.
+    if let Some((estimates, rest)) = out.split_at_mut_checked(stride)
+        && let (Some(estimates), Some(distances)) = (estimates.get(..rows), rest.get_mut(..rows))
+    {
+        let best = estimates.iter().copied().fold(f32::INFINITY, f32::min);
+        for (distance, estimate) in distances.iter_mut().zip(estimates) {
+            *distance = (estimate - best).min(LN_RATIO_MAX);
+        }
+    }
+}
+
+/// What is done to a raw value, column by column.
+#[derive(Clone, Copy, Debug)]
+enum Transform {
+    /// Natural logarithm, clipped to ±`.0`; a raw value of 0 or NaN means unknown: 0.
+    Ln(f32),
+    /// `ln(1 + x)`, clipped to 10.
+    Ln1p,
+    /// As it is.
+    None,
+}
+
+impl Transform {
+    fn apply(self, column: &mut [f32]) {
+        match self {
+            Self::Ln(max) => {
+                for x in column {
+                    let logarithm = math::ln(*x).clamp(-max, max);
+                    *x = if *x > 0.0 { logarithm } else { 0.0 };
+                }
+            }
+            Self::Ln1p => {
+                for x in column {
+                    *x = math::ln_1p(*x).min(10.0);
+                }
+            }
+            Self::None => {}
+        }
+    }
+}
+
+/// Of each column, in order.
+const TRANSFORMS: [Transform; HOST_FEATURES] = [
+    Transform::Ln(20.0),
+    Transform::None,
+    Transform::Ln1p,
+    Transform::Ln1p,
+    Transform::Ln1p,
+    Transform::Ln1p,
+    Transform::Ln1p,
+    Transform::Ln1p,
+    Transform::Ln1p,
+    Transform::Ln(LN_RATIO_MAX),
+    Transform::Ln(LN_RATIO_MAX),
+    Transform::Ln(LN_RATIO_MAX),
+    Transform::Ln(LN_RATIO_MAX),
+    Transform::Ln(LN_RATIO_MAX),
+    Transform::Ln1p,
+    Transform::Ln1p,
+    Transform::Ln1p,
+    Transform::Ln1p,
+    Transform::None,
+    Transform::Ln1p,
+    Transform::None,
+    Transform::None,
+    Transform::None,
+    Transform::None,
+];
+
+/// The values before their transformation, in the order of [`NAMES`]. Token counts are in
+/// mean prompts and times in typical ones, so that a policy carries over between services.
+fn raw_features(
+    service: &ServiceModel,
+    view: &View,
+    slot: &HostSlot,
+    request: &Request<'_>,
+    arrivals_per_s: f32,
+    now_us: u64,
+) -> [f32; HOST_FEATURES] {
+    let prompts = 1.0 / service.prompt_tokens_mean;
+    let kv_after = service.kv_use_after(&view.load, view.prompt_tokens);
+    let known = |value: f32| if value.is_nan() { 0.0 } else { value };
+    [
+        view.estimate_s(service),
+        0.0,
+        slot.in_flight() as f32,
+        view.load.requests,
+        view.waiting,
+        view.load.pending_prefill_tokens * prompts,
+        slot.sent_since_telemetry() as f32,
+        slot.prompt_tokens_since_telemetry() as f32 * prompts,
+        slot.done_since_telemetry() as f32,
+        view.load.step_s / service.step_typical_s,
+        known(slot.latency_ewma_s()) / service.latency_typical_s,
+        known(slot.ttft_ewma_s()) / service.ttft_typical_s,
+        known(slot.peak_latency_s(now_us)) / service.latency_typical_s,
+        (request.prompt_tokens as f32 + 1.0) * prompts,
+        slot.in_flight_prompt_tokens() as f32 * prompts,
+        slot.completions_per_s(now_us) * service.latency_typical_s,
+        slot.silence_s(now_us) / service.latency_typical_s,
+        arrivals_per_s * view.telemetry_age_s,
+        view.load.kv_use,
+        view.telemetry_age_s * 10.0,
+        (1.0 - kv_after).clamp(0.0, 1.0),
+        (kv_after - 1.0).clamp(0.0, 1.0),
+        view.cached_share,
+        view.load.failure_share,
+    ]
+}
+
+const fn schema_hash() -> u64 {
+    const PRIME: u64 = 0x0000_0100_0000_01B3;
+    let mut hash = 0xCBF2_9CE4_8422_2325;
+    let mut feature = 0;
+    while feature < HOST_FEATURES {
+        let name = NAMES[feature].as_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            hash = (hash ^ name[at] as u64).wrapping_mul(PRIME);
+            at += 1;
+        }
+        // Names are separated, so that ["ab", "c"] and ["a", "bc"] differ.
+        hash = (hash ^ 0xFF).wrapping_mul(PRIME);
+        feature += 1;
+    }
+    (hash ^ MEANING as u64).wrapping_mul(PRIME)
+}

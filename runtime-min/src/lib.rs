@@ -1,0 +1,40 @@
+//! The runtime that makes Evenkeel's decisions inside somebody else's load balancer.
+//!
+//! It is `no_std`, allocates nothing, never panics, reads no clock and no file: time and
+//! memory are arguments. An artifact's bytes are validated once, by [`Model::parse`]; from
+//! then on every accessor is infallible and reads the bytes in place.
+//!
+//! One decision, from the top:
+//!
+//! ```text
+//! State (atomics, caller's memory) ─┐
+//! Request ──────────────────────────┼─► features ─► Program::run ─► lowest score wins
+//! Model (artifact bytes) ───────────┘        (fallback: least request of two)
+//! ```
+//!
+//! The same functions run in the simulator that trains the policy, so training and
+//! serving cannot drift apart; [`features::SCHEMA_HASH`] in the artifact makes sure of it.
+
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod artifact;
+pub mod decide;
+pub mod features;
+pub mod ffi;
+pub mod forecast;
+pub mod math;
+pub mod program;
+pub mod service;
+pub mod slot;
+pub mod state;
+
+pub use artifact::{ArtifactError, Model};
+pub use decide::{Decision, Eligible, Reason, Request, decide};
+pub use features::HOST_FEATURES;
+pub use program::{LANES, Program, stride};
+pub use service::{ServiceKind, ServiceModel};
+pub use slot::{HostSlot, Outcome, Status, Telemetry, Ticket};
+pub use state::{State, StateHeader};

@@ -1,0 +1,143 @@
+//! The artifact's small instruction set: what a network is once it is compiled.
+//!
+//! A program works on registers. A register is a matrix of `rows × width` numbers
+//! (rows: the hosts of a decision, or the horizons of a forecast), or *uniform*: one row
+//! which stands for all of them. Storage is feature-major: column after column, each
+//! padded to a multiple of [`LANES`] rows, so that a loop over rows is a loop over
+//! SIMD lanes.
+//!
+//! [`Program::parse`] checks every record once; [`Program::run`] then has nothing left
+//! that could fail.
+
+mod kernels;
+mod records;
+
+pub use records::{Instruction, NO_WEIGHTS, Op, Register};
+
+use core::ops::Range;
+
+use crate::artifact::ArtifactError;
+use records::Records;
+
+/// Rows are padded to a multiple of this.
+pub const LANES: usize = 16;
+
+/// Limits of a program, so that scratch memory and running time stay bounded whatever a
+/// file claims.
+pub mod limits {
+    /// Most registers of a program.
+    pub const REGISTERS: usize = 64;
+    /// Most instructions of a program.
+    pub const INSTRUCTIONS: usize = 128;
+    /// Widest register.
+    pub const WIDTH: usize = 1024;
+    /// Most weights of a program.
+    pub const WEIGHTS: usize = 1 << 20;
+}
+
+/// Rows rounded up to whole lanes.
+#[inline]
+pub const fn stride(rows: usize) -> usize {
+    rows.div_ceil(LANES) * LANES
+}
+
+/// A validated network, read in place from the artifact's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Program<'a> {
+    records: Records<'a>,
+    /// Of each register: columns of the row registers before it or, if it is uniform,
+    /// padded numbers of the uniform registers before it.
+    begins: [u32; limits::REGISTERS],
+    /// Columns of all row registers together.
+    row_columns: usize,
+    /// Padded numbers of all uniform registers together.
+    uniform_len: usize,
+}
+
+impl<'a> Program<'a> {
+    /// Validates a program section: limits, register numbers, widths, weight ranges,
+    /// finite weights, and that every register is written before it is read.
+    pub fn parse(section: &'a [u8]) -> Result<Self, ArtifactError> {
+        let records = Records::parse(section)?;
+        let mut begins = [0; limits::REGISTERS];
+        let (mut row_columns, mut uniform_len) = (0, 0);
+        for (begin, register) in begins.iter_mut().zip(records.registers()) {
+            if register.uniform {
+                *begin = uniform_len as u32;
+                uniform_len += stride(register.width as usize);
+            } else {
+                *begin = row_columns as u32;
+                row_columns += register.width as usize;
+            }
+        }
+        Ok(Self { records, begins, row_columns, uniform_len })
+    }
+
+    /// Width of register 0, which the caller fills.
+    pub fn input_width(&self) -> usize {
+        self.records.register(0).width as usize
+    }
+
+    /// Width of the output register.
+    pub fn output_width(&self) -> usize {
+        self.records.register(self.records.output).width as usize
+    }
+
+    /// Whether the output is one row which stands for all.
+    pub fn output_is_uniform(&self) -> bool {
+        self.records.register(self.records.output).uniform
+    }
+
+    /// Number of weights, biases included.
+    pub fn weight_count(&self) -> usize {
+        self.records.weights.len()
+    }
+
+    /// The registers in order; register 0 is the input.
+    pub fn registers(&self) -> impl Iterator<Item = Register> + '_ {
+        self.records.registers()
+    }
+
+    /// The instructions in order.
+    pub fn instructions(&self) -> impl Iterator<Item = Instruction> + '_ {
+        self.records.instructions()
+    }
+
+    /// The register that holds the result.
+    pub fn output_register(&self) -> u16 {
+        self.records.output
+    }
+
+    /// Length of the scratch memory that [`run`](Self::run) needs, in `f32`s.
+    pub fn scratch_len(&self, rows: usize) -> usize {
+        self.row_columns * stride(rows) + self.uniform_len
+    }
+
+    /// Runs the network on the input which the caller has put at the start of `scratch`:
+    /// `input_width` columns of [`stride`]`(rows)` numbers each. Returns the output in the
+    /// same layout. `None` if `scratch` is shorter than [`scratch_len`](Self::scratch_len)
+    /// or `rows` is 0.
+    pub fn run<'s>(&self, rows: usize, scratch: &'s mut [f32]) -> Option<&'s [f32]> {
+        if rows == 0 || scratch.len() < self.scratch_len(rows) {
+            return None;
+        }
+        for instruction in self.records.instructions() {
+            kernels::execute(self, &instruction, rows, scratch);
+        }
+        scratch.get(self.place(self.records.output, rows))
+    }
+
+    /// Where a register lies in scratch. Row registers come first, in order, then the
+    /// uniform ones.
+    #[inline]
+    fn place(&self, register: u16, rows: usize) -> Range<usize> {
+        let begin = self.begins.get(register as usize).map_or(0, |begin| *begin as usize);
+        let Register { width, uniform } = self.records.register(register);
+        if uniform {
+            let begin = self.row_columns * stride(rows) + begin;
+            begin..begin + width as usize
+        } else {
+            begin * stride(rows)..(begin + width as usize) * stride(rows)
+        }
+    }
+}

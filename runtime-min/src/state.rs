@@ -1,0 +1,171 @@
+//! The state of one upstream: a header and one slot per host, in the caller's memory.
+
+use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use crate::decide::Reason;
+use crate::math;
+use crate::service::{ServiceKind, ServiceModel};
+use crate::slot::{AVERAGING_TIME_S, AtomicF32, HostSlot, Outcome, StepSample, Telemetry, Ticket, elapsed_s};
+
+/// Most hosts of an upstream.
+pub const HOSTS_MAX: usize = 1024;
+
+/// What the hosts of an upstream share.
+#[derive(Debug, Default)]
+#[repr(C, align(128))]
+pub struct StateHeader {
+    /// Slots in use or once used: scans end here.
+    pub(crate) host_end: AtomicU32,
+    arrivals_per_s: AtomicF32,
+    last_arrival_us: AtomicU64,
+    random: AtomicU64,
+    decisions: [AtomicU64; Reason::COUNT],
+}
+
+impl StateHeader {
+    /// A header whose random choices follow from `seed`.
+    pub const fn new(seed: u64) -> Self {
+        Self {
+            host_end: AtomicU32::new(0),
+            arrivals_per_s: AtomicF32::ZERO,
+            last_arrival_us: AtomicU64::new(0),
+            random: AtomicU64::new(seed),
+            decisions: [const { AtomicU64::new(0) }; Reason::COUNT],
+        }
+    }
+}
+
+/// Why a host could not be registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterError {
+    /// Key 0 marks free slots.
+    KeyZero,
+    /// Every slot is taken.
+    Full,
+}
+
+/// A view of header and slots. Cheap to copy; all methods take `&self`, since everything
+/// underneath is atomic.
+#[derive(Clone, Copy, Debug)]
+pub struct State<'m> {
+    header: &'m StateHeader,
+    slots: &'m [HostSlot],
+}
+
+impl<'m> State<'m> {
+    /// A view of the caller's memory. At most [`HOSTS_MAX`] slots are used.
+    pub fn new(header: &'m StateHeader, slots: &'m [HostSlot]) -> Self {
+        Self { header, slots: &slots[..slots.len().min(HOSTS_MAX)] }
+    }
+
+    /// Registers a host under a key that is not 0 (a hash of its address, say), and
+    /// returns its index. A key that is already there keeps its slot and what was learned.
+    ///
+    /// To be called by one thread at a time.
+    pub fn register(&self, key: u64, weight: f32, now_us: u64) -> Result<u32, RegisterError> {
+        if key == 0 {
+            return Err(RegisterError::KeyZero);
+        }
+        if let Some(index) = self.find(key) {
+            return Ok(index);
+        }
+        // A slot whose requests have not all ended would mix up two hosts' counts.
+        let free = self.slots.iter().position(|slot| slot.key() == 0 && slot.in_flight() == 0).ok_or(RegisterError::Full)?;
+        self.slots[free].occupy(key, weight, now_us);
+        self.header.host_end.fetch_max(free as u32 + 1, Release);
+        Ok(free as u32)
+    }
+
+    /// Removes a host. `false` if there is none of this key.
+    pub fn remove(&self, key: u64) -> bool {
+        let slot = self.find(key).and_then(|index| self.host(index));
+        slot.inspect(|slot| slot.vacate()).is_some()
+    }
+
+    /// Index of the host registered under `key`.
+    pub fn find(&self, key: u64) -> Option<u32> {
+        self.hosts().find_map(|(index, slot)| (slot.key() == key).then_some(index))
+    }
+
+    /// A registered host's slot.
+    pub fn host(&self, index: u32) -> Option<&'m HostSlot> {
+        self.slots.get(index as usize).filter(|slot| slot.key() != 0)
+    }
+
+    /// The registered hosts and their indices.
+    pub fn hosts(&self) -> impl Iterator<Item = (u32, &'m HostSlot)> + use<'m> {
+        let end = self.header.host_end.load(Acquire) as usize;
+        let slots = self.slots;
+        (0u32..).zip(slots.iter().take(end)).filter(|(_, slot)| slot.key() != 0)
+    }
+
+    /// Upper bound of the indices in use.
+    pub fn host_end(&self) -> usize {
+        (self.header.host_end.load(Acquire) as usize).min(self.slots.len())
+    }
+
+    /// A request goes to a host. `None` if there is no such host.
+    pub fn begin(&self, host: u32, prompt_tokens: u32, now_us: u64) -> Option<Ticket> {
+        let slot = self.host(host)?;
+        let quiet_s = elapsed_s(self.header.last_arrival_us.fetch_max(now_us, Relaxed), now_us);
+        let keep = math::exp(-quiet_s / AVERAGING_TIME_S);
+        self.header.arrivals_per_s.update(|old| old * keep + 1.0 / AVERAGING_TIME_S);
+        Some(slot.begin(host, prompt_tokens, now_us))
+    }
+
+    /// The first byte of a response came back.
+    pub fn first_byte(&self, ticket: &mut Ticket, now_us: u64) {
+        if let Some(slot) = self.slots.get(ticket.host as usize) {
+            slot.first_byte(ticket, now_us);
+        }
+    }
+
+    /// A request ended. To be called once per [`begin`](Self::begin).
+    pub fn finish(&self, ticket: &Ticket, outcome: &Outcome, service: &ServiceModel, now_us: u64) {
+        let sample = match service.kind {
+            ServiceKind::Llm => StepSample::PerToken { tokens_mean: service.output_tokens_mean },
+            ServiceKind::Fifo => StepSample::PerRound { servers: service.servers },
+        };
+        if let Some(slot) = self.slots.get(ticket.host as usize) {
+            slot.finish(ticket, outcome, &sample, now_us);
+        }
+    }
+
+    /// A host's report, measured at `measured_us`. `false` if it is older than what is
+    /// known, or there is no such host.
+    pub fn report(&self, host: u32, telemetry: &Telemetry, measured_us: u64) -> bool {
+        self.host(host).is_some_and(|slot| slot.report(telemetry, measured_us))
+    }
+
+    /// Requests a second that this balancer sends, averaged.
+    pub fn arrivals_per_s(&self) -> f32 {
+        self.header.arrivals_per_s.load()
+    }
+
+    /// Decisions made so far for a reason.
+    pub fn decisions(&self, reason: Reason) -> u64 {
+        self.header.decisions[reason as usize].load(Relaxed)
+    }
+
+    pub(crate) fn count(&self, reason: Reason) {
+        self.header.decisions[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A random number (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+    pub(crate) fn random(&self) -> u64 {
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        let mut z = self.header.random.fetch_add(GOLDEN, Relaxed).wrapping_add(GOLDEN);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A random number below `end` (0 if `end` is 0).
+    pub(crate) fn random_below(&self, end: usize) -> usize {
+        // Multiply-shift: the bias is below 2^-53 for the few hosts of an upstream.
+        ((u128::from(self.random()) * end as u128) >> 64) as usize
+    }
+}
