@@ -1,1 +1,37 @@
-//! Evenkeel.
+//! Traces of requests and series of rates: loaders, a seeded generator, statistics and a
+//! catalogue of public data sets.
+//!
+//! - [`Trace`] holds the requests of one service in order of arrival; [`load_trace`] reads one
+//!   from any of the [`Format`]s, [`stream_trace`] reads it row by row in constant memory.
+//! - [`Series`] holds a rate at a constant step; [`load_series`] reads one per value column.
+//! - [`synth`] is the embedded default: a synthetic inference service made from a seed.
+//! - [`stats`] summarises either; [`catalogue`] knows public sets and fetches them.
+//!
+//! Files may be plain, gzip or zstd: the first bytes decide, not the name. Nothing here reads
+//! a clock or a global random generator, so equal input and seed give equal output on every
+//! machine.
+//!
+//! ```
+//! use evenkeel_datasets::{Split, synth::Service};
+//!
+//! let trace = Service::new(7).trace(0.0, 600.0);
+//! let [train, _validation, test] = trace.split(&Split::default());
+//! assert!(train.requests.len() > test.requests.len());
+//! ```
+
+mod error;
+mod format;
+mod options;
+pub mod random;
+mod series;
+mod trace;
+
+pub use error::{BadRow, DataError};
+pub use format::Format;
+pub use options::{ColumnMap, LoadOptions, TimeUnit};
+pub use series::{Gap, Series};
+pub use trace::{Request, Split, Trace};
+
+mod load;
+pub mod synth;
+pub use load::{TraceStream, load_series, load_trace, stream_trace};

@@ -1,0 +1,74 @@
+//! The formats that can be read.
+
+use std::{fmt, str::FromStr};
+
+/// A format of traces or series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// Azure's LLM inference traces of 2023 and 2024: CSV `TIMESTAMP,ContextTokens,GeneratedTokens`.
+    Azure,
+    /// Mooncake's traces: JSON lines with `timestamp` (ms), `input_length`, `output_length`, `hash_ids`.
+    Mooncake,
+    /// BurstGPT: CSV `Timestamp,…,Request tokens,Response tokens,…`.
+    BurstGpt,
+    /// ServeGen's windows: `*_traces.tar.zst` with `*_datasets.tar.zst` beside it.
+    ServeGen,
+    /// NGINX's predefined `combined` access log.
+    NginxCombined,
+    /// NGINX access log as JSON, one object a line.
+    NginxJson,
+    /// Envoy's JSON access log, one object a line.
+    EnvoyJson,
+    /// Any CSV whose columns a [`ColumnMap`](crate::ColumnMap) names.
+    Csv,
+    /// A rate series: CSV of time and one or more values.
+    Series,
+}
+
+impl Format {
+    /// Every format, in the order in which a file's content is tried.
+    pub const ALL: [Self; 9] = [
+        Self::Azure,
+        Self::Mooncake,
+        Self::BurstGpt,
+        Self::ServeGen,
+        Self::NginxCombined,
+        Self::NginxJson,
+        Self::EnvoyJson,
+        Self::Csv,
+        Self::Series,
+    ];
+
+    /// The name used on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Azure => "azure",
+            Self::Mooncake => "mooncake",
+            Self::BurstGpt => "burstgpt",
+            Self::ServeGen => "servegen",
+            Self::NginxCombined => "nginx-combined",
+            Self::NginxJson => "nginx-json",
+            Self::EnvoyJson => "envoy-json",
+            Self::Csv => "csv",
+            Self::Series => "series",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("unknown format `{name}`; the formats are {names}")
+        })
+    }
+}

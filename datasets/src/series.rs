@@ -1,0 +1,114 @@
+//! A rate at a constant step.
+
+use crate::Split;
+use serde::Serialize;
+
+/// A rate (or another level) at a constant step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// Where the series came from: a file's name and, where it has several, the column's.
+    pub name: String,
+    /// Unix time of the first value; counted from the source's own zero where it has no date.
+    pub start_epoch_s: f64,
+    /// Seconds between two values.
+    pub step_s: f64,
+    /// The values in time order; NaN where missing.
+    pub values: Vec<f32>,
+    /// Every run of missing values.
+    pub gaps: Vec<Gap>,
+}
+
+/// A run of missing values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// Index of the first missing value.
+    pub begin: usize,
+    /// Number of missing values.
+    pub len: usize,
+}
+
+impl Series {
+    /// Number of values, missing ones included.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is no value at all.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Length in seconds.
+    pub fn duration_s(&self) -> f64 {
+        self.values.len() as f64 * self.step_s
+    }
+
+    /// Unix time of the value at `index`, on the clock of [`Series::start_epoch_s`].
+    pub fn time_s(&self, index: usize) -> f64 {
+        self.start_epoch_s + index as f64 * self.step_s
+    }
+
+    /// Number of missing values.
+    pub fn missing(&self) -> usize {
+        self.gaps.iter().map(|gap| gap.len).sum()
+    }
+
+    /// Mean of the values that are there; 0 when there is none.
+    pub fn mean(&self) -> f64 {
+        let present = self.values.len() - self.values.iter().filter(|value| value.is_nan()).count();
+        let sum: f64 = self.values.iter().filter(|value| !value.is_nan()).map(|&value| f64::from(value)).sum();
+        if present == 0 { 0.0 } else { sum / present as f64 }
+    }
+
+    /// Splits the series in time order into training, validation and test parts.
+    pub fn split(&self, split: &Split) -> [Self; 3] {
+        let len = self.values.len();
+        let index = |share: f64| ((len as f64 * share).round() as usize).min(len);
+        let train_end = index(split.train);
+        let validation_end = index(split.train + split.validation).max(train_end);
+        [(0, train_end), (train_end, validation_end), (validation_end, len)].map(|(begin, end)| self.slice(begin, end))
+    }
+
+    /// The values from index `begin` up to but not including `end`, both cut to the length.
+    pub fn slice(&self, begin: usize, end: usize) -> Self {
+        let end = end.min(self.values.len());
+        let begin = begin.min(end);
+        let values = self.values[begin..end].to_vec();
+        Self {
+            name: self.name.clone(),
+            start_epoch_s: self.time_s(begin),
+            step_s: self.step_s,
+            gaps: gaps_of(&values),
+            values,
+        }
+    }
+}
+
+/// Every run of NaN in `values`.
+pub(crate) fn gaps_of(values: &[f32]) -> Vec<Gap> {
+    let mut gaps: Vec<Gap> = Vec::new();
+    for (index, _) in values.iter().enumerate().filter(|(_, value)| value.is_nan()) {
+        match gaps.last_mut() {
+            Some(gap) if gap.begin + gap.len == index => gap.len += 1,
+            _ => gaps.push(Gap { begin: index, len: 1 }),
+        }
+    }
+    gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splitting_keeps_gaps_and_the_clock() {
+        let values = vec![1.0, f32::NAN, f32::NAN, 4.0, f32::NAN, 6.0, 7.0, 8.0];
+        let series = Series { start_epoch_s: 50.0, step_s: 10.0, gaps: gaps_of(&values), values, ..Series::default() };
+        assert_eq!(series.gaps, [Gap { begin: 1, len: 2 }, Gap { begin: 4, len: 1 }]);
+        let [train, validation, test] = series.split(&Split { train: 0.25, validation: 0.375 });
+        assert_eq!((train.len(), validation.len(), test.len()), (2, 3, 3));
+        assert_eq!(validation.start_epoch_s, 70.0);
+        assert_eq!(validation.gaps, [Gap { begin: 0, len: 1 }, Gap { begin: 2, len: 1 }]);
+        assert_eq!(test.mean(), 7.0);
+    }
+}
