@@ -55,7 +55,6 @@ impl OnnxModel {
 pub(super) fn matrix(name: &str, width: usize, uniform: bool) -> ValueInfoProto {
     let rows = if uniform { Extent::Fixed(1) } else { Extent::Named(ROWS.to_owned()) };
     let dim = [rows, Extent::Fixed(width as i64)].map(|extent| Dimension { value: Some(extent) });
-    let tensor_type =
-        TensorType { elem_type: Some(data_type::FLOAT), shape: Some(TensorShape { dim: dim.to_vec() }) };
+    let tensor_type = TensorType { elem_type: Some(data_type::FLOAT), shape: Some(TensorShape { dim: dim.into() }) };
     ValueInfoProto { name: Some(name.to_owned()), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }

@@ -1,0 +1,190 @@
+//! Do the trainer's network, the ONNX file and the compiled program give the same answers?
+//!
+//! Three implementations run on the same random inputs: tract reads the ONNX file, the
+//! runtime runs the program of the artifact, and the caller may bring a reference (the
+//! network in the framework that trained it).
+
+use std::path::Path;
+
+use tract_onnx::prelude::*;
+
+use crate::error::ExportError;
+
+/// Numbers of rows worth trying: one, few, one below, at and above whole lanes.
+pub const ROW_COUNTS: [usize; 5] = [1, 2, 7, 16, 33];
+
+/// A network in the form that was trained: takes the input row by row and the number of
+/// rows, returns the output row by row.
+pub type Reference<'a> = &'a dyn Fn(&[f32], usize) -> Vec<f32>;
+
+/// Random inputs are drawn uniformly from ±this: features are of order 1.
+const INPUT_RANGE: f32 = 3.0;
+
+/// Largest relative differences found, see [`relative_difference`]. Infinite where one
+/// side is not a number, or where outputs differ in size.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Parity {
+    /// ONNX file against program.
+    pub tract_vs_runtime: f64,
+    /// Reference against program, where there is a reference.
+    pub reference_vs_runtime: Option<f64>,
+    /// Reference against ONNX file, where there is a reference.
+    pub reference_vs_tract: Option<f64>,
+}
+
+impl Parity {
+    /// The largest of the differences.
+    pub fn largest(&self) -> f64 {
+        [Some(self.tract_vs_runtime), self.reference_vs_runtime, self.reference_vs_tract]
+            .into_iter()
+            .flatten()
+            .fold(0.0, f64::max)
+    }
+}
+
+/// `|a − b| / max(1, |a|, |b|)`: relative for large numbers, absolute for small ones.
+/// Infinite where either is not finite.
+pub fn relative_difference(a: f32, b: f32) -> f64 {
+    if !(a.is_finite() && b.is_finite()) {
+        return f64::INFINITY;
+    }
+    let (a, b) = (f64::from(a), f64::from(b));
+    (a - b).abs() / 1.0_f64.max(a.abs()).max(b.abs())
+}
+
+/// Compares the ONNX file at `onnx` with the `program` made from it, and with `reference`
+/// if given: `samples` random inputs for each number of rows in `rows` (see
+/// [`ROW_COUNTS`]). Equal seeds give equal inputs.
+///
+/// # Errors
+/// If tract cannot load or run the file.
+pub fn verify(
+    onnx: impl AsRef<Path>,
+    program: &evenkeel_runtime::Program<'_>,
+    rows: &[usize],
+    samples: usize,
+    seed: u64,
+    reference: Option<Reference<'_>>,
+) -> Result<Parity, ExportError> {
+    let path = onnx.as_ref();
+    let tract = |error: TractError| ExportError::Tract { path: path.to_owned(), reason: format!("{error:#}") };
+    let width = program.input_width();
+    let template = tract_onnx::onnx().model_for_path(path).map_err(tract)?;
+    let mut random = SplitMix64(seed);
+    let mut parity = Parity {
+        tract_vs_runtime: 0.0,
+        reference_vs_runtime: reference.map(|_| 0.0),
+        reference_vs_tract: reference.map(|_| 0.0),
+    };
+    for &rows in rows {
+        let model = Tract::new(template.clone(), rows, width).map_err(tract)?;
+        for _ in 0..samples {
+            let input: Vec<f32> = (0..rows * width).map(|_| random.uniform(INPUT_RANGE)).collect();
+            let by_tract = model.run(&input).map_err(tract)?;
+            let by_runtime = run_rows(program, &input, rows);
+            raise(&mut parity.tract_vs_runtime, &by_tract, &by_runtime);
+            if let (Some(reference), Some(vs_runtime), Some(vs_tract)) =
+                (reference, &mut parity.reference_vs_runtime, &mut parity.reference_vs_tract)
+            {
+                let by_reference = reference(&input, rows);
+                raise(vs_runtime, &by_reference, &by_runtime);
+                raise(vs_tract, &by_reference, &by_tract);
+            }
+        }
+    }
+    Ok(parity)
+}
+
+/// Runs a program on an input of `rows` rows, one behind the other, and returns the
+/// output the same way (a single row if it is uniform). Empty if `input` does not hold
+/// `rows` rows or there are none. Allocates: for tests and tools.
+pub fn run_rows(program: &evenkeel_runtime::Program<'_>, input: &[f32], rows: usize) -> Vec<f32> {
+    let width = program.input_width();
+    if rows == 0 || input.len() != rows * width {
+        return Vec::new();
+    }
+    let stride = evenkeel_runtime::stride(rows);
+    let mut scratch = vec![0.0; program.scratch_len(rows)];
+    for (row, numbers) in input.chunks_exact(width).enumerate() {
+        for (column, number) in numbers.iter().enumerate() {
+            scratch[column * stride + row] = *number;
+        }
+    }
+    let output = program.run(rows, &mut scratch).unwrap_or_default();
+    if program.output_is_uniform() {
+        return output.to_vec();
+    }
+    (0..rows).flat_map(|row| output.iter().skip(row).step_by(stride).copied()).collect()
+}
+
+/// The ONNX file in tract, for a fixed number of rows.
+struct Tract {
+    plan: Arc<TypedRunnableModel>,
+    shape: [usize; 2],
+}
+
+impl Tract {
+    fn new(template: InferenceModel, rows: usize, width: usize) -> TractResult<Self> {
+        let shape = [rows, width];
+        let plan = template.with_input_fact(0, f32::fact(shape).into())?.into_optimized()?.into_runnable()?;
+        Ok(Self { plan, shape })
+    }
+
+    fn run(&self, input: &[f32]) -> TractResult<Vec<f32>> {
+        let outputs = self.plan.run(tvec!(Tensor::from_shape(&self.shape, input)?.into()))?;
+        Ok(outputs[0].to_plain_array_view::<f32>()?.iter().copied().collect())
+    }
+}
+
+/// Raises `largest` to the largest difference between two outputs.
+fn raise(largest: &mut f64, a: &[f32], b: &[f32]) {
+    let difference = if a.len() == b.len() {
+        a.iter().zip(b).map(|(a, b)| relative_difference(*a, *b)).fold(0.0, f64::max)
+    } else {
+        f64::INFINITY
+    };
+    *largest = largest.max(difference);
+}
+
+/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): enough
+/// for test inputs.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in `[-range, range)`.
+    fn uniform(&mut self, range: f32) -> f32 {
+        let unit = (self.next() >> 40) as f32 / (1u32 << 24) as f32;
+        (2.0 * unit - 1.0) * range
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_relative_beyond_one() {
+        assert_eq!(relative_difference(0.5, 0.25), 0.25);
+        assert_eq!(relative_difference(-8.0, -4.0), 0.5);
+        assert_eq!(relative_difference(3.0, 3.0), 0.0);
+        assert_eq!(relative_difference(f32::NAN, f32::NAN), f64::INFINITY);
+        assert_eq!(relative_difference(f32::INFINITY, 1.0), f64::INFINITY);
+    }
+
+    #[test]
+    fn outputs_of_other_sizes_differ_infinitely() {
+        let mut largest = 0.0;
+        raise(&mut largest, &[1.0, 2.0], &[1.0, 2.0]);
+        assert_eq!(largest, 0.0);
+        raise(&mut largest, &[1.0], &[1.0, 2.0]);
+        assert_eq!(largest, f64::INFINITY);
+    }
+}

@@ -1,0 +1,9 @@
+//! Behaviour of the whole crate: ONNX written, read, compiled, run and compared.
+
+mod foreign;
+mod inspect;
+mod operators;
+mod random_graphs;
+mod refusals;
+mod round_trip;
+mod support;

@@ -1,0 +1,118 @@
+//! Networks as the trainer builds them: GraphBuilder → ONNX → program → artifact → runtime.
+
+use evenkeel_export::onnx::{GraphBuilder, OnnxModel};
+use evenkeel_export::verify::run_rows;
+use evenkeel_export::{ExportError, compile, verify};
+use evenkeel_runtime::{HOST_FEATURES, Model};
+
+use crate::support::{TOLERANCE, assert_parity, service, weights};
+
+/// The policy's shape: every host sees its features and the mean of all hosts' messages.
+pub(crate) fn policy() -> OnnxModel {
+    let mut graph = GraphBuilder::new("policy");
+    let x = graph.input("features", HOST_FEATURES);
+    let own = graph.linear(x, &weights(HOST_FEATURES * 16, HOST_FEATURES), HOST_FEATURES, 16, Some(&weights(16, 16)));
+    let message = graph.linear(x, &weights(HOST_FEATURES * 8, HOST_FEATURES), HOST_FEATURES, 8, None);
+    let message = graph.relu(message);
+    let mean = graph.mean_rows(message);
+    let context = graph.linear(mean, &weights(8 * 16, 8), 8, 16, None);
+    let hidden = graph.add(own, context);
+    let hidden = graph.tanh(hidden);
+    let hidden = graph.linear(hidden, &weights(16 * 8, 16), 16, 8, Some(&weights(8, 8)));
+    let hidden = graph.tanh(hidden);
+    let residual = graph.linear(hidden, &weights(8, 8), 8, 1, Some(&[0.1]));
+    // The guard: c · tanh(residual / c), beside the weighted estimate in column 0.
+    let bounded = graph.affine(residual, 1.0 / 0.7, 0.0);
+    let bounded = graph.tanh(bounded);
+    let bounded = graph.affine(bounded, 0.7, 0.0);
+    let estimate = graph.slice_columns(x, 0, 1);
+    let estimate = graph.affine(estimate, 1.25, 0.0);
+    let score = graph.add(estimate, bounded);
+    graph.finish(score, "score", &[("training_data", "synthetic"), ("seed", "7")]).unwrap()
+}
+
+#[test]
+fn a_policy_gives_the_same_scores_everywhere() {
+    let program = assert_parity(&policy());
+    assert_eq!((program.input_width(), program.output_width()), (HOST_FEATURES, 1));
+}
+
+#[test]
+fn registers_are_used_again() {
+    let mut graph = GraphBuilder::new("deep");
+    let mut x = graph.input("x", 4);
+    for _ in 0..20 {
+        x = graph.linear(x, &weights(16, 4), 4, 4, None);
+        x = graph.tanh(x);
+    }
+    let model = graph.finish(x, "y", &[]).unwrap();
+    let program = assert_parity(&model);
+    assert_eq!(program.instructions.len(), 40);
+    assert_eq!(program.registers.len(), 3, "the input and two that take turns");
+}
+
+#[test]
+fn constants_vanish_in_the_weights() {
+    let mut graph = GraphBuilder::new("affine");
+    let x = graph.input("x", 3);
+    let x = graph.affine(x, 0.5, -1.0);
+    let y = graph.linear(x, &weights(6, 3), 3, 2, Some(&[1.0, 2.0]));
+    let y = graph.affine(y, 3.0, 0.25);
+    let model = graph.finish(y, "y", &[]).unwrap();
+    assert_eq!(assert_parity(&model).instructions.len(), 1);
+}
+
+#[test]
+fn large_offsets_stay_where_they_are() {
+    let mut graph = GraphBuilder::new("far");
+    let x = graph.input("x", 3);
+    let x = graph.affine(x, 1.0, -100_000.0);
+    let x = graph.affine(x, 1.0 / 3.0, 0.0);
+    let model = graph.finish(x, "y", &[]).unwrap();
+    assert_eq!(assert_parity(&model).instructions.len(), 2);
+}
+
+#[test]
+fn an_artifact_holds_what_was_compiled() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.onnx");
+    policy().write(&path).unwrap();
+    let metadata = r#"{"seed": 7}"#;
+    let bytes = compile(Some(&path), None, &service(), metadata).unwrap();
+    assert_eq!(bytes, compile(Some(&path), None, &service(), metadata).unwrap());
+    let model = Model::parse(&bytes).unwrap();
+    assert_eq!(model.metadata_json(), metadata);
+    assert_eq!(model.service(), &service());
+    assert!(model.forecaster().is_none());
+
+    let program = model.policy().unwrap();
+    let reference = |input: &[f32], rows: usize| run_rows(program, input, rows);
+    let parity = verify(&path, program, &[1, 5, 40], 4, 1, Some(&reference)).unwrap();
+    assert_eq!(parity.reference_vs_runtime, Some(0.0));
+    assert_eq!(parity.reference_vs_tract, Some(parity.tract_vs_runtime));
+    assert!(parity.largest() < TOLERANCE, "{parity:?}");
+}
+
+#[test]
+fn a_wrong_reference_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.onnx");
+    policy().write(&path).unwrap();
+    let bytes = compile(Some(&path), None, &service(), "{}").unwrap();
+    let model = Model::parse(&bytes).unwrap();
+    let program = model.policy().unwrap();
+    let off = |input: &[f32], rows: usize| {
+        let mut scores = run_rows(program, input, rows);
+        scores[0] += 0.01;
+        scores
+    };
+    let parity = verify(&path, program, &[3], 1, 1, Some(&off)).unwrap();
+    assert!(parity.reference_vs_runtime.unwrap() > TOLERANCE);
+    assert!(parity.tract_vs_runtime < TOLERANCE);
+    assert_eq!(parity.largest(), parity.reference_vs_runtime.unwrap().max(parity.reference_vs_tract.unwrap()));
+}
+
+#[test]
+fn nothing_makes_no_artifact() {
+    assert!(matches!(compile(None, None, &service(), "{}"), Err(ExportError::Nothing)));
+}
