@@ -95,8 +95,12 @@ impl ArtifactError {
         match self {
             Self::Truncated => "artifact is truncated: copy it again",
             Self::Magic => "not an Evenkeel artifact: expected a file made by `evenkeel train` or `evenkeel compile`",
-            Self::Version => "artifact format version is not supported: compile it with this release's `evenkeel compile`",
-            Self::Schema => "artifact was trained on other features than this runtime computes: train it again with this release",
+            Self::Version => {
+                "artifact format version is not supported: compile it with this release's `evenkeel compile`"
+            }
+            Self::Schema => {
+                "artifact was trained on other features than this runtime computes: train it again with this release"
+            }
             Self::Length => "artifact length differs from its header: copy it again",
             Self::Checksum => "artifact checksum does not match: the file is damaged, copy it again",
             Self::Sections => "artifact section table is invalid",
@@ -141,7 +145,9 @@ impl<'a> Model<'a> {
         };
         let service = ServiceModel::decode(sections.find(format::SERVICE).ok_or(ArtifactError::Service)?)?;
         let policy = sections.find(format::POLICY).map(Program::parse).transpose()?;
-        if policy.is_some_and(|p| p.input_width() != features::HOST_FEATURES || p.output_width() != 1 || p.output_is_uniform()) {
+        if policy.is_some_and(|p| {
+            p.input_width() != features::HOST_FEATURES || p.output_width() != 1 || p.output_is_uniform()
+        }) {
             return Err(ArtifactError::ProgramInterface);
         }
         let forecaster = match (sections.find(format::FORECAST), sections.find(format::CALIBRATION)) {

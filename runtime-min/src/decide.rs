@@ -116,7 +116,8 @@ fn choose(
     now_us: u64,
     scratch: &mut [f32],
 ) -> Decision {
-    let fall_back = |reason| Decision { host: Some(least_request_of_two(state, eligible, rows)), score: f32::NAN, reason };
+    let fall_back =
+        |reason| Decision { host: Some(least_request_of_two(state, eligible, rows)), score: f32::NAN, reason };
     let Some((model, policy)) = model.and_then(|model| Some((model, model.policy()?))) else {
         return fall_back(Reason::NoPolicy);
     };
@@ -169,7 +170,11 @@ fn least_request_of_two(state: &State<'_>, eligible: Eligible<'_>, rows: usize) 
     let candidate = |row| eligible.hosts(state).nth(row);
     match (candidate(first), candidate(second)) {
         (Some((a, slot_a)), Some((b, slot_b))) => {
-            if slot_b.in_flight() < slot_a.in_flight() { b } else { a }
+            if slot_b.in_flight() < slot_a.in_flight() {
+                b
+            } else {
+                a
+            }
         }
         // A host was removed in between: any that is left.
         (a, b) => a.or(b).or_else(|| eligible.hosts(state).next()).map_or(0, |(index, _)| index),

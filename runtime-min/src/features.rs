@@ -85,7 +85,8 @@ impl View {
         // what we ourselves have there: a host that reports itself idle is not believed.
         let reported = telemetry.running + waiting + sent - done;
         let requests = known(reported, in_flight).max(in_flight);
-        let step_s = known(telemetry.step_s, known(slot.local_step_s(), service.step_typical_s / slot.weight())).max(1e-7);
+        let step_s =
+            known(telemetry.step_s, known(slot.local_step_s(), service.step_typical_s / slot.weight())).max(1e-7);
         // Work announced before the report's age could be done has been done since.
         let slowness = step_s / service.step_typical_s;
         let prefilled = if service.step_per_prefill_token_s > 0.0 {

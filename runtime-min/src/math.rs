@@ -47,9 +47,9 @@ pub fn ln_1p(x: f32) -> f32 {
 /// Exponential. Inputs are clamped to ±87, so that results stay normal and finite.
 #[inline]
 pub fn exp(x: f32) -> f32 {
-    let x = x.clamp(-87.0, 87.0);
     // Adding and taking away 1.5·2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
+    let x = x.clamp(-87.0, 87.0);
     let n = (x * core::f32::consts::LOG2_E + ROUND) - ROUND;
     let r = x - n * LN2_HIGH - n * LN2_LOW;
     let mut p = 1.987_569_1e-4;

@@ -116,7 +116,8 @@ impl ServiceModel {
 
     /// Share of the KV cache in use once a request is there and half generated.
     pub fn kv_use_after(&self, load: &Load, prompt_tokens: f32) -> f32 {
-        load.kv_use + (load.pending_prefill_tokens + prompt_tokens + 0.5 * self.output_tokens_mean) / self.kv_capacity_tokens
+        load.kv_use
+            + (load.pending_prefill_tokens + prompt_tokens + 0.5 * self.output_tokens_mean) / self.kv_capacity_tokens
     }
 
     /// Reads the SERVICE section.

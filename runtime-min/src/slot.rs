@@ -60,8 +60,13 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Nothing reported.
-    pub const UNKNOWN: Self =
-        Self { running: f32::NAN, waiting: f32::NAN, pending_prefill_tokens: f32::NAN, kv_use: f32::NAN, step_s: f32::NAN };
+    pub const UNKNOWN: Self = Self {
+        running: f32::NAN,
+        waiting: f32::NAN,
+        pending_prefill_tokens: f32::NAN,
+        kv_use: f32::NAN,
+        step_s: f32::NAN,
+    };
 
     /// Replaces what no host could mean (negative, infinite, absurdly large) by NaN:
     /// telemetry is untrusted input.
@@ -98,7 +103,9 @@ pub struct Ticket {
 pub(crate) struct AtomicF32(AtomicU32);
 
 impl AtomicF32 {
-    pub(crate) const ZERO: Self = Self(AtomicU32::new(0));
+    pub(crate) const fn new(value: f32) -> Self {
+        Self(AtomicU32::new(value.to_bits()))
+    }
 
     pub(crate) fn load(&self) -> f32 {
         f32::from_bits(self.0.load(Relaxed))
@@ -158,11 +165,19 @@ impl HostSlot {
     pub(crate) fn occupy(&self, key: u64, weight: f32, now_us: u64) {
         self.weight.store(if (1e-3..=1e3).contains(&weight) { weight } else { 1.0 });
         self.since_us.store(now_us, Relaxed);
+        for count in [&self.sent, &self.done, &self.failed, &self.prompt_tokens_sent, &self.last_response_us] {
+            count.store(0, Relaxed);
+        }
+        for mark in [&self.sent_mark, &self.done_mark, &self.prompt_tokens_mark, &self.telemetry_us] {
+            mark.store(0, Relaxed);
+        }
+        self.in_flight_prompt_tokens.store(0, Relaxed);
+        self.completions_per_s.store(0.0);
+        self.failure_share.store(0.0);
         for unknown in [&self.latency_ewma_s, &self.peak_latency_s, &self.ttft_ewma_s, &self.local_step_s] {
             unknown.store(f32::NAN);
         }
         self.store_telemetry(&Telemetry::UNKNOWN);
-        self.telemetry_us.store(0, Relaxed);
         // Whoever finds the key finds the fields above.
         self.key.store(key, Release);
     }
@@ -172,19 +187,10 @@ impl HostSlot {
         self.key.load(Acquire)
     }
 
-    /// Frees the slot. Requests still under way there end harmlessly.
+    /// Frees the slot. Requests still under way there are counted out as they end; only
+    /// then is the slot given to another host.
     pub(crate) fn vacate(&self) {
         self.key.store(0, Release);
-        for count in [&self.sent, &self.done, &self.failed, &self.prompt_tokens_sent, &self.last_response_us, &self.since_us] {
-            count.store(0, Relaxed);
-        }
-        for mark in [&self.sent_mark, &self.done_mark, &self.prompt_tokens_mark, &self.telemetry_us] {
-            mark.store(0, Relaxed);
-        }
-        self.in_flight.store(0, Relaxed);
-        self.in_flight_prompt_tokens.store(0, Relaxed);
-        self.completions_per_s.store(0.0);
-        self.failure_share.store(0.0);
     }
 
     /// Counts a request in.
@@ -211,7 +217,9 @@ impl HostSlot {
     /// Counts a request out and learns from its end.
     pub(crate) fn finish(&self, ticket: &Ticket, outcome: &Outcome, step: &StepSample, now_us: u64) {
         let _ = self.in_flight.fetch_update(AcqRel, Relaxed, |n| n.checked_sub(1));
-        let _ = self.in_flight_prompt_tokens.fetch_update(Relaxed, Relaxed, |n| Some(n.saturating_sub(ticket.prompt_tokens)));
+        let _ = self
+            .in_flight_prompt_tokens
+            .fetch_update(Relaxed, Relaxed, |n| Some(n.saturating_sub(ticket.prompt_tokens)));
         self.done.fetch_add(1, Relaxed);
         let keep = self.keep(now_us);
         let latency_s = elapsed_s(ticket.sent_us, now_us);
@@ -386,7 +394,8 @@ impl StepSample {
         match self {
             Self::PerToken { tokens_mean } => {
                 let tokens = if outcome.output_tokens > 0 { outcome.output_tokens as f32 } else { tokens_mean };
-                (ticket.first_byte_us != 0 && tokens > 1.0).then(|| elapsed_s(ticket.first_byte_us, now_us) / (tokens - 1.0).max(1.0))
+                (ticket.first_byte_us != 0 && tokens > 1.0)
+                    .then(|| elapsed_s(ticket.first_byte_us, now_us) / (tokens - 1.0).max(1.0))
             }
             Self::PerRound { servers } => {
                 let rounds = (ticket.in_flight_at_send as f32 / servers).max(1.0);

@@ -30,7 +30,7 @@ impl StateHeader {
     pub const fn new(seed: u64) -> Self {
         Self {
             host_end: AtomicU32::new(0),
-            arrivals_per_s: AtomicF32::ZERO,
+            arrivals_per_s: AtomicF32::new(0.0),
             last_arrival_us: AtomicU64::new(0),
             random: AtomicU64::new(seed),
             decisions: [const { AtomicU64::new(0) }; Reason::COUNT],
@@ -73,7 +73,8 @@ impl<'m> State<'m> {
             return Ok(index);
         }
         // A slot whose requests have not all ended would mix up two hosts' counts.
-        let free = self.slots.iter().position(|slot| slot.key() == 0 && slot.in_flight() == 0).ok_or(RegisterError::Full)?;
+        let free =
+            self.slots.iter().position(|slot| slot.key() == 0 && slot.in_flight() == 0).ok_or(RegisterError::Full)?;
         self.slots[free].occupy(key, weight, now_us);
         self.header.host_end.fetch_max(free as u32 + 1, Release);
         Ok(free as u32)
@@ -154,7 +155,7 @@ impl<'m> State<'m> {
         self.header.decisions[reason as usize].fetch_add(1, Relaxed);
     }
 
-    /// A random number (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+    /// A random number (`SplitMix64`: Steele, Lea and Flood, OOPSLA 2014).
     pub(crate) fn random(&self) -> u64 {
         const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
         let mut z = self.header.random.fetch_add(GOLDEN, Relaxed).wrapping_add(GOLDEN);

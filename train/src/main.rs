@@ -1,2 +1,28 @@
-//! evenkeel
-fn main(){}
+//! `evenkeel`: learns how to balance and foresee an inference service's load.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use evenkeel_train::cli::{Cli, Command};
+use evenkeel_train::stop::Stopped;
+use evenkeel_train::{commands, pipeline};
+
+/// Exit status after Ctrl-C, as shells expect it (128 + SIGINT).
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(arguments) => pipeline::run(&arguments),
+        Command::Compile(arguments) => commands::compile::run(&arguments),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Dataset(arguments) => commands::dataset::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Stopped>() => ExitCode::from(INTERRUPTED),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

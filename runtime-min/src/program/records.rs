@@ -18,7 +18,7 @@ use crate::artifact::{ArtifactError, format::ALIGNMENT};
 pub const NO_WEIGHTS: u32 = u32::MAX;
 
 /// Size of an encoded instruction.
-pub const INSTRUCTION_BYTES: usize = 32;
+const INSTRUCTION_BYTES: usize = 32;
 
 /// A register's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,8 +248,12 @@ impl<'a> Records<'a> {
                 from.width == to.width && other.width == to.width && to.uniform == (from.uniform && other.uniform)
             }
             Op::MeanRows => to.uniform && !from.uniform && to.width == from.width,
-            Op::Concat => from.width + other.width == to.width && to.uniform == from.uniform && to.uniform == other.uniform,
-            Op::Slice => to.uniform == from.uniform && instruction.begin as usize + to.width as usize <= from.width as usize,
+            Op::Concat => {
+                from.width + other.width == to.width && to.uniform == from.uniform && to.uniform == other.uniform
+            }
+            Op::Slice => {
+                to.uniform == from.uniform && instruction.begin as usize + to.width as usize <= from.width as usize
+            }
         };
         if !shapes_fit {
             return Err(ArtifactError::ProgramShape);
@@ -261,7 +265,9 @@ impl<'a> Records<'a> {
                 let bias_fits = instruction.bias == NO_WEIGHTS || in_weights(instruction.bias, to.width as usize);
                 if weights_fit && bias_fits { Ok(()) } else { Err(ArtifactError::ProgramWeights) }
             }
-            Op::Affine if !(instruction.scale.is_finite() && instruction.offset.is_finite()) => Err(ArtifactError::NotFinite),
+            Op::Affine if !(instruction.scale.is_finite() && instruction.offset.is_finite()) => {
+                Err(ArtifactError::NotFinite)
+            }
             _ => Ok(()),
         }
     }

@@ -1,0 +1,107 @@
+//! The plainest possible encoder of artifacts, for tests.
+
+use evenkeel_runtime::artifact::{crc32, format};
+use evenkeel_runtime::program::{Instruction, NO_WEIGHTS, Op, Register};
+use evenkeel_runtime::{HOST_FEATURES, ServiceKind, ServiceModel, features};
+
+/// A register that holds a row for each host.
+pub(crate) fn rows(width: u16) -> Register {
+    Register { width, uniform: false }
+}
+
+/// A register that holds one row for all.
+pub(crate) fn uniform(width: u16) -> Register {
+    Register { width, uniform: true }
+}
+
+/// An instruction without weights.
+pub(crate) fn instruction(op: Op, dst: u16, a: u16, b: u16) -> Instruction {
+    Instruction { op, dst, a, b, weights: NO_WEIGHTS, bias: NO_WEIGHTS, scale: 1.0, offset: 0.0, begin: 0 }
+}
+
+/// Encodes a program section.
+pub(crate) fn program(registers: &[Register], instructions: &[Instruction], weights: &[f32], output: u16) -> Vec<u8> {
+    let mut section = Vec::new();
+    section.extend((registers.len() as u16).to_le_bytes());
+    section.extend((instructions.len() as u16).to_le_bytes());
+    section.extend((weights.len() as u32).to_le_bytes());
+    section.extend(output.to_le_bytes());
+    pad(&mut section);
+    section.extend(registers.iter().flat_map(Register::encode));
+    pad(&mut section);
+    section.extend(instructions.iter().flat_map(Instruction::encode));
+    pad(&mut section);
+    section.extend(weights.iter().flat_map(|weight| weight.to_le_bytes()));
+    section
+}
+
+/// Encodes an artifact of these sections.
+pub(crate) fn artifact(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    let mut body = vec![0; sections.len() * format::SECTION_ENTRY_BYTES];
+    for (index, (kind, contents)) in sections.iter().enumerate() {
+        pad(&mut body);
+        let begin = body.len() + format::HEADER_BYTES;
+        let entry = &mut body[index * format::SECTION_ENTRY_BYTES..][..format::SECTION_ENTRY_BYTES];
+        entry[..4].copy_from_slice(&kind.to_le_bytes());
+        entry[8..16].copy_from_slice(&(begin as u64).to_le_bytes());
+        entry[16..24].copy_from_slice(&(contents.len() as u64).to_le_bytes());
+        body.extend(contents);
+    }
+    let mut file = vec![0; format::HEADER_BYTES];
+    file[..8].copy_from_slice(&format::MAGIC);
+    file[8..12].copy_from_slice(&format::VERSION.to_le_bytes());
+    file[12..16].copy_from_slice(&(sections.len() as u32).to_le_bytes());
+    file[16..24].copy_from_slice(&features::SCHEMA_HASH.to_le_bytes());
+    file[24..32].copy_from_slice(&((format::HEADER_BYTES + body.len()) as u64).to_le_bytes());
+    file.extend(body);
+    seal(&mut file);
+    file
+}
+
+/// Makes the checksum right again after a change.
+pub(crate) fn seal(file: &mut [u8]) {
+    if file.len() >= format::HEADER_BYTES {
+        let checksum = crc32(&file[format::HEADER_BYTES..]);
+        file[32..36].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(format::ALIGNMENT), 0);
+}
+
+/// A service of plausible numbers.
+pub(crate) fn service() -> ServiceModel {
+    ServiceModel {
+        kind: ServiceKind::Llm,
+        step_base_s: 0.015,
+        step_per_request_s: 1e-4,
+        step_per_kv_token_s: 3e-7,
+        step_per_prefill_token_s: 1e-4,
+        batch_max: 128.0,
+        kv_capacity_tokens: 100_000.0,
+        prompt_tokens_mean: 1000.0,
+        output_tokens_mean: 200.0,
+        service_mean_s: 1.0,
+        servers: 1.0,
+        step_typical_s: 0.03,
+        latency_typical_s: 6.0,
+        ttft_typical_s: 0.2,
+        queue_weight: 1.0,
+        kv_weight: 1.0,
+        delay_weight: 1.0,
+    }
+}
+
+/// An artifact whose policy is the analytic estimate times `scale`.
+pub(crate) fn estimate_artifact(scale: f32) -> Vec<u8> {
+    let slice = instruction(Op::Slice, 1, 0, 0);
+    let times = Instruction { scale, ..instruction(Op::Affine, 2, 1, 0) };
+    let policy = program(&[rows(HOST_FEATURES as u16), rows(1), rows(1)], &[slice, times], &[], 2);
+    let sections = [
+        (format::METADATA, br#"{"made":"for a test"}"#.to_vec()),
+        (format::SERVICE, service().encode().to_vec()),
+        (format::POLICY, policy),
+    ];
+    artifact(&sections)
+}

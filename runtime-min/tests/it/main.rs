@@ -1,0 +1,7 @@
+//! Behaviour of the runtime through its public interface.
+
+mod artifact;
+mod builder;
+mod decide;
+mod program;
+mod state;

@@ -1,0 +1,136 @@
+//! Programs against a naive evaluation in `f64`, one row at a time.
+
+use evenkeel_runtime::artifact::ArtifactError;
+use evenkeel_runtime::program::{Instruction, NO_WEIGHTS, Op, Program, Register};
+use evenkeel_runtime::stride;
+use proptest::prelude::*;
+
+use crate::builder::{instruction, program, rows, uniform};
+
+/// Every operation once, both broadcasts included.
+fn every_op(inputs: u16, hidden: u16) -> (Vec<Register>, Vec<Instruction>, usize) {
+    let (i, h) = (inputs as u32, hidden as u32);
+    let registers = vec![
+        rows(inputs),
+        uniform(inputs),
+        uniform(hidden),
+        rows(hidden),
+        rows(hidden),
+        rows(hidden),
+        rows(hidden),
+        rows(hidden),
+        rows(2 * hidden),
+        rows(hidden),
+        rows(hidden),
+        rows(hidden),
+    ];
+    let linear = |dst, a, weights, bias| Instruction { weights, bias, ..instruction(Op::Linear, dst, a, 0) };
+    let instructions = vec![
+        instruction(Op::MeanRows, 1, 0, 0),
+        linear(2, 1, 0, NO_WEIGHTS),
+        linear(3, 0, i * h, 2 * i * h),
+        instruction(Op::Add, 4, 3, 2),
+        instruction(Op::Tanh, 5, 4, 0),
+        instruction(Op::Subtract, 6, 2, 5),
+        instruction(Op::Multiply, 7, 6, 6),
+        instruction(Op::Concat, 8, 7, 5),
+        Instruction { begin: 1, ..instruction(Op::Slice, 9, 8, 0) },
+        Instruction { scale: -1.5, offset: 0.25, ..instruction(Op::Affine, 10, 9, 0) },
+        instruction(Op::Relu, 11, 10, 0),
+    ];
+    (registers, instructions, 2 * inputs as usize * hidden as usize + hidden as usize)
+}
+
+/// The same, row by row in `f64`.
+fn naive(inputs: usize, hidden: usize, weights: &[f32], x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let w = |at: usize| f64::from(weights[at]);
+    let mean: Vec<f64> = (0..inputs).map(|i| x.iter().map(|row| row[i]).sum::<f64>() / x.len() as f64).collect();
+    let dense = |from: &[f64], begin: usize, o: usize| -> f64 {
+        from.iter().enumerate().map(|(i, value)| value * w(begin + i * hidden + o)).sum()
+    };
+    x.iter()
+        .map(|row| {
+            let context: Vec<f64> = (0..hidden).map(|o| dense(&mean, 0, o)).collect();
+            let first: Vec<f64> = (0..hidden)
+                .map(|o| (dense(row, inputs * hidden, o) + w(2 * inputs * hidden + o) + context[o]).tanh())
+                .collect();
+            let square: Vec<f64> = (0..hidden).map(|o| (context[o] - first[o]).powi(2)).collect();
+            let both = [square, first].concat();
+            both[1..=hidden].iter().map(|value| (value * -1.5 + 0.25).max(0.0)).collect()
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_the_naive_evaluation(
+        inputs in 1usize..30,
+        hidden in 1usize..20,
+        count in 1usize..70,
+        seed in prop::collection::vec(-1.0f32..1.0, 64),
+    ) {
+        let (registers, instructions, weight_count) = every_op(inputs as u16, hidden as u16);
+        let weights: Vec<f32> = (0..weight_count).map(|i| seed[i * 7 % 64] * 0.5).collect();
+        let section = program(&registers, &instructions, &weights, 11);
+        let program = Program::parse(&section).expect("valid");
+        // Everything beyond the input is poisoned: nothing may be read before it is written.
+        let mut scratch = vec![f32::NAN; program.scratch_len(count)];
+        let value = |row: usize, column: usize| seed[(row * 13 + column * 5) % 64];
+        for column in 0..inputs {
+            for row in 0..stride(count) {
+                scratch[column * stride(count) + row] = if row < count { value(row, column) } else { 0.0 };
+            }
+        }
+        let x: Vec<Vec<f64>> = (0..count).map(|row| (0..inputs).map(|c| f64::from(value(row, c))).collect()).collect();
+        let expected = naive(inputs, hidden, &weights, &x);
+        let output = program.run(count, &mut scratch).expect("scratch is long enough");
+        for (row, expected) in expected.iter().enumerate() {
+            for (column, expected) in expected.iter().enumerate() {
+                let found = f64::from(output[column * stride(count) + row]);
+                prop_assert!((found - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{found} {expected}");
+            }
+        }
+    }
+}
+
+fn refusal(registers: &[Register], instructions: &[Instruction], weights: &[f32], output: u16) -> ArtifactError {
+    Program::parse(&program(registers, instructions, weights, output)).expect_err("must be refused")
+}
+
+#[test]
+fn refuses_what_could_go_wrong() {
+    use ArtifactError as E;
+    let tanh = |dst, a| instruction(Op::Tanh, dst, a, 0);
+    let two = [rows(4), rows(4)];
+    assert_eq!(refusal(&[], &[tanh(1, 0)], &[], 0), E::ProgramLimits);
+    assert_eq!(refusal(&two, &[], &[], 0), E::ProgramLimits);
+    assert_eq!(refusal(&[uniform(4), rows(4)], &[tanh(1, 0)], &[], 1), E::ProgramRegister);
+    assert_eq!(refusal(&[rows(0), rows(4)], &[tanh(1, 0)], &[], 1), E::ProgramRegister);
+    assert_eq!(refusal(&two, &[tanh(0, 0)], &[], 0), E::ProgramRegister, "overwrites the input");
+    assert_eq!(refusal(&two, &[tanh(1, 1)], &[], 1), E::ProgramRegister, "in place");
+    assert_eq!(refusal(&[rows(4), rows(4), rows(4)], &[tanh(1, 2)], &[], 1), E::ProgramRegister, "not yet written");
+    assert_eq!(refusal(&two, &[tanh(1, 0)], &[], 5), E::ProgramRegister, "no such output");
+    assert_eq!(refusal(&two, &[tanh(7, 0)], &[], 1), E::ProgramRegister, "no such target");
+    assert_eq!(refusal(&[rows(4), rows(5)], &[tanh(1, 0)], &[], 1), E::ProgramShape);
+    assert_eq!(refusal(&two, &[Instruction { begin: 1, ..instruction(Op::Slice, 1, 0, 0) }], &[], 1), E::ProgramShape);
+    assert_eq!(refusal(&two, &[instruction(Op::MeanRows, 1, 0, 0)], &[], 1), E::ProgramShape);
+    let linear = Instruction { weights: 1, ..instruction(Op::Linear, 1, 0, 0) };
+    assert_eq!(refusal(&two, &[linear], &[0.0; 16], 1), E::ProgramWeights);
+    assert_eq!(refusal(&two, &[tanh(1, 0)], &[f32::NAN], 1), E::NotFinite);
+    let affine = Instruction { scale: f32::INFINITY, ..instruction(Op::Affine, 1, 0, 0) };
+    assert_eq!(refusal(&two, &[affine], &[], 1), E::NotFinite);
+    let mut unknown = program(&two, &[tanh(1, 0)], &[], 1);
+    unknown[128] = 99;
+    assert_eq!(Program::parse(&unknown).expect_err("unknown op"), E::ProgramOp);
+}
+
+#[test]
+fn short_scratch_gives_none() {
+    let section = program(&[rows(4), rows(4)], &[instruction(Op::Tanh, 1, 0, 0)], &[], 1);
+    let program = Program::parse(&section).expect("valid");
+    let len = program.scratch_len(5);
+    assert_eq!(len, 2 * 4 * 16);
+    assert!(program.run(5, &mut vec![0.0; len - 1]).is_none());
+    assert!(program.run(0, &mut vec![0.0; len]).is_none());
+    assert!(program.run(5, &mut vec![0.0; len]).is_some());
+}

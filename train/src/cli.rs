@@ -1,0 +1,133 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use evenkeel_datasets::Format;
+use serde::{Deserialize, Serialize};
+
+use crate::device::DeviceChoice;
+
+/// Learns from an inference service's traces how to balance its load and foresee its
+/// demand, and compiles both into one small file for NGINX and Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train, export, verify and evaluate, from a trace to evenkeel.ekm.
+    Train(TrainArgs),
+    /// Compile ONNX files, trained here or elsewhere, into an artifact.
+    Compile(CompileArgs),
+    /// Print all that is in an artifact.
+    Inspect(InspectArgs),
+    /// Look at traces and series, and fetch public ones.
+    Dataset(DatasetArgs),
+}
+
+/// Arguments of `evenkeel train`.
+#[derive(Clone, Debug, Args)]
+pub struct TrainArgs {
+    /// Trace of requests to learn balancing from; repeatable. Without one, and without
+    /// --series, the embedded synthetic service is used.
+    #[arg(long, value_name = "PATH")]
+    pub trace: Vec<PathBuf>,
+    /// Series of rates to learn forecasting from; repeatable. Without one, the rates of
+    /// the traces are used where they are long enough, otherwise the synthetic service's.
+    #[arg(long, value_name = "PATH")]
+    pub series: Vec<PathBuf>,
+    /// How to read the traces and series.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Folder for the results [default: artifacts/<timestamp>, with artifacts/latest pointing to it].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on from the last checkpoint of an interrupted run, with its data, seed and options.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["trace", "series", "out", "seed", "quick"])]
+    pub resume: Option<PathBuf>,
+    /// Seed of everything random; a CPU run with the same seed repeats bit for bit.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+    /// Train briefly: a first look, not a model to deploy.
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// How input files are read.
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+pub struct InputArgs {
+    /// Format of the traces [default: found from the contents].
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    pub format: Option<Format>,
+    /// For --format csv: which column holds what, e.g.
+    /// `arrival=ts,prompt=in_tokens,output=out_tokens,unit=ms`.
+    #[arg(long, value_name = "MAP")]
+    pub columns: Option<String>,
+    /// Tolerate this many unreadable rows in each file; they are counted and reported.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_bad_rows: u64,
+}
+
+/// Arguments of `evenkeel compile`.
+#[derive(Clone, Debug, Args)]
+pub struct CompileArgs {
+    /// The policy: one row of features per host in, one score per host out (lowest wins).
+    #[arg(value_name = "POLICY.onnx")]
+    pub policy: PathBuf,
+    /// Artifact to take the service model, the forecaster and their calibration from
+    /// [default: a generic language-model service, no forecaster].
+    #[arg(long, value_name = "FILE.ekm")]
+    pub base: Option<PathBuf>,
+    /// Artifact to write.
+    #[arg(short, long, value_name = "FILE.ekm")]
+    pub output: PathBuf,
+}
+
+/// Arguments of `evenkeel inspect`.
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// The artifact.
+    #[arg(value_name = "FILE.ekm")]
+    pub artifact: PathBuf,
+}
+
+/// Arguments of `evenkeel dataset`.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DatasetCommand,
+}
+
+/// Subcommands of `evenkeel dataset`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DatasetCommand {
+    /// Print rows, span, rates, token quantiles and seasonality of a trace or series.
+    Stats {
+        /// The trace or series.
+        path: PathBuf,
+        /// How to read it.
+        #[command(flatten)]
+        input: InputArgs,
+    },
+    /// List the public data sets that `fetch` knows.
+    List,
+    /// Download a public data set; goes on where a broken download stopped.
+    Fetch {
+        /// Its name, as `list` prints it.
+        name: String,
+        /// Folder to put it in.
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        out: PathBuf,
+    },
+}

@@ -1,0 +1,121 @@
+//! The guarded residual scorer.
+//!
+//! ```text
+//! context  = mean of x over the hosts                      (the graph convolution's state)
+//! h1       = tanh(x · W_host + context · W_context + b1)   24 → 16
+//! h2       = tanh(h1 · W2 + b2)                            16 → 8
+//! residual = h2 · W3 + b3                                  8 → 1
+//! score    = w · ln(EXT) + c · tanh(residual / c)
+//! ```
+//!
+//! The host graph is complete within an upstream, so one round of mean-aggregated
+//! messages (Kipf and Welling's graph convolution with the mean as its normalisation) is
+//! the mean over all hosts. The bound `c` keeps the score within `c` of the analytic
+//! estimate whatever the weights are.
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::prelude::{Device, Tensor};
+use burn::tensor::TensorData;
+use burn::tensor::activation::tanh;
+use evenkeel_runtime::HOST_FEATURES;
+use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{Weights, floats, linear_from, seeded_linear, weights_of};
+
+/// Width of the first hidden layer.
+pub const HIDDEN_1: usize = 16;
+/// Width of the second hidden layer.
+pub const HIDDEN_2: usize = 8;
+/// The residual's bound `c`: a factor of e^2.5 ≈ 12 on the estimate, either way.
+pub const BOUND: f32 = 2.5;
+
+/// The network on a device.
+#[derive(Module, Debug)]
+pub struct PolicyNetwork {
+    host: Linear,
+    context: Linear,
+    second: Linear,
+    output: Linear,
+    /// Weight `w` of the estimate.
+    estimate_weight: Param<Tensor<1>>,
+}
+
+/// The network's numbers: what checkpoints and the ONNX export hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyWeights {
+    /// `W_host` and `b1`.
+    pub host: Weights,
+    /// `W_context`; its bias is added to `b1`.
+    pub context: Weights,
+    /// `W2` and `b2`.
+    pub second: Weights,
+    /// `W3` and `b3`.
+    pub output: Weights,
+    /// `w`.
+    pub estimate_weight: f32,
+}
+
+impl PolicyNetwork {
+    /// A fresh network which scores almost as the estimate does.
+    pub fn new(rng: &mut Pcg64Mcg, device: &Device) -> Self {
+        Self {
+            host: seeded_linear(HOST_FEATURES, HIDDEN_1, 1.0, rng, device),
+            context: seeded_linear(HOST_FEATURES, HIDDEN_1, 0.5, rng, device),
+            second: seeded_linear(HIDDEN_1, HIDDEN_2, 1.0, rng, device),
+            output: seeded_linear(HIDDEN_2, 1, 0.1, rng, device),
+            estimate_weight: Param::from_data(TensorData::new(vec![1.0f32], [1]), device),
+        }
+    }
+
+    /// Scores of a batch of decisions, lower is better.
+    ///
+    /// `features`: `[decisions, hosts, HOST_FEATURES]`, rows beyond a decision's hosts
+    /// zero; `mask`: `[decisions, hosts]`, 1 for a host and 0 for padding. Returns
+    /// `[decisions, hosts]`; the scores of padding mean nothing.
+    pub fn scores(&self, features: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
+        let [decisions, hosts, width] = features.dims();
+        let count = mask.sum_dim(1).reshape([decisions, 1, 1]);
+        let mean = features.clone().sum_dim(1) / count;
+        let context = self.context.forward(mean.reshape([decisions, width])).reshape([decisions, 1, HIDDEN_1]);
+        let rows = features.clone().reshape([decisions * hosts, width]);
+        let from_host = self.host.forward(rows).reshape([decisions, hosts, HIDDEN_1]);
+        let first = tanh(from_host + context);
+        let second = tanh(self.second.forward(first.reshape([decisions * hosts, HIDDEN_1])));
+        let residual = self.output.forward(second).reshape([decisions, hosts]);
+        let bounded = tanh(residual / BOUND) * BOUND;
+        let estimate = features.slice([0..decisions, 0..hosts, 0..1]).reshape([decisions, hosts]);
+        estimate * self.estimate_weight.val().reshape([1, 1]) + bounded
+    }
+
+    /// Scores of the hosts of one decision: `[rows][HOST_FEATURES]` in, `rows` numbers out.
+    pub fn score_rows(&self, features: &[f32], rows: usize) -> Vec<f32> {
+        let device = self.estimate_weight.val().device();
+        let data = TensorData::new(features.to_vec(), [1, rows, HOST_FEATURES]);
+        let mask = Tensor::ones([1, rows], &device);
+        floats(self.scores(Tensor::from_data(data, &device), mask))
+    }
+
+    /// Copies the numbers from the device.
+    pub fn weights(&self) -> PolicyWeights {
+        PolicyWeights {
+            host: weights_of(&self.host),
+            context: weights_of(&self.context),
+            second: weights_of(&self.second),
+            output: weights_of(&self.output),
+            estimate_weight: floats(self.estimate_weight.val()).first().copied().unwrap_or(1.0),
+        }
+    }
+
+    /// Puts numbers on a device.
+    pub fn from_weights(weights: &PolicyWeights, device: &Device) -> Self {
+        Self {
+            host: linear_from(&weights.host, device),
+            context: linear_from(&weights.context, device),
+            second: linear_from(&weights.second, device),
+            output: linear_from(&weights.output, device),
+            estimate_weight: Param::from_data(TensorData::new(vec![weights.estimate_weight], [1]), device),
+        }
+    }
+}
