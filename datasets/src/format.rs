@@ -10,9 +10,9 @@ pub enum Format {
     Azure,
     /// Mooncake's traces: JSON lines with `timestamp` (ms), `input_length`, `output_length`, `hash_ids`.
     Mooncake,
-    /// BurstGPT: CSV `Timestamp,…,Request tokens,Response tokens,…`.
+    /// `BurstGPT`: CSV `Timestamp,…,Request tokens,Response tokens,…`.
     BurstGpt,
-    /// ServeGen's windows: `*_traces.tar.zst` with `*_datasets.tar.zst` beside it.
+    /// `ServeGen`'s windows: `*_traces.tar.zst` with `*_datasets.tar.zst` beside it.
     ServeGen,
     /// NGINX's predefined `combined` access log.
     NginxCombined,

@@ -67,7 +67,12 @@ pub fn log_normal(rng: &mut Pcg64Mcg, mu: f64, sigma: f64) -> f64 {
 
 /// Gamma with the given shape and scale (mean `shape · scale`), by Marsaglia and Tsang's method
 /// (ACM TOMS 2000), with their boost for shapes below one.
+///
+/// # Panics
+///
+/// When the shape is not a positive, finite number.
 pub fn gamma(rng: &mut Pcg64Mcg, shape: f64, scale: f64) -> f64 {
+    assert!(shape > 0.0 && shape.is_finite(), "the shape of a Gamma distribution must be positive, not {shape}");
     if shape < 1.0 {
         let boost = pow(uniform_positive(rng), 1.0 / shape);
         return boost * gamma(rng, shape + 1.0, scale);

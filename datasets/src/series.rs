@@ -70,6 +70,7 @@ impl Series {
     }
 
     /// The values from index `begin` up to but not including `end`, both cut to the length.
+    #[must_use]
     pub fn slice(&self, begin: usize, end: usize) -> Self {
         let end = end.min(self.values.len());
         let begin = begin.min(end);

@@ -128,6 +128,7 @@ impl Trace {
     }
 
     /// The requests with `start_s <= arrival_s < end_s`, their arrivals counted from `start_s`.
+    #[must_use]
     pub fn slice(&self, start_s: f64, end_s: f64) -> Self {
         let start_s = start_s.max(0.0);
         let begin = self.requests.partition_point(|request| request.arrival_s < start_s);
