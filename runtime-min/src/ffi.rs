@@ -1,1 +1,33 @@
-//! ffi
+//! The C interface of the runtime: what `include/evenkeel.h` declares.
+//!
+//! Every function checks its pointers, returns an [`EkCode`] and writes its outputs only
+//! on success. Memory is the caller's: nothing is allocated, nothing is kept but what the
+//! caller handed over for that purpose. Nothing unwinds into C, since nothing panics.
+//!
+//! | Part | Functions |
+//! |---|---|
+//! | [`code`] | `ek_version`, `ek_strerror` |
+//! | [`model`] | `ek_model_size`, `ek_model_load`, `ek_model_metadata` |
+//! | [`state`] | `ek_state_size`, `ek_state_init`, `ek_state_attach`, `ek_host_*` |
+//! | [`decide`] | `ek_scratch_size`, `ek_decide`, `ek_scores`, `ek_decisions` |
+//! | [`requests`] | `ek_begin`, `ek_first_byte`, `ek_finish`, `ek_report` |
+
+#![allow(unsafe_code, reason = "C hands over raw pointers; each is checked before it is used")]
+
+pub mod code;
+pub mod decide;
+mod memory;
+pub mod model;
+pub mod requests;
+pub mod state;
+pub mod types;
+
+pub use code::{EkCode, ek_strerror, ek_version};
+pub use decide::{ek_decide, ek_decisions, ek_scores, ek_scratch_size};
+pub use model::{EkModel, ek_model_load, ek_model_metadata, ek_model_size};
+pub use requests::{ek_begin, ek_finish, ek_first_byte, ek_report};
+pub use state::{
+    EkState, ek_host_find, ek_host_register, ek_host_remove, ek_host_stats, ek_state_attach, ek_state_init,
+    ek_state_size,
+};
+pub use types::{EkDecision, EkHostScore, EkOutcome, EkReason, EkRequest, EkStats, EkStatus, EkTelemetry, EkTicket};

@@ -1,0 +1,154 @@
+//! What happens to requests and hosts: the calls that the runtime learns from.
+
+use super::code::{EkCode, run};
+use super::memory;
+use super::model::{self, EkModel};
+use super::state::{self, EkState};
+use super::types::{EkOutcome, EkTelemetry, EkTicket};
+use crate::service::{ServiceKind, ServiceModel};
+use crate::state::State;
+
+/// The service as long as no model is loaded: one request after the other, of a second.
+/// Only its kind and its servers are ever looked at.
+const UNTRAINED: ServiceModel = ServiceModel {
+    kind: ServiceKind::Fifo,
+    step_base_s: 0.0,
+    step_per_request_s: 0.0,
+    step_per_kv_token_s: 0.0,
+    step_per_prefill_token_s: 0.0,
+    batch_max: 1.0,
+    kv_capacity_tokens: 1.0,
+    prompt_tokens_mean: 1.0,
+    output_tokens_mean: 1.0,
+    service_mean_s: 1.0,
+    servers: 1.0,
+    step_typical_s: 1.0,
+    latency_typical_s: 1.0,
+    ttft_typical_s: 1.0,
+    queue_weight: 1.0,
+    kv_weight: 0.0,
+    delay_weight: 0.0,
+};
+
+/// A request goes to a host: the decision's, or any other.
+///
+/// `ticket`: filled in; to be kept until `ek_finish`, which must be called once for it.
+///
+/// # Safety
+/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `ticket` points to an `ek_ticket`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_begin(
+    state: *mut EkState,
+    host: u32,
+    prompt_tokens: u32,
+    now_us: u64,
+    ticket: *mut EkTicket,
+) -> EkCode {
+    run(|| {
+        // SAFETY: forwarded to the caller.
+        let state = unsafe { state::view(state) }?;
+        memory::check(ticket)?;
+        let begun = state.begin(host, prompt_tokens, now_us).ok_or(EkCode::HostUnknown)?;
+        // SAFETY: checked above.
+        unsafe { ticket.write(EkTicket::from_runtime(&begun)) };
+        Ok(())
+    })
+}
+
+/// The first byte of a response came back. Calls after the first change nothing.
+///
+/// # Safety
+/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `ticket` points to an initialised `ek_ticket`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_first_byte(state: *mut EkState, ticket: *mut EkTicket, now_us: u64) -> EkCode {
+    run(|| {
+        // SAFETY: forwarded to the caller.
+        let state = unsafe { state::view(state) }?;
+        // SAFETY: forwarded to the caller.
+        let known = unsafe { under_way(&state, ticket) }?;
+        let mut runtime_ticket = known.to_runtime();
+        state.first_byte(&mut runtime_ticket, now_us);
+        // SAFETY: checked above.
+        unsafe { ticket.write(EkTicket { first_byte_us: runtime_ticket.first_byte_us, ..known }) };
+        Ok(())
+    })
+}
+
+/// A request ended. A second call for the same ticket is refused, so that counts stay
+/// exact.
+///
+/// `model`: tells what response times mean; may be NULL.
+///
+/// # Safety
+/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
+/// - `ticket` points to an initialised `ek_ticket`.
+/// - `outcome` points to `outcome->struct_size` initialised bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_finish(
+    state: *mut EkState,
+    model: *const EkModel,
+    ticket: *mut EkTicket,
+    outcome: *const EkOutcome,
+    now_us: u64,
+) -> EkCode {
+    run(|| {
+        // SAFETY: forwarded to the caller.
+        let state = unsafe { state::view(state) }?;
+        // SAFETY: forwarded to the caller.
+        let model = unsafe { model::optional(model) }?;
+        // SAFETY: forwarded to the caller.
+        let known = unsafe { under_way(&state, ticket) }?;
+        // SAFETY: forwarded to the caller.
+        let outcome = unsafe { memory::input(outcome) }?;
+        if outcome.reserved != 0 {
+            return Err(EkCode::Reserved);
+        }
+        let outcome = outcome.to_runtime().ok_or(EkCode::Enumeration)?;
+        let service = model.map_or(&UNTRAINED, |model| model.service());
+        state.finish(&known.to_runtime(), &outcome, service, now_us);
+        // SAFETY: checked above.
+        unsafe { ticket.write(EkTicket { under_way: 0, ..known }) };
+        Ok(())
+    })
+}
+
+/// A host's own report came in: from response headers, a probe, or scraped metrics.
+///
+/// `measured_us`: when the host measured it, not when it arrived.
+///
+/// # Safety
+/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `telemetry` points to `telemetry->struct_size` initialised bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_report(
+    state: *mut EkState,
+    host: u32,
+    telemetry: *const EkTelemetry,
+    measured_us: u64,
+) -> EkCode {
+    run(|| {
+        // SAFETY: forwarded to the caller.
+        let state = unsafe { state::view(state) }?;
+        // SAFETY: forwarded to the caller.
+        let telemetry = unsafe { memory::input(telemetry) }?;
+        if state.host(host).is_none() {
+            return Err(EkCode::HostUnknown);
+        }
+        if state.report(host, &telemetry.to_runtime(), measured_us) { Ok(()) } else { Err(EkCode::ReportStale) }
+    })
+}
+
+/// Reads a ticket and checks that its request is under way.
+///
+/// # Safety
+/// - If neither NULL nor misaligned, `ticket` points to an initialised [`EkTicket`].
+unsafe fn under_way(state: &State<'_>, ticket: *const EkTicket) -> Result<EkTicket, EkCode> {
+    memory::check(ticket)?;
+    // SAFETY: aligned, initialised, and numbers only.
+    let ticket = unsafe { ticket.read() };
+    let known = ticket.under_way == 1 && (ticket.host as usize) < state.host_end();
+    if known { Ok(ticket) } else { Err(EkCode::Ticket) }
+}
