@@ -84,8 +84,11 @@ pub struct CompileArgs {
     /// The policy: one row of features per host in, one score per host out (lowest wins).
     #[arg(value_name = "POLICY.onnx")]
     pub policy: PathBuf,
-    /// Artifact to take the service model, the forecaster and their calibration from
-    /// [default: a generic language-model service, no forecaster].
+    /// The forecaster: one row of features per horizon in, nine quantiles per horizon out.
+    #[arg(long, value_name = "FORECAST.onnx", requires = "base")]
+    pub forecast: Option<PathBuf>,
+    /// Artifact to take the service model and the forecast calibration from
+    /// [default: a generic language-model service].
     #[arg(long, value_name = "FILE.ekm")]
     pub base: Option<PathBuf>,
     /// Artifact to write.

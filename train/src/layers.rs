@@ -13,7 +13,7 @@ use rand_pcg::Pcg64Mcg;
 /// `rng`, not from burn's generator, so that a seed gives the same layer on every device.
 pub fn seeded_linear(inputs: usize, outputs: usize, gain: f64, rng: &mut Pcg64Mcg, device: &Device) -> Linear {
     let deviation = gain / (inputs as f64).sqrt();
-    let weights = (0..inputs * outputs).map(|_| (random::normal(rng) * deviation) as f32).collect();
+    let weights = (0..inputs * outputs).map(|_| random::normal(rng, 0.0, deviation) as f32).collect();
     linear_from(&Weights { inputs, outputs, weights, bias: vec![0.0; outputs] }, device)
 }
 

@@ -10,10 +10,8 @@
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::activation::{log_softmax, softmax};
-use rand::RngExt;
+use evenkeel_datasets::random::generator;
 use rand::seq::SliceRandom;
-use rand_pcg::Pcg64Mcg;
-use rand::SeedableRng;
 
 use super::network::{PolicyNetwork, PolicyWeights};
 use super::samples::{Batch, Samples};
@@ -73,7 +71,7 @@ pub fn fit_round(
     let device = device.clone().autodiff();
     let mut network = PolicyNetwork::from_weights(start, &device);
     let mut optimizer = AdamConfig::new().init();
-    let mut rng = Pcg64Mcg::seed_from_u64(seed ^ (round as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut rng = generator(seed, round as u64);
     let mut order: Vec<usize> = (0..samples.len()).collect();
     let steps = options.epochs * samples.len().div_ceil(options.batch);
     let (mut step, mut window, mut points) = (0, Vec::with_capacity(POINT_EVERY), Vec::new());
@@ -132,9 +130,4 @@ fn loss(network: &PolicyNetwork, batch: &Batch) -> Tensor<1> {
     let difference = (centred(scores) - centred(batch.ln_costs.clone())).clamp(-REGRESSION_CLIP, REGRESSION_CLIP);
     let regression = (difference.powi_scalar(2).sum_dim(1) / count).mean();
     cross_entropy + regression * REGRESSION_WEIGHT
-}
-
-/// Draws whether a decision is labelled, so that about `wanted` of `decisions` are.
-pub fn is_labelled(rng: &mut Pcg64Mcg, wanted: usize, decisions: usize) -> bool {
-    rng.random_range(0..decisions.max(1)) < wanted
 }

@@ -1,0 +1,5 @@
+//! The smaller subcommands, one file each.
+
+pub mod compile;
+pub mod dataset;
+pub mod inspect;

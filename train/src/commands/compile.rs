@@ -1,0 +1,59 @@
+//! `evenkeel compile`: ONNX files, trained anywhere, into an artifact.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use evenkeel_runtime::Model;
+use evenkeel_runtime::artifact::{Sections, format};
+
+use crate::cli::CompileArgs;
+use crate::export::{PARITY_LIMIT, generic_service};
+use crate::output::write_whole;
+
+/// Inputs compared for each number of rows.
+const PARITY_SAMPLES: usize = 8;
+
+/// Compiles the policy and checks the artifact against tract.
+pub fn run(arguments: &CompileArgs) -> Result<()> {
+    let base_bytes = match &arguments.base {
+        Some(path) => Some(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
+        None => None,
+    };
+    let (service, calibration) = match &base_bytes {
+        Some(bytes) => {
+            let model = Model::parse(bytes).context("--base")?;
+            let calibration = Sections::parse(bytes)?.iter().find(|(kind, _)| *kind == format::CALIBRATION);
+            (*model.service(), calibration.map(|(_, contents)| contents))
+        }
+        None => (generic_service(), None),
+    };
+    let forecast = match (&arguments.forecast, calibration) {
+        (Some(onnx), Some(calibration)) => Some(evenkeel_export::Forecast { onnx, calibration }),
+        (Some(_), None) => bail!("--forecast: the --base artifact has no forecast calibration; name one that has a forecaster"),
+        (None, _) => None,
+    };
+    let metadata = serde_json::json!({
+        "made_by": format!("evenkeel compile {}", env!("CARGO_PKG_VERSION")),
+        "policy": arguments.policy.file_name().map(|name| name.to_string_lossy()),
+    });
+    let artifact = evenkeel_export::compile(Some(&arguments.policy), forecast, &service, &metadata.to_string())?;
+    let model = Model::parse(&artifact)?;
+    let policy = model.policy().context("the artifact has no policy")?;
+    let parity =
+        evenkeel_export::verify(&arguments.policy, policy, &evenkeel_export::ROW_COUNTS, PARITY_SAMPLES, 1, None)?;
+    anyhow::ensure!(
+        parity.largest() <= PARITY_LIMIT,
+        "the compiled policy differs from {} by {:.1e} (relative), more than {PARITY_LIMIT:.0e}: it was not written",
+        arguments.policy.display(),
+        parity.largest()
+    );
+    write_whole(&arguments.output, &artifact)?;
+    println!(
+        "{}: {} bytes, {} weights, differs from the ONNX file by at most {:.1e} (relative)",
+        arguments.output.display(),
+        artifact.len(),
+        policy.weight_count(),
+        parity.largest()
+    );
+    Ok(())
+}

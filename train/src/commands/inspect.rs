@@ -1,0 +1,16 @@
+//! `evenkeel inspect`: all that is in an artifact.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::cli::InspectArgs;
+
+/// Prints the artifact.
+pub fn run(arguments: &InspectArgs) -> Result<()> {
+    let path = &arguments.artifact;
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let inspection = evenkeel_export::inspect(&bytes).with_context(|| path.display().to_string())?;
+    print!("{inspection}");
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! What a run learns from: traces for balancing, series for forecasting.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use evenkeel_datasets::{LoadOptions, Series, Split, Trace, load_series, load_trace, synth};
+
+use crate::cli::InputArgs;
+
+/// Days of the synthetic service's demand.
+const SYNTHETIC_DAYS: f64 = 28.0;
+/// Step of the synthetic service's demand.
+const SYNTHETIC_STEP_S: f64 = 600.0;
+/// Length of the synthetic service's trace.
+const SYNTHETIC_TRACE_S: f64 = 3.0 * 3600.0;
+/// The trace is taken from the middle of a day.
+const SYNTHETIC_TRACE_START_S: f64 = 10.0 * 3600.0;
+/// Steps at which the rates of a trace are tried as a series, coarsest first.
+const RATE_STEPS_S: [f64; 4] = [3600.0, 600.0, 300.0, 60.0];
+/// A series needs this many points to be worth learning from.
+const SERIES_POINTS_MIN: usize = 500;
+/// A trace needs this many requests to be split and replayed.
+const TRACE_REQUESTS_MIN: usize = 500;
+
+/// Input of a run, whole; the split is made where it is used.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// Requests, for balancing.
+    pub traces: Vec<Trace>,
+    /// Rates, for forecasting.
+    pub series: Vec<Series>,
+    /// What was read, and what stands in for what was not given: one line each.
+    pub notes: Vec<String>,
+    /// How both are split in time.
+    pub split: Split,
+}
+
+/// Reads the input, or generates the synthetic service where none is given.
+pub fn load(traces: &[PathBuf], series: &[PathBuf], input: &InputArgs, seed: u64) -> Result<Data> {
+    let mut data = Data { traces: Vec::new(), series: Vec::new(), notes: Vec::new(), split: Split::default() };
+    for path in traces {
+        let trace = load_one_trace(path, input, seed)?;
+        data.notes.push(describe_trace(&trace));
+        data.traces.push(trace);
+    }
+    for path in series {
+        let loaded = load_series(path, &options(input, seed)?)?;
+        data.notes.extend(loaded.iter().map(describe_series));
+        data.series.extend(loaded);
+    }
+    let synthetic = synth::Service::new(seed);
+    if data.series.is_empty() {
+        data.series = data.traces.iter().filter_map(rates).collect();
+        data.notes.extend(data.series.iter().map(describe_series));
+    }
+    if data.series.is_empty() {
+        let demand = synthetic.series(SYNTHETIC_STEP_S, SYNTHETIC_DAYS);
+        data.notes.push(format!("{} (no --series, and no trace long enough to give one)", describe_series(&demand)));
+        data.series.push(demand);
+    }
+    if data.traces.is_empty() {
+        let trace = synthetic.trace(SYNTHETIC_TRACE_START_S, SYNTHETIC_TRACE_S);
+        data.notes.push(format!("{} (no --trace)", describe_trace(&trace)));
+        data.traces.push(trace);
+    }
+    Ok(data)
+}
+
+/// The options for reading one file.
+pub fn options(input: &InputArgs, seed: u64) -> Result<LoadOptions> {
+    let columns = input.columns.as_deref().map(str::parse).transpose().context("--columns")?;
+    Ok(LoadOptions { max_bad_rows: input.max_bad_rows, columns, seed, ..LoadOptions::default() })
+}
+
+fn load_one_trace(path: &Path, input: &InputArgs, seed: u64) -> Result<Trace> {
+    let trace = load_trace(path, input.format, &options(input, seed)?)?;
+    if trace.requests.len() < TRACE_REQUESTS_MIN {
+        bail!(
+            "{}: {} requests are too few to learn from; expected at least {TRACE_REQUESTS_MIN}",
+            path.display(),
+            trace.requests.len()
+        );
+    }
+    Ok(trace)
+}
+
+/// The request rates of a trace at the coarsest step that gives enough points.
+fn rates(trace: &Trace) -> Option<Series> {
+    let step_s = RATE_STEPS_S.into_iter().find(|step_s| trace.duration_s() / step_s >= SERIES_POINTS_MIN as f64)?;
+    Some(trace.rates(step_s))
+}
+
+fn describe_trace(trace: &Trace) -> String {
+    let dropped = match trace.dropped_rows {
+        0 => String::new(),
+        rows => format!(", {rows} unreadable rows dropped"),
+    };
+    format!(
+        "trace {}: {} requests over {:.1} h, {:.2} a second{dropped}",
+        trace.name,
+        trace.requests.len(),
+        trace.duration_s() / 3600.0,
+        trace.mean_rate_per_s()
+    )
+}
+
+fn describe_series(series: &Series) -> String {
+    format!("series {}: {} points of {} s, {} missing", series.name, series.len(), series.step_s, series.missing())
+}

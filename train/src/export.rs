@@ -1,0 +1,77 @@
+//! From trained weights to the artifact: ONNX files, compilation, verification.
+
+use anyhow::{Context, Result, ensure};
+use evenkeel_env::host::ServiceOptions;
+use evenkeel_env::host::llm::LlmOptions;
+use evenkeel_env::workload::{TokenMeans, service_model};
+use evenkeel_export::{ROW_COUNTS, verify};
+use evenkeel_runtime::{Model, ServiceModel};
+
+use crate::metrics::ParityResult;
+use crate::output::RunFolder;
+
+/// Largest relative difference between implementations that is accepted.
+pub const PARITY_LIMIT: f64 = 1e-5;
+
+/// Inputs compared for each number of rows.
+const PARITY_SAMPLES: usize = 16;
+
+/// Name of the policy's ONNX file.
+pub const POLICY_ONNX: &str = "policy.onnx";
+/// Name of the forecaster's ONNX file.
+pub const FORECAST_ONNX: &str = "forecast.onnx";
+/// Name of the artifact.
+pub const ARTIFACT: &str = "evenkeel.ekm";
+
+/// A network as its trainer computes it: rows of features in, rows of outputs out.
+pub type Reference<'a> = &'a dyn Fn(&[f32], usize) -> Vec<f32>;
+
+/// Compiles both ONNX files of a run, writes the artifact, and compares burn, tract and
+/// the runtime on random inputs.
+///
+/// # Errors
+/// Also if two of them differ by more than [`PARITY_LIMIT`].
+pub fn compile_and_verify(
+    folder: &RunFolder,
+    service: &ServiceModel,
+    calibration: &[u8],
+    metadata: &str,
+    policy: Reference<'_>,
+    forecast: Reference<'_>,
+    seed: u64,
+) -> Result<(Vec<u8>, Vec<ParityResult>)> {
+    let (policy_path, forecast_path) = (folder.file(POLICY_ONNX), folder.file(FORECAST_ONNX));
+    let forecast_files = evenkeel_export::Forecast { onnx: &forecast_path, calibration };
+    let artifact = evenkeel_export::compile(Some(&policy_path), Some(forecast_files), service, metadata)?;
+    let model = Model::parse(&artifact)?;
+    let policy_program = model.policy().context("the artifact has no policy")?;
+    let forecast_program = model.forecaster().context("the artifact has no forecaster")?.program();
+    let mut results = Vec::new();
+    for (network, path, program, reference) in [
+        ("policy", &policy_path, policy_program, policy),
+        ("forecast", &forecast_path, forecast_program, forecast),
+    ] {
+        let parity = verify(path, program, &ROW_COUNTS, PARITY_SAMPLES, seed, Some(reference))?;
+        ensure!(
+            parity.largest() <= PARITY_LIMIT,
+            "{network}: burn, tract and the runtime differ by {:.1e} (relative), more than {PARITY_LIMIT:.0e}; \
+             the artifact was not written",
+            parity.largest()
+        );
+        results.push(ParityResult {
+            network: network.to_owned(),
+            tract_runtime: parity.tract_vs_runtime,
+            burn_runtime: parity.reference_vs_runtime.unwrap_or(f64::INFINITY),
+            burn_tract: parity.reference_vs_tract.unwrap_or(f64::INFINITY),
+        });
+    }
+    folder.write(ARTIFACT, &artifact)?;
+    Ok((artifact, results))
+}
+
+/// The service model of a policy that comes without one: a 13-billion-parameter model on
+/// an A100 under a mean load, prompts of 1200 and outputs of 250 tokens.
+pub fn generic_service() -> ServiceModel {
+    let means = TokenMeans { prompt: 1200.0, output: 250.0, context: 250.0 * 1325.0, service_s: f64::NAN };
+    service_model(&ServiceOptions::Llm(LlmOptions::default()), &means)
+}
