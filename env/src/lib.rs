@@ -1,1 +1,32 @@
-//! Evenkeel.
+//! A discrete-event simulator of an inference fleet: hosts, balancers, what balancers know,
+//! and the policies that decide.
+//!
+//! - [`simulate`] runs a [`Scenario`] on a [`Workload`] with a [`Policy`], and yields an
+//!   [`Outcome`].
+//! - [`policies`] has the baselines and the oracles, [`metrics`] turns outcomes into figures.
+//!
+//! No wall clock, no global random generator, no map with a random hasher: equal arguments
+//! give equal results, bit for bit, on every machine and with any number of threads.
+
+mod balancer;
+pub mod events;
+pub mod fleet;
+pub mod host;
+pub mod metrics;
+pub mod oracle;
+pub mod outcome;
+pub mod policies;
+pub mod policy;
+mod random;
+pub mod scenario;
+pub mod simulation;
+pub mod sizes;
+pub mod telemetry;
+pub mod workload;
+
+pub use outcome::{Outcome, Record, Status};
+pub use policy::{Decision, Policy};
+pub use scenario::Scenario;
+pub use simulation::{Simulation, simulate};
+pub use sizes::Sizes;
+pub use workload::Workload;

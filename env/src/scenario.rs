@@ -1,0 +1,159 @@
+//! One setting of the simulator: who serves, who balances, what they know, and how much
+//! arrives.
+
+use evenkeel_runtime::ServiceKind;
+use rand_pcg::Pcg64Mcg;
+
+use crate::fleet::{Antagonists, Crashes, Fleet};
+use crate::host::ServiceOptions;
+use crate::host::fifo::FifoOptions;
+use crate::host::llm::LlmOptions;
+use crate::random::{below, between, uniform};
+use crate::telemetry::TelemetryOptions;
+use crate::workload::{TokenMeans, llm_work_s, saturated_batch};
+
+/// How requests are assigned to balancers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assignment {
+    /// Each at random.
+    Random,
+    /// In turn.
+    RoundRobin,
+}
+
+/// A setting of the simulator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// The hosts.
+    pub fleet: Fleet,
+    /// What they run.
+    pub service: ServiceOptions,
+    /// Number of balancers, each of which sees only its own requests and telemetry.
+    pub balancers: usize,
+    /// How requests are assigned to balancers.
+    pub assignment: Assignment,
+    /// What balancers learn of the hosts.
+    pub telemetry: TelemetryOptions,
+    /// What slows hosts down.
+    pub antagonists: Antagonists,
+    /// What takes hosts down.
+    pub crashes: Crashes,
+    /// Offered work as a share of the fleet's capacity (see [`capacity_per_s`](Self::capacity_per_s)).
+    pub load: f64,
+    /// Most requests; the window of the trace begins at a random place.
+    pub requests_max: usize,
+    /// Share of the requests, from the first on, that metrics leave out.
+    pub warm_up_share: f64,
+    /// Whether balancers know the hosts' relative speeds in advance.
+    pub weights_known: bool,
+    /// After this long a balancer gives up on a request, in seconds; the host works on.
+    pub timeout_s: f64,
+    /// How often a failed request is sent to another host.
+    pub retries_max: u32,
+    /// After a failure a balancer leaves the host out for this long, in seconds.
+    pub ejection_s: f64,
+}
+
+impl Scenario {
+    /// A language model behind 4 balancers, telemetry every 250 ms, piggyback and probes,
+    /// antagonists, load 70 %.
+    pub fn llm(fleet: Fleet) -> Self {
+        Self {
+            fleet,
+            service: ServiceOptions::Llm(LlmOptions::default()),
+            balancers: 4,
+            assignment: Assignment::Random,
+            telemetry: TelemetryOptions::default(),
+            antagonists: Antagonists::standard(20.0),
+            crashes: Crashes::NONE,
+            load: 0.7,
+            requests_max: 20_000,
+            warm_up_share: 0.1,
+            weights_known: false,
+            timeout_s: f64::INFINITY,
+            retries_max: 1,
+            ejection_s: 10.0,
+        }
+    }
+
+    /// The same for a short FIFO service.
+    pub fn fifo(fleet: Fleet) -> Self {
+        Self {
+            service: ServiceOptions::Fifo(FifoOptions::default()),
+            antagonists: Antagonists::standard(2.0),
+            requests_max: 50_000,
+            ..Self::llm(fleet)
+        }
+    }
+
+    /// A random setting for domain randomisation: 8–24 hosts of some mixture of speeds, 2–8
+    /// balancers, telemetry every 0.1–1 s with and without piggyback and probes,
+    /// antagonists in 85 %, load 45–95 %.
+    pub fn random(service: ServiceOptions, rng: &mut Pcg64Mcg) -> Self {
+        let hosts = 8 + below(rng, 17);
+        let fleet = match below(rng, 4) {
+            0 => Fleet::hom(hosts),
+            1 => Fleet::two_class(hosts),
+            2 => Fleet::het(hosts),
+            _ => {
+                let speeds: Vec<f64> = (0..hosts).map(|_| between(rng, 1.0, 3.0)).collect();
+                Fleet::cycle("random", &speeds, hosts)
+            }
+        };
+        let base = match service {
+            ServiceOptions::Llm(_) => Self::llm(fleet),
+            ServiceOptions::Fifo(_) => Self::fifo(fleet),
+        };
+        let slow_mean_s = base.antagonists.slow_mean_s * between(rng, 0.5, 2.0);
+        let antagonists = if uniform(rng) < 0.85 { Antagonists::standard(slow_mean_s) } else { Antagonists::NONE };
+        // Periods spread evenly over the decade.
+        let period_s = 0.1 * libm::pow(10.0, uniform(rng));
+        Self {
+            service,
+            balancers: 2 + below(rng, 7),
+            telemetry: TelemetryOptions {
+                piggyback: uniform(rng) < 0.5,
+                probes_per_request: if uniform(rng) < 0.5 { 3 } else { 0 },
+                ..TelemetryOptions::polled(period_s)
+            },
+            antagonists,
+            load: between(rng, 0.45, 0.95),
+            ..base
+        }
+    }
+
+    /// Which kind of service.
+    pub fn kind(&self) -> ServiceKind {
+        match self.service {
+            ServiceOptions::Llm(_) => ServiceKind::Llm,
+            ServiceOptions::Fifo(_) => ServiceKind::Fifo,
+        }
+    }
+
+    /// Requests a second that the fleet can carry: the sum of the hosts' speeds, less what
+    /// antagonists take on average, over the mean work of a request. Crashes and cached
+    /// prefixes are not counted.
+    ///
+    /// Work is in seconds of a host of speed 1. Of a FIFO host each of the `servers` does a
+    /// second a second; for an LLM host see [`request_work_s`](Self::request_work_s).
+    pub fn capacity_per_s(&self, means: &TokenMeans) -> f64 {
+        let work_s = self.request_work_s(means, means.prompt, means.output, means.context);
+        self.fleet.speed_total() * self.antagonists.speed_left() / work_s
+    }
+
+    /// Work of a request with these token counts, in seconds of a host of speed 1.
+    ///
+    /// A saturated LLM host decodes `B = min(batch_max, kv_capacity / mean context)` requests
+    /// in each step, so that a request takes `prompt·per_prefill_token + output·(base / B +
+    /// per_request) + per_kv_token·context` seconds of it, `context` being the sum of the
+    /// context lengths over the output tokens. For FIFO the means alone count.
+    pub fn request_work_s(&self, means: &TokenMeans, prompt: f64, output: f64, context: f64) -> f64 {
+        match &self.service {
+            ServiceOptions::Llm(options) => llm_work_s(options, saturated_batch(options, means), prompt, output, context),
+            ServiceOptions::Fifo(options) => {
+                let mean_s = if means.service_s.is_nan() { options.service_mean_s } else { means.service_s };
+                mean_s / f64::from(options.servers)
+            }
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The simulation: discrete events in a total order of time and sequence.
+//!
+//! Requests arrive at balancers, balancers place them, hosts work on them, and what
+//! balancers may know reaches them by responses, polls and probes. Nothing is decided here:
+//! the simulation runs up to a decision, waits for a host, and goes on. Every balancer's
+//! knowledge is the runtime's own state, updated through the runtime's own calls.
+//!
+//! Three sources of events are merged: the arrivals of the trace, each host's next event,
+//! and a queue of everything else. Arrivals come first at equal times.
+
+mod environment;
+mod lifecycle;
+mod reports;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use evenkeel_runtime::{Request, Ticket};
+use rand_pcg::Pcg64Mcg;
+
+use crate::balancer::Balancer;
+use crate::events::{EventQueue, HostClock, Moment};
+use crate::host::{Host, Job, Notice, ServiceOptions};
+use crate::oracle::{Scratch, Truth};
+use crate::outcome::{HostUse, Outcome, Record, Status};
+use crate::policy::{Decision, Policy, Setting};
+use crate::random::{Purpose, below, log_normal, lognormal_parameters, stream};
+use crate::scenario::{Assignment, Scenario};
+use crate::workload::{TokenMeans, Window, Workload};
+use environment::Weather;
+use reports::Reports;
+
+/// Runs a whole simulation. Equal arguments give equal results, bit for bit.
+pub fn simulate(scenario: &Scenario, workload: &Workload, policy: &mut dyn Policy, seed: u64) -> Outcome {
+    let mut simulation = Simulation::new(scenario, workload, seed);
+    policy.reset(simulation.setting());
+    while simulation.next_decision(policy) {
+        let host = simulation.with_decision(|decision| policy.choose(decision));
+        simulation.place(host, policy);
+    }
+    simulation.outcome()
+}
+
+/// Events other than arrivals and the hosts' own.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A balancer polls every host.
+    Poll { balancer: u32 },
+    /// The reports of the oldest poll under way arrive.
+    PollArrives,
+    /// A probe reaches its host.
+    ProbeMeasures { balancer: u32, host: u32 },
+    /// The answer of the oldest probe under way arrives.
+    ProbeArrives,
+    /// An antagonist comes or goes.
+    Slowness { host: u32, slow: bool },
+    /// A host crashes.
+    Crash { host: u32 },
+    /// A host comes back.
+    Restart { host: u32 },
+    /// A host's caches are warm again, unless it has crashed since.
+    Warm { host: u32, restarts: u32 },
+    /// A request has taken too long, unless it has ended.
+    Timeout { request: u32 },
+}
+
+/// A request under way, or over.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    ticket: Ticket,
+    record: Record,
+    sent_s: f64,
+    /// Requests at the host when it was sent.
+    requests_ahead: u16,
+    is_sent: bool,
+    is_over: bool,
+}
+
+/// A simulation that stops at every decision.
+pub struct Simulation<'a> {
+    scenario: &'a Scenario,
+    workload: &'a Workload,
+    window: Window<'a>,
+    means: TokenMeans,
+    setting: Setting,
+    now_s: f64,
+    sequence: u64,
+    queue: EventQueue<Event>,
+    clock: HostClock,
+    hosts: Vec<Host>,
+    uses: Vec<HostUse>,
+    balancers: Vec<Balancer>,
+    weather: Weather,
+    reports: Reports,
+    /// By number, in order of arrival; only those that have arrived.
+    requests: Vec<Progress>,
+    /// FIFO: service times at speed 1, by number.
+    service_s: Vec<f64>,
+    /// Requests that wait for a decision.
+    undecided: VecDeque<u32>,
+    over: usize,
+    accrued: Accrued,
+    assignment_rng: Pcg64Mcg,
+    policy_rng: Pcg64Mcg,
+    scratch: RefCell<Scratch>,
+    notices: Vec<Notice>,
+    lost: Vec<u32>,
+}
+
+impl std::fmt::Debug for Simulation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulation").field("now_s", &self.now_s).field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+/// Time that requests have spent so far, summed over requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Accrued {
+    /// In the system, in seconds.
+    pub latency_s: f64,
+    /// In the system without a first token, in seconds.
+    pub ttft_s: f64,
+    present: u32,
+    tokenless: u32,
+    at_s: f64,
+}
+
+impl Accrued {
+    fn advance(&mut self, now_s: f64) {
+        let span_s = now_s - self.at_s;
+        self.latency_s += span_s * f64::from(self.present);
+        self.ttft_s += span_s * f64::from(self.tokenless);
+        self.at_s = now_s;
+    }
+}
+
+/// The clock that balancers' states are kept in: microseconds, and never 0.
+#[inline]
+pub(crate) fn microseconds(now_s: f64) -> u64 {
+    1_000_000 + (now_s * 1e6) as u64
+}
+
+impl<'a> Simulation<'a> {
+    /// A simulation at time 0. Policies that keep state must be
+    /// [reset](crate::policy::Policy::reset) with [`setting`](Self::setting).
+    ///
+    /// # Panics
+    /// If the scenario makes no sense: no balancers, a load of 0 or less, no requests.
+    pub fn new(scenario: &'a Scenario, workload: &'a Workload, seed: u64) -> Self {
+        assert!(scenario.balancers > 0, "a scenario needs a balancer");
+        assert!(scenario.load > 0.0, "load must be positive");
+        assert!(scenario.requests_max > 0, "a scenario needs requests");
+        let window = Window::new(workload, scenario, &mut stream(seed, Purpose::Window, 0));
+        let block_tokens = workload.trace.prefix_block_tokens;
+        let speeds = &scenario.fleet.speeds;
+        let hosts: Vec<_> = speeds.iter().map(|speed| Host::new(&scenario.service, *speed, block_tokens)).collect();
+        let weights: Vec<f32> =
+            speeds.iter().map(|speed| if scenario.weights_known { *speed as f32 } else { 1.0 }).collect();
+        let cache_blocks = match &scenario.service {
+            ServiceOptions::Llm(options) if block_tokens > 0 => {
+                (options.prefix_cache_share * f64::from(options.kv_capacity_tokens) / f64::from(block_tokens)) as usize
+            }
+            _ => 0,
+        };
+        let balancer = |index: u64| {
+            let state_seed = evenkeel_datasets::random::mix(seed ^ Purpose::State as u64) ^ index;
+            Balancer::new(state_seed, &weights, cache_blocks, microseconds(0.0))
+        };
+        let mut simulation = Self {
+            means: TokenMeans::of(window.requests),
+            setting: Setting {
+                hosts: hosts.len(),
+                balancers: scenario.balancers,
+                service: workload.service_model(&scenario.service),
+            },
+            now_s: 0.0,
+            sequence: 0,
+            queue: EventQueue::new(),
+            clock: HostClock::new(hosts.len()),
+            uses: speeds.iter().map(|speed| HostUse { speed: *speed, busy_s: 0.0, work_s: 0.0, answered: 0 }).collect(),
+            hosts,
+            balancers: (0..scenario.balancers as u64).map(balancer).collect(),
+            weather: Weather::new(scenario, seed),
+            reports: Reports::new(scenario, seed),
+            requests: Vec::with_capacity(window.requests.len()),
+            service_s: service_times(scenario, &window, seed),
+            undecided: VecDeque::new(),
+            over: 0,
+            accrued: Accrued::default(),
+            assignment_rng: stream(seed, Purpose::Assignment, 0),
+            policy_rng: stream(seed, Purpose::Policy, 0),
+            scratch: RefCell::default(),
+            notices: Vec::new(),
+            lost: Vec::new(),
+            scenario,
+            workload,
+            window,
+        };
+        simulation.begin_weather();
+        simulation.begin_polls();
+        simulation
+    }
+
+    /// What stays the same during the simulation.
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    /// Time since the start, in seconds.
+    pub fn now_s(&self) -> f64 {
+        self.now_s
+    }
+
+    /// Requests that the simulation has, arrived or not.
+    pub fn requests_total(&self) -> usize {
+        self.window.requests.len()
+    }
+
+    /// Time that requests have spent up to now.
+    pub fn accrued(&self) -> Accrued {
+        let mut accrued = self.accrued;
+        accrued.advance(self.now_s);
+        accrued
+    }
+
+    /// Runs up to the next decision; `false` once every request has ended.
+    pub fn next_decision(&mut self, policy: &mut dyn Policy) -> bool {
+        while self.undecided.is_empty() {
+            if self.over == self.window.requests.len() {
+                return false;
+            }
+            self.step(policy);
+        }
+        if self.scenario.telemetry.period_s == 0.0 {
+            self.refresh(self.undecided[0], policy);
+        }
+        true
+    }
+
+    /// Looks at the pending decision.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn with_decision<R>(&mut self, look: impl FnOnce(&mut Decision<'_>) -> R) -> R {
+        let request = *self.undecided.front().expect("a decision is pending");
+        let job = job(&self.window, self.workload, &self.service_s, request);
+        let index = self.requests[request as usize].record.balancer as usize;
+        let balancer = &mut self.balancers[index];
+        balancer.readmit(self.now_s);
+        balancer.look_up_prefix(job.prefix, job.prefix_block_tokens, job.prompt_tokens);
+        let truth = Truth {
+            now_s: self.now_s,
+            hosts: &self.hosts,
+            sizes: &self.workload.sizes,
+            requests: self.window.requests,
+            job,
+            scratch: &self.scratch,
+        };
+        let (eligible, eligible_mask) = balancer.eligible();
+        look(&mut Decision {
+            now_s: self.now_s,
+            now_us: microseconds(self.now_s),
+            request: &Request { prompt_tokens: job.prompt_tokens, cached_tokens: balancer.cached_tokens() },
+            balancer: index,
+            state: balancer.state(),
+            service: &self.setting.service,
+            eligible,
+            eligible_mask,
+            truth: &truth,
+            rng: &mut self.policy_rng,
+        })
+    }
+
+    /// Sends the request of the pending decision to a host.
+    ///
+    /// # Panics
+    /// If no decision is pending, or there is no such host.
+    pub fn place(&mut self, host: usize, policy: &mut dyn Policy) {
+        let request = self.undecided.pop_front().expect("a decision is pending");
+        self.send(request, host, policy);
+    }
+
+    /// What came out of it.
+    ///
+    /// # Panics
+    /// If requests are still under way.
+    pub fn outcome(mut self) -> Outcome {
+        assert_eq!(self.over, self.window.requests.len(), "the simulation is not over");
+        for (host_use, host) in self.uses.iter_mut().zip(&self.hosts) {
+            host_use.busy_s = host.busy_s();
+        }
+        Outcome {
+            records: self.requests.iter().map(|progress| progress.record).collect(),
+            hosts: self.uses,
+            span_s: self.now_s,
+            warm_up_share: self.scenario.warm_up_share,
+        }
+    }
+
+    /// Lets the next event happen.
+    fn step(&mut self, policy: &mut dyn Policy) {
+        let next_arrival = match self.requests.len() {
+            arrived if arrived < self.window.requests.len() => Moment::new(self.window.arrival_s(arrived as u32), 0),
+            _ => Moment::NEVER,
+        };
+        let (next_host, host) = self.clock.next();
+        let next_other = self.queue.next();
+        if next_arrival < next_host && next_arrival < next_other {
+            self.now_s = next_arrival.at_s();
+            self.arrive();
+        } else if next_host < next_other {
+            self.now_s = next_host.at_s();
+            self.advance_host(host, policy);
+        } else {
+            self.now_s = next_other.at_s();
+            let event = self.queue.pop().expect("requests are under way, so events are scheduled");
+            self.happen(event, policy);
+        }
+    }
+
+    fn happen(&mut self, event: Event, policy: &mut dyn Policy) {
+        match event {
+            Event::Poll { balancer } => self.poll(balancer),
+            Event::PollArrives => self.poll_arrives(policy),
+            Event::ProbeMeasures { balancer, host } => self.probe_measures(balancer, host),
+            Event::ProbeArrives => self.probe_arrives(policy),
+            Event::Slowness { host, slow } => self.change_slowness(host, slow),
+            Event::Crash { host } => self.crash(host, policy),
+            Event::Restart { host } => self.restart(host),
+            Event::Warm { host, restarts } => self.warm(host, restarts),
+            Event::Timeout { request } => self.time_out(request, policy),
+        }
+    }
+
+    fn arrive(&mut self) {
+        let request = self.requests.len() as u32;
+        let balancer = match self.scenario.assignment {
+            Assignment::Random => below(&mut self.assignment_rng, self.balancers.len()),
+            Assignment::RoundRobin => request as usize % self.balancers.len(),
+        };
+        let record = Record {
+            arrival_s: self.now_s,
+            latency_s: f64::NAN,
+            ttft_s: f64::NAN,
+            host: u16::MAX,
+            balancer: balancer as u16,
+            attempts: 0,
+            status: Status::Failed,
+        };
+        let ticket = Ticket { host: 0, prompt_tokens: 0, sent_us: 0, first_byte_us: 0, in_flight_at_send: 0 };
+        self.requests.push(Progress { ticket, record, sent_s: 0.0, requests_ahead: 0, is_sent: false, is_over: false });
+        self.accrued.advance(self.now_s);
+        self.accrued.present += 1;
+        self.accrued.tokenless += 1;
+        self.undecided.push_back(request);
+        if self.scenario.timeout_s.is_finite() {
+            self.schedule(self.scenario.timeout_s, Event::Timeout { request });
+        }
+    }
+
+    fn schedule(&mut self, after_s: f64, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Moment::new(self.now_s + after_s, self.sequence), event);
+    }
+
+    /// Brings the clock up to date with a host that was touched.
+    fn reschedule(&mut self, host: u32) {
+        let at_s = self.hosts[host as usize].next_event_s();
+        self.sequence += 1;
+        let moment = if at_s.is_finite() { Moment::new(at_s, self.sequence) } else { Moment::NEVER };
+        self.clock.set(host, moment);
+    }
+}
+
+/// A request as hosts see it.
+fn job<'a>(window: &Window<'a>, workload: &'a Workload, service_s: &[f64], request: u32) -> Job<'a> {
+    let traced = &window.requests[request as usize];
+    Job {
+        request,
+        prompt_tokens: traced.prompt_tokens,
+        output_tokens: traced.output_tokens,
+        service_s: service_s.get(request as usize).copied().unwrap_or(0.0),
+        prefix: workload.trace.prefix(traced),
+        prefix_block_tokens: workload.trace.prefix_block_tokens,
+    }
+}
+
+/// FIFO: the trace's service times, lognormal ones where it has none. LLM: nothing.
+fn service_times(scenario: &Scenario, window: &Window<'_>, seed: u64) -> Vec<f64> {
+    let ServiceOptions::Fifo(options) = &scenario.service else { return Vec::new() };
+    let mut rng = stream(seed, Purpose::ServiceTime, 0);
+    let (mu, sigma) = lognormal_parameters(options.service_mean_s, options.service_variation);
+    let draw = |request: &evenkeel_datasets::Request| {
+        if request.service_s.is_finite() { f64::from(request.service_s) } else { log_normal(&mut rng, mu, sigma) }
+    };
+    window.requests.iter().map(draw).collect()
+}

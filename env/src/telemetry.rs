@@ -1,0 +1,49 @@
+//! How balancers learn of the hosts' load.
+
+/// Polled reports, reports piggybacked on responses, and probes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TelemetryOptions {
+    /// Every balancer polls every host this often, in seconds, each at its own phase;
+    /// infinite for never, 0 for perfect knowledge at every decision.
+    pub period_s: f64,
+    /// From the measurement at the host to the balancer's knowing, in seconds.
+    pub delay_s: f64,
+    /// Share of polled reports and of probes that get lost, each host and balancer alone.
+    pub loss: f64,
+    /// Whether responses carry the host's report: with the first token and with the last.
+    pub piggyback: bool,
+    /// Probes sent after each request, to different hosts at random.
+    pub probes_per_request: u32,
+    /// A probe's round trip, in seconds; it measures half-way.
+    pub probe_round_trip_s: f64,
+}
+
+impl TelemetryOptions {
+    /// Polled every `period_s` only.
+    pub fn polled(period_s: f64) -> Self {
+        Self { period_s, delay_s: 0.002, loss: 0.0, piggyback: false, probes_per_request: 0, probe_round_trip_s: 0.001 }
+    }
+
+    /// Nothing at all: balancers see only their own requests.
+    pub fn none() -> Self {
+        Self::polled(f64::INFINITY)
+    }
+}
+
+impl Default for TelemetryOptions {
+    /// Polled every 250 ms, piggybacked, and 3 probes a request.
+    fn default() -> Self {
+        Self { piggyback: true, probes_per_request: 3, ..Self::polled(0.25) }
+    }
+}
+
+/// How a report reached a balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The balancer polls.
+    Poll,
+    /// It came with a response.
+    Piggyback,
+    /// It answers a probe.
+    Probe,
+}
