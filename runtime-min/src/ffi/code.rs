@@ -111,7 +111,7 @@ pub(super) fn run(body: impl FnOnce() -> Result<(), EkCode>) -> EkCode {
     body().err().unwrap_or(EkCode::Ok)
 }
 
-/// Version of the library: major × 10000 + minor × 100 + patch. Compare it with
+/// Version of the library: major * 10000 + minor * 100 + patch. Compare it with
 /// `EVENKEEL_VERSION`, the header's.
 #[unsafe(no_mangle)]
 pub extern "C" fn ek_version() -> u32 {
