@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use evenkeel_runtime::features::NAMES;
-use evenkeel_runtime::{HOST_FEATURES, ServiceModel};
+use evenkeel_runtime::forecast::{self, FORECAST_FEATURES, QUANTILE_COUNT, QUANTILES};
+use evenkeel_runtime::{HOST_FEATURES, ServiceModel, features};
 
 use crate::artifact::Contents;
 use crate::error::ExportError;
@@ -14,7 +14,7 @@ use crate::{Program, onnx};
 pub struct Forecast<'a> {
     /// The network.
     pub onnx: &'a Path,
-    /// The artifact's CALIBRATION section.
+    /// The artifact's CALIBRATION section, see [`forecast::Calibration::encode`].
     pub calibration: &'a [u8],
 }
 
@@ -51,9 +51,6 @@ pub fn compile(
     Ok(contents.encode()?)
 }
 
-/// Quantiles of a forecast, a column each.
-const QUANTILES: usize = 9;
-
 /// What an input or output must look like, and why.
 struct Interface {
     width: usize,
@@ -63,20 +60,24 @@ struct Interface {
 fn read_policy(path: &Path) -> Result<Program, ExportError> {
     let input = Interface {
         width: HOST_FEATURES,
-        meaning: format!("the features of a host, in this order: {}", NAMES.join(", ")),
+        meaning: format!("the features of a host, in this order: {}", features::NAMES.join(", ")),
     };
-    read(path, Some(&input), &Interface { width: 1, meaning: "one score for each host, the lowest wins".to_owned() })
+    let output = Interface { width: 1, meaning: "one score for each host, the lowest wins".to_owned() };
+    read(path, &input, &output)
 }
 
 fn read_forecast(path: &Path) -> Result<Program, ExportError> {
-    read(path, None, &Interface { width: QUANTILES, meaning: "one column for each quantile".to_owned() })
+    let input = Interface {
+        width: FORECAST_FEATURES,
+        meaning: format!("the features of a horizon, in this order: {}", forecast::features::NAMES.join(", ")),
+    };
+    let output = Interface { width: QUANTILE_COUNT, meaning: format!("the quantiles {QUANTILES:?}") };
+    read(path, &input, &output)
 }
 
-fn read(path: &Path, input: Option<&Interface>, output: &Interface) -> Result<Program, ExportError> {
+fn read(path: &Path, input: &Interface, output: &Interface) -> Result<Program, ExportError> {
     let program = onnx::read_file(path).map_err(|source| ExportError::Read { path: path.to_owned(), source })?;
-    if let Some(input) = input
-        && program.input_width() != input.width
-    {
+    if program.input_width() != input.width {
         return Err(ExportError::InputWidth {
             path: path.to_owned(),
             found: program.input_width(),

@@ -163,6 +163,12 @@ pub enum ShapeError {
         /// Second operand.
         right: Shape,
     },
+    /// The mean of a value that has one row.
+    #[error("found an operand of shape {operand}, expected N rows to take the mean of")]
+    MeanOfOneRow {
+        /// The operand.
+        operand: Shape,
+    },
     /// Columns beyond the operand's last.
     #[error("found columns {begin}..{end} of an operand of shape {operand}")]
     Slice {
@@ -247,7 +253,10 @@ impl Graph {
                     Err(ShapeError::Widths { left, right })
                 }
             }
-            Operation::MeanRows(x) => Ok(Shape { width: shape(*x)?.width, uniform: true }),
+            Operation::MeanRows(x) => match shape(*x)? {
+                Shape { width, uniform: false } => Ok(Shape { width, uniform: true }),
+                operand => Err(ShapeError::MeanOfOneRow { operand }),
+            },
             Operation::Concat(a, b) => {
                 let (left, right) = (shape(*a)?, shape(*b)?);
                 if left.uniform == right.uniform {

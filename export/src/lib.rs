@@ -14,6 +14,7 @@
 pub mod artifact;
 pub mod compile;
 pub mod error;
+pub mod inspect;
 pub mod ir;
 pub mod lower;
 pub mod onnx;
@@ -22,5 +23,6 @@ pub mod verify;
 
 pub use compile::{Forecast, compile};
 pub use error::ExportError;
+pub use inspect::{Summary, inspect};
 pub use program::Program;
 pub use verify::{Parity, ROW_COUNTS, verify};

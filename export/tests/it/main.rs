@@ -1,6 +1,7 @@
 //! Behaviour of the whole crate: ONNX written, read, compiled, run and compared.
 
 mod foreign;
+mod hand_made;
 mod inspect;
 mod operators;
 mod random_graphs;

@@ -1,9 +1,10 @@
-//! Networks as the trainer builds them: GraphBuilder → ONNX → program → artifact → runtime.
+//! Networks as the trainer builds them: `GraphBuilder` → ONNX → program → artifact → runtime.
 
 use evenkeel_export::onnx::{GraphBuilder, OnnxModel};
 use evenkeel_export::verify::run_rows;
-use evenkeel_export::{ExportError, compile, verify};
-use evenkeel_runtime::{HOST_FEATURES, Model};
+use evenkeel_export::{ExportError, Forecast, compile, verify};
+use evenkeel_runtime::forecast::{Calibration, FORECAST_FEATURES, QUANTILE_COUNT};
+use evenkeel_runtime::{ArtifactError, HOST_FEATURES, Model};
 
 use crate::support::{TOLERANCE, assert_parity, service, weights};
 
@@ -29,6 +30,43 @@ pub(crate) fn policy() -> OnnxModel {
     let estimate = graph.affine(estimate, 1.25, 0.0);
     let score = graph.add(estimate, bounded);
     graph.finish(score, "score", &[("training_data", "synthetic"), ("seed", "7")]).unwrap()
+}
+
+/// The forecaster's shape: a residual network for each horizon.
+pub(crate) fn forecaster() -> OnnxModel {
+    let mut graph = GraphBuilder::new("forecast");
+    let x = graph.input("features", FORECAST_FEATURES);
+    let bias = weights(32, 32);
+    let hidden =
+        graph.linear(x, &weights(FORECAST_FEATURES * 32, FORECAST_FEATURES), FORECAST_FEATURES, 32, Some(&bias));
+    let hidden = graph.tanh(hidden);
+    let deeper = graph.linear(hidden, &weights(32 * 32, 32), 32, 32, Some(&bias));
+    let deeper = graph.tanh(deeper);
+    let sum = graph.add(hidden, deeper);
+    let quantiles = graph.linear(sum, &weights(32 * QUANTILE_COUNT, 32), 32, QUANTILE_COUNT, None);
+    graph.finish(quantiles, "quantiles", &[]).unwrap()
+}
+
+#[test]
+fn a_forecaster_gives_the_same_quantiles_everywhere() {
+    let program = assert_parity(&forecaster());
+    assert_eq!((program.input_width(), program.output_width()), (FORECAST_FEATURES, QUANTILE_COUNT));
+}
+
+#[test]
+fn a_forecaster_comes_with_its_calibration() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forecast.onnx");
+    forecaster().write(&path).unwrap();
+    let calibration = Calibration::new(300.0);
+    let compile_with =
+        |calibration: &[u8]| compile(None, Some(Forecast { onnx: &path, calibration }), &service(), "{}");
+    let bytes = compile_with(&calibration.encode()).unwrap();
+    let model = Model::parse(&bytes).unwrap();
+    assert!(model.policy().is_none());
+    assert_eq!(model.forecaster().unwrap().calibration(), &calibration);
+    let error = compile_with(&[0; 7]).unwrap_err();
+    assert!(matches!(error, ExportError::Artifact(ArtifactError::Calibration)), "{error}");
 }
 
 #[test]

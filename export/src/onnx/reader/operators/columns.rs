@@ -55,7 +55,7 @@ pub(super) fn gather(reading: &mut Reading, inputs: &[Argument], axis: usize) ->
     for index in indices {
         let column = if index < 0 { index.saturating_add(columns) } else { index };
         if !(0..columns).contains(&column) {
-            return Err(Refusal::new(format!("found index {index}, expected -{columns} .. {columns}")));
+            return Err(Refusal::new(format!("found index {index}, expected one from -{columns} to {}", columns - 1)));
         }
         match runs.last_mut() {
             Some((begin, width)) if *begin + *width == column as usize => *width += 1,

@@ -29,17 +29,13 @@ fn layer(
 ) -> Result<ValueId, Refusal> {
     let x = reading.value(inputs, 0)?;
     let in_width = reading.shape(x).width;
-    let (mut weights, out_width) = matrix(&reading.constant(inputs, 1)?, transposed, in_width)?;
-    weights.iter_mut().for_each(|weight| *weight *= alpha);
+    let (weights, out_width) = matrix(&reading.constant(inputs, 1)?, transposed, in_width)?;
+    let times = |numbers: Vec<f32>, factor: f32| numbers.into_iter().map(|number| number * factor).collect();
     let bias = match inputs.get(2).filter(|bias| !bias.is_optional()) {
-        Some(_) => {
-            let mut bias = reading.constant(inputs, 2)?.columns(out_width)?;
-            bias.iter_mut().for_each(|number| *number *= beta);
-            Some(bias)
-        }
+        Some(_) => Some(times(reading.constant(inputs, 2)?.columns(out_width)?, beta)),
         None => None,
     };
-    Ok(reading.graph.push(Operation::Linear { x, weights, bias })?)
+    Ok(reading.graph.push(Operation::Linear { x, weights: times(weights, alpha), bias })?)
 }
 
 /// The weights as `[in][out]`, and the number of outputs.

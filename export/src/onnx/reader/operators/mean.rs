@@ -18,5 +18,9 @@ pub(super) fn mean(reading: &mut Reading, inputs: &[Argument], config: &ReduceCo
         return Err(Refusal::new("found keepdims = 0, expected 1: the mean stays a matrix of one row"));
     }
     let x = reading.value(inputs, 0)?;
+    if reading.shape(x).uniform {
+        // The mean of a single row is that row.
+        return Ok(x);
+    }
     Ok(reading.graph.push(Operation::MeanRows(x))?)
 }
