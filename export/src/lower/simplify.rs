@@ -4,7 +4,7 @@ use crate::ir::{Graph, Operation, ShapeError, ValueId};
 
 /// Largest product of an offset and the scale behind it that is folded. Folding moves
 /// rounding from `(x + offset) · scale` to `x · scale + offset · scale`: where the
-/// products are large and cancel, digits are lost. Up to here it is less than 1e-6.
+/// products are large and cancel, digits are lost. Up to here that is about 1e-6.
 const FOLDED_OFFSET_MAX: f32 = 16.0;
 
 /// The graph after folding, without dead nodes and with at least one node, and its output.

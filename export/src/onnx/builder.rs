@@ -1,24 +1,4 @@
 //! A typed builder of small networks, which writes them as ONNX.
-//!
-//! Every value is a matrix of rank 2, float32: `[N, width]` with a row per host or
-//! horizon (`N` is known only at run time), or `[1, width]`, *uniform*, which ONNX
-//! broadcasts over the rows.
-//!
-//! Methods return plain values, so that a network reads like its formula. The first
-//! mistake (widths that do not fit, a wrong number of weights) is remembered, and
-//! [`GraphBuilder::finish`] reports it.
-//!
-//! ```
-//! # use evenkeel_export::onnx::GraphBuilder;
-//! let mut graph = GraphBuilder::new("policy");
-//! let features = graph.input("features", 2);
-//! let hidden = graph.linear(features, &[0.5, -1.0, 0.25, 2.0], 2, 2, Some(&[0.1, 0.0]));
-//! let hidden = graph.tanh(hidden);
-//! let score = graph.linear(hidden, &[1.0, -1.0], 2, 1, None);
-//! let model = graph.finish(score, "score", &[("seed", "7")])?;
-//! assert!(!model.to_bytes().is_empty());
-//! # Ok::<(), evenkeel_export::onnx::BuildError>(())
-//! ```
 
 mod error;
 mod model;
@@ -48,7 +28,27 @@ impl Value {
     }
 }
 
-/// Builds one graph; see the [module's documentation](self).
+/// Builds one graph, node by node.
+///
+/// Every value is a matrix of rank 2, float32: `[N, width]` with a row per host or
+/// horizon (`N` is known only at run time), or `[1, width]`, *uniform*, which ONNX
+/// broadcasts over the rows.
+///
+/// Methods return plain values, so that a network reads like its formula. The first
+/// mistake (widths that do not fit, a wrong number of weights) is remembered, and
+/// [`finish`] reports it.
+///
+/// ```
+/// # use evenkeel_export::onnx::GraphBuilder;
+/// let mut graph = GraphBuilder::new("policy");
+/// let features = graph.input("features", 2);
+/// let hidden = graph.linear(features, &[0.5, -1.0, 0.25, 2.0], 2, 2, Some(&[0.1, 0.0]));
+/// let hidden = graph.tanh(hidden);
+/// let score = graph.linear(hidden, &[1.0, -1.0], 2, 1, None);
+/// let model = graph.finish(score, "score", &[("seed", "7")])?;
+/// assert!(!model.to_bytes().is_empty());
+/// # Ok::<(), evenkeel_export::onnx::BuildError>(())
+/// ```
 #[derive(Debug)]
 pub struct GraphBuilder {
     name: String,
