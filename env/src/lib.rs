@@ -9,6 +9,7 @@
 //! give equal results, bit for bit, on every machine and with any number of threads.
 
 mod balancer;
+pub mod calibration;
 pub mod events;
 pub mod fleet;
 pub mod host;

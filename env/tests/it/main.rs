@@ -1,3 +1,5 @@
 //! Tests of the simulator as its users see it.
-#![allow(missing_docs, reason = "tests")]
+
+mod calibration;
 mod llm_reference;
+mod traces;
