@@ -16,6 +16,7 @@
 //! serving cannot drift apart; [`features::SCHEMA_HASH`] in the artifact makes sure of it.
 
 #![no_std]
+#![allow(clippy::inline_always, reason = "only what is inlined is compiled for wider vectors, see `simd`")]
 
 #[cfg(test)]
 extern crate std;
@@ -28,6 +29,7 @@ pub mod forecast;
 pub mod math;
 pub mod program;
 pub mod service;
+pub mod simd;
 pub mod slot;
 pub mod state;
 

@@ -10,7 +10,7 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 
 /// Natural logarithm. Zero, negative and subnormal inputs count as the smallest normal
 /// number (result −87.3), NaN gives NaN: a feature must never become infinite.
-#[inline]
+#[inline(always)]
 pub fn ln(x: f32) -> f32 {
     let clamped = if x < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { x };
     let bits = clamped.to_bits();
@@ -39,18 +39,19 @@ pub fn ln(x: f32) -> f32 {
 
 /// `ln(1 + x)` for the counts, shares and ratios of the features (`x` ≥ 0; less counts
 /// as 0). For tiny `x` the absolute error is that of [`ln`], which is all a feature needs.
-#[inline]
+#[inline(always)]
 pub fn ln_1p(x: f32) -> f32 {
     ln(1.0 + if x > 0.0 { x } else { 0.0 })
 }
 
 /// Exponential. Inputs are clamped to ±87, so that results stay normal and finite.
-#[inline]
+#[inline(always)]
 pub fn exp(x: f32) -> f32 {
     // Adding and taking away 1.5·2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 87.0);
-    let n = (x * core::f32::consts::LOG2_E + ROUND) - ROUND;
+    let shifted = x * core::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = x - n * LN2_HIGH - n * LN2_LOW;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_199_9e-3;
@@ -59,11 +60,14 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 5e-1;
     let fraction = p * r * r + r + 1.0;
-    fraction * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    // The integer stands in the low bits of `shifted`: no conversion, which SSE2 lacks in
+    // the saturating form that a cast would need.
+    let power = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
+    fraction * f32::from_bits(power)
 }
 
 /// Hyperbolic tangent.
-#[inline]
+#[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     let magnitude = x.abs();
     let far = 1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0);
@@ -78,7 +82,7 @@ pub fn tanh(x: f32) -> f32 {
 }
 
 /// Logistic function `1 / (1 + e^-x)`.
-#[inline]
+#[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }

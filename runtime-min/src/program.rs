@@ -17,6 +17,7 @@ pub use records::{Instruction, NO_WEIGHTS, Op, Register};
 use core::ops::Range;
 
 use crate::artifact::ArtifactError;
+use crate::simd::Level;
 use records::Records;
 
 /// Rows are padded to a multiple of this.
@@ -52,6 +53,7 @@ pub struct Program<'a> {
     row_columns: usize,
     /// Padded numbers of all uniform registers together.
     uniform_len: usize,
+    level: Level,
 }
 
 impl<'a> Program<'a> {
@@ -70,7 +72,7 @@ impl<'a> Program<'a> {
                 row_columns += register.width as usize;
             }
         }
-        Ok(Self { records, begins, row_columns, uniform_len })
+        Ok(Self { records, begins, row_columns, uniform_len, level: Level::detect() })
     }
 
     /// Width of register 0, which the caller fills.
@@ -86,6 +88,12 @@ impl<'a> Program<'a> {
     /// Whether the output is one row which stands for all.
     pub fn output_is_uniform(&self) -> bool {
         self.records.register(self.records.output).uniform
+    }
+
+    /// The same program on narrower vectors; the results are the same bits.
+    #[must_use]
+    pub fn with_level(self, level: Level) -> Self {
+        Self { level, ..self }
     }
 
     /// Number of weights, biases included.
@@ -121,9 +129,7 @@ impl<'a> Program<'a> {
         if rows == 0 || scratch.len() < self.scratch_len(rows) {
             return None;
         }
-        for instruction in self.records.instructions() {
-            kernels::execute(self, &instruction, rows, scratch);
-        }
+        kernels::run(self.level, self, rows, scratch);
         scratch.get(self.place(self.records.output, rows))
     }
 

@@ -9,15 +9,29 @@ use core::array;
 
 use super::{Instruction, LANES, NO_WEIGHTS, Op, Program, stride};
 use crate::math;
+use crate::simd::{Level, dispatch};
 
 /// Outputs computed together by [`linear_rows`].
 const TILE: usize = 4;
 
 type Weights<'a> = &'a [[u8; 4]];
 
-/// Executes one instruction of a validated program. Register ranges cannot overlap and
+/// Executes a validated program, with the widest vectors of `level`.
+pub(super) fn run(level: Level, program: &Program<'_>, rows: usize, scratch: &mut [f32]) {
+    dispatch!(level, run_here(program: &Program<'_>, rows: usize, scratch: &mut [f32]));
+}
+
+#[inline(always)]
+fn run_here(program: &Program<'_>, rows: usize, scratch: &mut [f32]) {
+    for instruction in program.records.instructions() {
+        execute(program, &instruction, rows, scratch);
+    }
+}
+
+/// Executes one instruction. Register ranges cannot overlap and
 /// lie within scratch, so the early returns are never taken.
-pub(super) fn execute(program: &Program<'_>, instruction: &Instruction, rows: usize, scratch: &mut [f32]) {
+#[inline(always)]
+fn execute(program: &Program<'_>, instruction: &Instruction, rows: usize, scratch: &mut [f32]) {
     let Instruction { op, dst, a, b, .. } = *instruction;
     let place = |register| program.place(register, rows);
     if op.is_binary() && a != b {
@@ -33,6 +47,7 @@ pub(super) fn execute(program: &Program<'_>, instruction: &Instruction, rows: us
     }
 }
 
+#[inline(always)]
 fn unary(program: &Program<'_>, instruction: &Instruction, rows: usize, dst: &mut [f32], a: &[f32]) {
     match instruction.op {
         Op::Linear => {
@@ -63,6 +78,7 @@ fn unary(program: &Program<'_>, instruction: &Instruction, rows: usize, dst: &mu
     }
 }
 
+#[inline(always)]
 fn binary(program: &Program<'_>, instruction: &Instruction, dst: &mut [f32], a: &[f32], b: &[f32]) {
     let column = dst.len() / program.records.register(instruction.dst).width.max(1) as usize;
     match instruction.op {
@@ -78,6 +94,7 @@ fn binary(program: &Program<'_>, instruction: &Instruction, dst: &mut [f32], a: 
     }
 }
 
+#[inline(always)]
 fn slice_of(weights: Weights<'_>, begin: u32, len: usize) -> Weights<'_> {
     if begin == NO_WEIGHTS {
         return &[];
@@ -85,58 +102,67 @@ fn slice_of(weights: Weights<'_>, begin: u32, len: usize) -> Weights<'_> {
     weights.get(begin as usize..begin as usize + len).unwrap_or(&[])
 }
 
-#[inline]
+#[inline(always)]
 fn number(weights: Weights<'_>, index: usize) -> f32 {
     weights.get(index).map_or(0.0, |bytes| f32::from_le_bytes(*bytes))
 }
 
 /// `dst[o][row] = bias[o] + Σ_i a[i][row] · weights[i][o]`, columns of `stride` rows.
+#[inline(always)]
 fn linear_rows(weights: Weights<'_>, bias: Weights<'_>, out_width: usize, stride: usize, dst: &mut [f32], a: &[f32]) {
-    for begin in (0..out_width).step_by(TILE) {
-        if out_width - begin >= TILE {
-            linear_tile::<TILE>(weights, bias, begin, out_width, stride, dst, a);
-        } else {
-            for single in begin..out_width {
-                linear_tile::<1>(weights, bias, single, out_width, stride, dst, a);
-            }
+    for block in (0..stride).step_by(LANES) {
+        let mut o = 0;
+        while o + TILE <= out_width {
+            linear_tile::<TILE>(weights, bias, o, out_width, stride, block, dst, a);
+            o += TILE;
+        }
+        while o < out_width {
+            linear_tile::<1>(weights, bias, o, out_width, stride, block, dst, a);
+            o += 1;
         }
     }
 }
 
-/// `N` neighbouring outputs for all rows.
-#[inline]
+/// Outputs `begin .. begin + N` of the rows `block .. block + LANES`.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "an inner loop, taken apart so that its sizes are constants")]
 fn linear_tile<const N: usize>(
     weights: Weights<'_>,
     bias: Weights<'_>,
     begin: usize,
     out_width: usize,
     stride: usize,
+    block: usize,
     dst: &mut [f32],
     a: &[f32],
 ) {
-    let start: [f32; N] = array::from_fn(|o| number(bias, begin + o));
-    for block in 0..stride / LANES {
-        let mut sums = start.map(|b| [b; LANES]);
-        for (column, row_of_weights) in a.chunks_exact(stride).zip(weights.chunks_exact(out_width)) {
-            let Some(x) = column.as_chunks::<LANES>().0.get(block) else { continue };
-            let Some(w) = row_of_weights.get(begin..begin + N) else { continue };
-            for (sum, w) in sums.iter_mut().zip(w) {
-                let w = f32::from_le_bytes(*w);
-                for lane in 0..LANES {
-                    sum[lane] += x[lane] * w;
-                }
+    let mut sums: [[f32; LANES]; N] = array::from_fn(|o| [number(bias, begin + o); LANES]);
+    let (mut at, mut weight_at) = (block, begin);
+    while let (Some(x), Some(w)) = (chunk::<LANES, f32>(a, at), chunk::<N, [u8; 4]>(weights, weight_at)) {
+        for (sum, w) in sums.iter_mut().zip(w) {
+            let w = f32::from_le_bytes(*w);
+            for (sum, x) in sum.iter_mut().zip(x) {
+                *sum += x * w;
             }
         }
-        for (o, sum) in sums.iter().enumerate() {
-            let at = (begin + o) * stride + block * LANES;
-            if let Some(to) = dst.get_mut(at..at + LANES) {
-                to.copy_from_slice(sum);
-            }
+        at += stride;
+        weight_at += out_width;
+    }
+    for (o, sum) in sums.iter().enumerate() {
+        if let Some(to) = dst.get_mut((begin + o) * stride + block..).and_then(<[f32]>::first_chunk_mut) {
+            *to = *sum;
         }
     }
 }
 
+/// `N` elements from `at` on.
+#[inline(always)]
+fn chunk<const N: usize, T>(elements: &[T], at: usize) -> Option<&[T; N]> {
+    elements.get(at..)?.first_chunk()
+}
+
 /// `dst[o] = bias[o] + Σ_i a[i] · weights[i][o]`: one row, outputs across the lanes.
+#[inline(always)]
 fn linear_uniform(weights: Weights<'_>, bias: Weights<'_>, dst: &mut [f32], a: &[f32]) {
     for (o, to) in dst.iter_mut().enumerate() {
         *to = number(bias, o);
@@ -148,6 +174,7 @@ fn linear_uniform(weights: Weights<'_>, bias: Weights<'_>, dst: &mut [f32], a: &
     }
 }
 
+#[inline(always)]
 fn map(dst: &mut [f32], a: &[f32], f: impl Fn(f32) -> f32) {
     for (to, x) in dst.iter_mut().zip(a) {
         *to = f(*x);
@@ -156,6 +183,7 @@ fn map(dst: &mut [f32], a: &[f32], f: impl Fn(f32) -> f32) {
 
 /// Elementwise operation on columns of `column` numbers; an operand that is shorter than
 /// `dst` is uniform: one number for each column.
+#[inline(always)]
 fn zip(column: usize, dst: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) {
     let (uniform_a, uniform_b) = (a.len() < dst.len(), b.len() < dst.len());
     for (index, to) in dst.chunks_exact_mut(column.max(1)).enumerate() {
@@ -180,6 +208,7 @@ fn zip(column: usize, dst: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32
 }
 
 /// Mean of each column over the rows in use; padding rows do not count.
+#[inline(always)]
 fn mean_rows(rows: usize, dst: &mut [f32], a: &[f32]) {
     let share = 1.0 / rows as f32;
     for (mean, column) in dst.iter_mut().zip(a.chunks_exact(stride(rows))) {

@@ -2,6 +2,7 @@
 
 use evenkeel_runtime::artifact::ArtifactError;
 use evenkeel_runtime::program::{Instruction, NO_WEIGHTS, Op, Program, Register};
+use evenkeel_runtime::simd::Level;
 use evenkeel_runtime::stride;
 use proptest::prelude::*;
 
@@ -83,6 +84,12 @@ proptest! {
         }
         let x: Vec<Vec<f64>> = (0..count).map(|row| (0..inputs).map(|c| f64::from(value(row, c))).collect()).collect();
         let expected = naive(inputs, hidden, &weights, &x);
+        for level in Level::available() {
+            let mut again = scratch.clone();
+            let narrower = program.with_level(level).run(count, &mut again).expect("scratch is long enough").to_vec();
+            let widest = program.run(count, &mut scratch.clone()).expect("scratch is long enough").to_vec();
+            prop_assert!(narrower.iter().zip(&widest).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", level.name());
+        }
         let output = program.run(count, &mut scratch).expect("scratch is long enough");
         for (row, expected) in expected.iter().enumerate() {
             for (column, expected) in expected.iter().enumerate() {
