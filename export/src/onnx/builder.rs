@@ -36,7 +36,7 @@ impl Value {
 ///
 /// Methods return plain values, so that a network reads like its formula. The first
 /// mistake (widths that do not fit, a wrong number of weights) is remembered, and
-/// [`finish`] reports it.
+/// [`finish`](Self::finish) reports it.
 ///
 /// ```
 /// # use evenkeel_export::onnx::GraphBuilder;
