@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --profile release -p evenkeel-runtime --bench decide`
 
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/it/builder.rs"]
 mod builder;
 
@@ -11,7 +12,7 @@ use std::time::Instant;
 use evenkeel_runtime::artifact::format;
 use evenkeel_runtime::program::{Instruction, Op};
 use evenkeel_runtime::{
-    Eligible, HOST_FEATURES, HostSlot, Model, Request, State, StateHeader, Telemetry, decide, features,
+    Eligible, HOST_FEATURES, HostSlot, Model, Outcome, Request, State, StateHeader, Status, Telemetry, decide, features,
 };
 
 /// Calls timed together, so that reading the clock does not count.
@@ -47,18 +48,11 @@ fn measure(model: &Model<'_>, hosts: usize) {
     let whole = time(|| {
         let (request, now_us) = request();
         let made = decide(Some(model), &state, &request, Eligible::All, now_us, &mut scratch);
-        // A decision is followed by a request: the next one sees another state.
-        if let Some(ticket) = made.host.and_then(|host| state.begin(host, request.prompt_tokens, now_us)) {
-            let success = evenkeel_runtime::Outcome { status: evenkeel_runtime::Status::Success, output_tokens: 100 };
-            black_box(state.finish(&ticket, &success, model.service(), now_us + 90_000));
-        }
+        serve(&state, model, made.host.unwrap_or(0), request.prompt_tokens, now_us);
     });
     let bookkeeping = time(|| {
         let (request, now_us) = request();
-        if let Some(ticket) = state.begin((now_us % hosts as u64) as u32, request.prompt_tokens, now_us) {
-            let success = evenkeel_runtime::Outcome { status: evenkeel_runtime::Status::Success, output_tokens: 100 };
-            black_box(state.finish(&ticket, &success, model.service(), now_us + 90_000));
-        }
+        serve(&state, model, (now_us % hosts as u64) as u32, request.prompt_tokens, now_us);
     });
     let features = time(|| {
         let (request, now_us) = request();
@@ -70,7 +64,9 @@ fn measure(model: &Model<'_>, hosts: usize) {
     let mut flood = vec![1u64; 1 << 20];
     let mut cold: Vec<f64> = (0..200)
         .map(|_| {
-            flood.iter_mut().for_each(|word| *word = word.wrapping_mul(3));
+            for word in &mut flood {
+                *word = word.wrapping_mul(3);
+            }
             black_box(&mut flood);
             let (request, now_us) = request();
             let begin = Instant::now();
@@ -87,6 +83,14 @@ fn measure(model: &Model<'_>, hosts: usize) {
         network.0,
         cold[cold.len() / 2]
     );
+}
+
+/// A request that is sent and answered, so that the next decision sees another state.
+fn serve(state: &State<'_>, model: &Model<'_>, host: u32, prompt_tokens: u32, now_us: u64) {
+    if let Some(ticket) = state.begin(host, prompt_tokens, now_us) {
+        let success = Outcome { status: Status::Success, output_tokens: 100 };
+        state.finish(&ticket, &success, model.service(), now_us + 90_000);
+    }
 }
 
 /// Median and 99th percentile of a call, in nanoseconds.
