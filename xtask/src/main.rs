@@ -1,2 +1,47 @@
-//! xtask
-fn main(){}
+//! The project's chores: `cargo xtask train`, `test`, `bench`, `dist`.
+//!
+//! It runs processes and links none of the project's crates, so that it builds in
+//! seconds and works when they do not.
+
+mod bench;
+mod dist;
+mod process;
+mod test;
+mod train;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about = "Evenkeel's chores")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build the trainer, with GPU support where there is a GPU, and train a model
+    #[command(disable_help_flag = true)]
+    Train {
+        /// Handed to `evenkeel train`: try --help
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Check everything: formatting, lints, tests, the C library, short trainings
+    Test(test::Options),
+    /// Measure the crates' hot paths
+    Bench(bench::Options),
+    /// Build the C library and collect what a C program needs in dist/
+    Dist,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().chore {
+        Chore::Train { arguments } => train::run(&arguments),
+        Chore::Test(options) => test::run(&options),
+        Chore::Bench(options) => bench::run(&options),
+        Chore::Dist => dist::run(),
+    }
+}

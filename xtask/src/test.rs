@@ -1,0 +1,142 @@
+//! `cargo xtask test`: everything that checks the project, step by step.
+//!
+//! A step that fails does not stop the others. What a step needs from the system it
+//! installs itself where it may; otherwise it is skipped and says what is missing.
+
+mod checks;
+mod clibrary;
+mod packages;
+mod python;
+mod summary;
+mod tidy;
+mod training;
+
+use std::cell::OnceCell;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+
+use summary::{Record, Verdict};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A skipped step counts as a failure
+    #[arg(long, conflicts_with = "quick")]
+    strict: bool,
+    /// Leave out what trains, or installs anything
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Why a step was skipped rather than failed.
+#[derive(Debug)]
+struct Skip(String);
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+struct Step {
+    name: &'static str,
+    /// Left out by `--quick`.
+    slow: bool,
+    run: fn(&Machine) -> Result<()>,
+}
+
+const fn quick(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
+    Step { name, slow: false, run }
+}
+
+const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
+    Step { name, slow: true, run }
+}
+
+/// Cheap ones first.
+const STEPS: [Step; 19] = [
+    quick("tidiness", |_| tidy::run()),
+    quick("formatting", |_| checks::formatting()),
+    quick("C library: build, symbols, size", |_| clibrary::build()),
+    quick("C library: behaviour", |_| clibrary::behaviour(None)),
+    quick("C library: freestanding program", |_| clibrary::freestanding()),
+    slow("software Vulkan", Machine::vulkan),
+    slow("Python with onnx and onnxruntime", Machine::python),
+    quick("clippy", checks::clippy),
+    quick("build of trainer and tests", checks::build),
+    quick("tests", checks::tests),
+    quick("doc tests", checks::doc_tests),
+    quick("documentation", checks::documentation),
+    quick("C header against its generator", checks::header),
+    slow("training on the default", |_| training::default()),
+    slow("training on real traces", |_| training::real_traces()),
+    slow("C programs on the trained artifact", |_| clibrary::on_artifact(&training::default_artifact())),
+    slow("trained ONNX files in Python", python::check_trained),
+    slow("training on wgpu against the CPU", training::wgpu),
+    slow("gym-rs adapter", |_| checks::gym_rs()),
+];
+
+/// What the steps share: what was installed, or why it was not.
+struct Machine {
+    quick: bool,
+    vulkan: OnceCell<Result<(), String>>,
+    python: OnceCell<Result<(), String>>,
+}
+
+impl Machine {
+    /// A driver for wgpu, if only in software.
+    fn vulkan(&self) -> Result<()> {
+        self.once(&self.vulkan, || packages::ensure(&["libvulkan1", "mesa-vulkan-drivers"]))
+    }
+
+    /// A Python with what checks ONNX files.
+    fn python(&self) -> Result<()> {
+        self.once(&self.python, python::ensure)
+    }
+
+    /// Whether the trainer is built with its wgpu backend.
+    fn with_wgpu(&self) -> bool {
+        self.vulkan().is_ok()
+    }
+
+    fn once(&self, cell: &OnceCell<Result<(), String>>, install: fn() -> Result<()>) -> Result<()> {
+        if self.quick {
+            return Err(Skip("left out by --quick".into()).into());
+        }
+        let installed = cell.get_or_init(|| install().map_err(|error| format!("{error:#}")));
+        installed.clone().map_err(|reason| Skip(reason).into())
+    }
+}
+
+/// Runs all steps and prints a summary.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let machine = Machine { quick: options.quick, vulkan: OnceCell::new(), python: OnceCell::new() };
+    let mut records = Vec::with_capacity(STEPS.len());
+    for step in &STEPS {
+        records.push(run_step(step, &machine, records.len() + 1));
+    }
+    print!("\n{}", summary::table(&records));
+    println!("{}", summary::closing_line(&records));
+    if summary::is_success(&records, options.strict) { Ok(()) } else { std::process::exit(1) }
+}
+
+fn run_step(step: &Step, machine: &Machine, number: usize) -> Record {
+    let title = format!("[{number:>2}/{}] {}", STEPS.len(), step.name);
+    println!("\n{title}");
+    let start = Instant::now();
+    let result =
+        if step.slow && machine.quick { Err(Skip("left out by --quick".into()).into()) } else { (step.run)(machine) };
+    let verdict = match result {
+        Ok(()) => Verdict::Passed,
+        Err(error) => match error.downcast::<Skip>() {
+            Ok(skip) => Verdict::Skipped(skip.0),
+            Err(error) => Verdict::Failed(format!("{error:#}")),
+        },
+    };
+    let record = Record { name: step.name, verdict, time: start.elapsed() };
+    println!("{title}: {record}");
+    record
+}
