@@ -53,10 +53,7 @@ fn policy_block(group: &Group) -> String {
         compare::TTFT_P99,
     ];
     columns.extend(times.map(|measure| measure_column(measure, &results)));
-    if results
-        .iter()
-        .any(|result| result.failed_share.value > 0.0)
-    {
+    if results.iter().any(|result| result.failed_share.value > 0.0) {
         columns.push(measure_column(compare::FAILED, &results));
     }
 
@@ -124,7 +121,7 @@ pub fn forecasts(results: &[ForecastResult]) -> String {
         text("series", names.collect()),
         text("served by", served.collect()),
         number("WQL", |result| result.wql),
-        number("/ seasonal", |result| result.wql_over_seasonal_naive),
+        number("WQL / naive", |result| result.wql_over_seasonal_naive),
         number("MASE", |result| result.mase),
         number("in 10-90 %", |result| {
             (result.coverage[8] - result.coverage[0]) * 100.0
@@ -135,7 +132,13 @@ pub fn forecasts(results: &[ForecastResult]) -> String {
 /// A name from outside, safe to print and at most `width` characters long.
 fn name(text: &str, width: usize) -> String {
     // An escape sequence in a name must not reach the terminal.
-    let printable = |character: char| if character.is_control() { '?' } else { character };
+    let printable = |character: char| {
+        if character.is_control() {
+            '?'
+        } else {
+            character
+        }
+    };
     if text.chars().count() <= width {
         text.chars().map(printable).collect()
     } else {
@@ -174,10 +177,11 @@ fn layout(columns: &[Column]) -> String {
         for (column, &width) in columns.iter().zip(&widths) {
             let text = cell(column);
             line.push_str(if line.is_empty() { "" } else { "  " });
+            let padding = " ".repeat(width.saturating_sub(text.chars().count()));
             if column.flush_left {
-                line.push_str(&format!("{text:<width$}"));
+                line.extend([text, padding]);
             } else {
-                line.push_str(&format!("{text:>width$}"));
+                line.extend([padding, text]);
             }
         }
         line.truncate(line.trim_end().len());

@@ -5,7 +5,7 @@ use super::axis::Axis;
 use super::html::{escape, put};
 
 /// Steps shorter than this, in pixels, are not drawn.
-const RESOLUTION: f64 = 0.6;
+const RESOLUTION: f64 = 1.2;
 
 /// A chart under construction.
 pub(super) struct Chart {
@@ -130,7 +130,11 @@ impl Chart {
         );
         let right = self.width - self.right;
         for (value, text) in &self.y.ticks {
-            let Some(y) = self.y.position(*value).map(|position| self.y_pixel(position)) else {
+            let Some(y) = self
+                .y
+                .position(*value)
+                .map(|position| self.y_pixel(position))
+            else {
                 continue;
             };
             put!(
@@ -144,7 +148,11 @@ impl Chart {
         }
         let bottom = self.height - BOTTOM;
         for (value, text) in &self.x.ticks {
-            let Some(x) = self.x.position(*value).map(|position| self.x_pixel(position)) else {
+            let Some(x) = self
+                .x
+                .position(*value)
+                .map(|position| self.x_pixel(position))
+            else {
                 continue;
             };
             put!(
@@ -247,7 +255,10 @@ pub(super) fn thin(count: usize, limit: usize, value: impl Fn(usize) -> f64) -> 
     (0..limit)
         .map(|bucket| bucket * count / limit..(bucket + 1) * count / limit)
         .filter_map(|stretch| {
-            let known = stretch.clone().map(&value).filter(|value| value.is_finite());
+            let known = stretch
+                .clone()
+                .map(&value)
+                .filter(|value| value.is_finite());
             let (sum, known_count) =
                 known.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
             let mean = sum / f64::from(known_count);
@@ -273,7 +284,13 @@ mod tests {
     #[test]
     fn a_missing_value_breaks_the_line() {
         let chart = chart();
-        let path = chart.path(&[(0.0, 0.0), (1.0, 1.0), (2.0, f64::NAN), (3.0, 0.5), (4.0, 0.5)]);
+        let path = chart.path(&[
+            (0.0, 0.0),
+            (1.0, 1.0),
+            (2.0, f64::NAN),
+            (3.0, 0.5),
+            (4.0, 0.5),
+        ]);
         assert_eq!(path.matches('M').count(), 2);
         assert_eq!(path.matches('L').count(), 2);
     }
@@ -281,7 +298,9 @@ mod tests {
     #[test]
     fn points_closer_than_a_pixel_are_merged() {
         let chart = chart();
-        let points: Vec<_> = (0..100_000).map(|index| (index as f64 * 1e-4, 0.5)).collect();
+        let points: Vec<_> = (0..100_000)
+            .map(|index| (index as f64 * 1e-4, 0.5))
+            .collect();
         assert!(chart.path(&points).matches('L').count() < 600);
     }
 
@@ -298,7 +317,13 @@ mod tests {
 
     #[test]
     fn thinning_keeps_the_peak() {
-        let value = |index: usize| if index == 777 { 9.0 } else { (index % 3) as f64 };
+        let value = |index: usize| {
+            if index == 777 {
+                9.0
+            } else {
+                (index % 3) as f64
+            }
+        };
         let kept = thin(5000, 100, value);
         assert_eq!(kept.len(), 100);
         assert!(kept.contains(&777));

@@ -108,8 +108,7 @@ pub(crate) const EFFICIENCY: Measure = Measure {
     of: |result| result.balance_efficiency,
 };
 /// All measures, in the order of the columns.
-pub(crate) const MEASURES: [Measure; 7] =
-    [MEAN, P50, P99, TTFT_MEAN, TTFT_P99, FAILED, EFFICIENCY];
+pub(crate) const MEASURES: [Measure; 7] = [MEAN, P50, P99, TTFT_MEAN, TTFT_P99, FAILED, EFFICIENCY];
 
 impl Measure {
     /// Value of a result; NaN where it is unknown.

@@ -73,6 +73,37 @@ pub(crate) fn seconds(value_s: f64) -> String {
     }
 }
 
+/// A round time for a tick, such as `500 ms` or `2 s`.
+pub(crate) fn seconds_short(value_s: f64) -> String {
+    let (value, unit) = match value_s.abs() {
+        0.0 => (0.0, "s"),
+        size if size < 0.9995e-3 => (value_s * 1e6, "µs"),
+        size if size < 0.9995 => (value_s * 1e3, "ms"),
+        _ => (value_s, "s"),
+    };
+    format!("{} {unit}", plain(value))
+}
+
+/// A round number for a tick: no digits that say nothing.
+pub(crate) fn plain(value: f64) -> String {
+    let text = significant(value);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// A round number for a tick, thousands as `k`, millions as `M`.
+pub(crate) fn compact(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1e9 => format!("{}G", plain(value / 1e9)),
+        size if size >= 1e6 => format!("{}M", plain(value / 1e6)),
+        size if size >= 1e4 => format!("{}k", plain(value / 1e3)),
+        _ => plain(value),
+    }
+}
+
 /// A span in the largest unit that keeps it whole, such as `30 min`.
 pub(crate) fn span(value_s: f64) -> String {
     if !value_s.is_finite() {
@@ -135,12 +166,11 @@ pub(crate) fn align_points(numbers: &mut [String], point: char, digit: char) {
     let widest = numbers.iter().filter_map(|number| decimals(number)).max();
     let Some(widest) = widest else { return };
     for number in numbers {
-        let missing = match decimals(number) {
-            Some(have) => widest - have,
-            None => {
-                number.push(point);
-                widest
-            }
+        let missing = if let Some(have) = decimals(number) {
+            widest - have
+        } else {
+            number.push(point);
+            widest
         };
         number.extend(std::iter::repeat_n(digit, missing));
     }

@@ -75,9 +75,13 @@ fn forecast(series: &str, served_by: &str, ratio: f64) -> ForecastResult {
                     (!(150..160).contains(&index)).then(|| level(index) + 1_300.0 * noise(index))
                 })
                 .collect(),
-            q10: (0..points).map(|index| level(index) * 0.9 - 700.0).collect(),
+            q10: (0..points)
+                .map(|index| level(index) * 0.9 - 700.0)
+                .collect(),
             q50: (0..points).map(|index| level(index - 1)).collect(),
-            q90: (0..points).map(|index| level(index) * 1.1 + 700.0).collect(),
+            q90: (0..points)
+                .map(|index| level(index) * 1.1 + 700.0)
+                .collect(),
         },
     }
 }
@@ -184,7 +188,9 @@ pub(crate) fn large_metrics() -> Metrics {
                 plot.q90.extend_from_within(..);
             }
             let count = result.plot.actual.len();
-            result.plot.time_s = (0..count).map(|index| 1.4201e9 + index as f64 * 1800.0).collect();
+            result.plot.time_s = (0..count)
+                .map(|index| 1.4201e9 + index as f64 * 1800.0)
+                .collect();
             result
         })
         .collect();

@@ -1,0 +1,54 @@
+//! The report of a run: one HTML page that needs nothing else.
+
+mod axis;
+mod chart;
+pub(crate) mod compare;
+mod definitions;
+mod forecast;
+mod html;
+mod latency;
+pub(crate) mod number;
+mod palette;
+mod results;
+#[cfg(test)]
+pub(crate) mod sample;
+mod summary;
+mod training;
+
+use crate::metrics::Metrics;
+
+use html::put;
+
+/// The whole page: styles, script and charts are inside it. Values that are not finite
+/// are shown as missing.
+pub fn render(metrics: &Metrics) -> String {
+    let groups = compare::groups(&metrics.policies);
+    let palette = palette::Palette::new(&metrics.policies);
+    let mut page = String::new();
+    put!(
+        page,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <meta name=\"color-scheme\" content=\"light dark\"/>\n\
+         <title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n",
+        summary::title(&groups),
+        include_str!("report/style.css"),
+    );
+    page.push_str(&summary::header(metrics, &groups));
+    page.push_str(&results::section(&groups));
+    page.push_str(&results::losses_section(&groups));
+    page.push_str(&latency::distribution_section(&groups, &palette));
+    page.push_str(&latency::load_section(&groups, &palette));
+    page.push_str(&forecast::section(&metrics.forecasts));
+    page.push_str(&training::section(metrics));
+    page.push_str(&definitions::section());
+    put!(
+        page,
+        "</main>\n<script>\n{}</script>\n</body>\n</html>\n",
+        include_str!("report/script.js")
+    );
+    page
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What every number of the report means.
+
+use super::html::put;
+
+/// Terms and their definitions, as HTML.
+const DEFINITIONS: [(&str, &str); 12] = [
+    (
+        "Load",
+        "Rate of arrivals as a share of the rate which the whole fleet can just serve. At \
+         100&nbsp;% queues grow without end.",
+    ),
+    (
+        "Latency",
+        "Time from the arrival of a request at a balancer to its last token or byte. \
+         <b>Mean</b>, <b>p50</b> (median) and <b>p99</b> (only one request in a hundred takes \
+         longer) are taken over the requests of one seed, then averaged over seeds.",
+    ),
+    (
+        "TTFT",
+        "Time to first token: from the arrival of a request at a balancer to the first token of \
+         its answer; for plain services, to the first byte.",
+    ),
+    (
+        "Failed",
+        "Share of the requests that got no complete answer: refused, lost in a crash, or timed \
+         out.",
+    ),
+    (
+        "Load-balancing efficiency (balance)",
+        "How evenly the hosts are used, for what each can bear. With <i>u<sub>h</sub></i> the \
+         utilisation of host <i>h</i> (work done over the work it could have done) and \
+         <i>c<sub>h</sub></i> its capacity, it is \
+         <span class=\"formula\">(Σ<sub>h</sub> c<sub>h</sub> u<sub>h</sub> / Σ<sub>h</sub> \
+         c<sub>h</sub>) / max<sub>h</sub> u<sub>h</sub></span>: the capacity-weighted mean over \
+         the maximum. 1 is perfectly even; with <i>n</i> equal hosts, 1/<i>n</i> means that one \
+         does everything. It is a means, not an end: a policy may rightly spare a slow host.",
+    ),
+    (
+        "95&nbsp;% confidence interval",
+        "Uncertainty of the mean over evaluation seeds. All policies see the same seeds. Two \
+         values are called different only if their intervals do not overlap, which is stricter \
+         than a paired test.",
+    ),
+    (
+        "Best baseline",
+        "The baseline with the best value of that metric at that load: Evenkeel is compared with \
+         a different opponent wherever another is stronger.",
+    ),
+    (
+        "Oracle",
+        "A bound, not a competitor: it sees the simulator&rsquo;s true state, which no balancer \
+         can.",
+    ),
+    (
+        "WQL",
+        "Weighted quantile loss: <span class=\"formula\">2 Σ<sub>q</sub> Σ<sub>t</sub> \
+         max(q (y<sub>t</sub> − ŷ<sub>t,q</sub>), (q − 1)(y<sub>t</sub> − ŷ<sub>t,q</sub>)) / \
+         (9 Σ<sub>t</sub> |y<sub>t</sub>|)</span> over the nine quantiles 0.1&nbsp;…&nbsp;0.9. \
+         0 is perfect. <b>Against seasonal naive</b> divides it by the loss of repeating the \
+         value of one season before; under 1 is better than that.",
+    ),
+    (
+        "MASE",
+        "Mean absolute scaled error: the absolute error of the median forecast over that of the \
+         seasonal naive forecast within the training split.",
+    ),
+    (
+        "Coverage",
+        "Share of the actual values at or under a forecast quantile. A calibrated quantile 0.9 \
+         covers 90&nbsp;%; the band from 0.1 to 0.9 holds 80&nbsp;%.",
+    ),
+    (
+        "Parity",
+        "The same network computed by burn (which trained it), by tract (from the ONNX file) and \
+         by the runtime (from the artifact) must agree within a relative difference of \
+         1&nbsp;×&nbsp;10<sup>−5</sup>.",
+    ),
+];
+
+/// The list of definitions.
+pub(super) fn section() -> String {
+    let mut out = String::from(
+        "<section id=\"definitions\">\n<h2>Definitions</h2>\n<dl class=\"definitions\">\n",
+    );
+    for (term, text) in DEFINITIONS {
+        put!(out, "<div><dt>{term}</dt><dd>{text}</dd></div>\n");
+    }
+    out.push_str("</dl>\n</section>\n");
+    out
+}
