@@ -3,5 +3,6 @@
 mod artifact;
 mod builder;
 mod decide;
+mod forecast;
 mod program;
 mod state;
