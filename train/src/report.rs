@@ -42,11 +42,7 @@ pub fn render(metrics: &Metrics) -> String {
     page.push_str(&forecast::section(&metrics.forecasts));
     page.push_str(&training::section(metrics));
     page.push_str(&definitions::section());
-    put!(
-        page,
-        "</main>\n<script>\n{}</script>\n</body>\n</html>\n",
-        include_str!("report/script.js")
-    );
+    put!(page, "</main>\n<script>\n{}</script>\n</body>\n</html>\n", include_str!("report/script.js"));
     page
 }
 

@@ -16,10 +16,7 @@ pub fn policies(results: &[PolicyResult]) -> String {
     }
     let groups = compare::groups(results);
     let mut blocks: Vec<String> = groups.iter().map(policy_block).collect();
-    if results
-        .iter()
-        .any(|result| compare::role(&result.policy) == Role::Oracle)
-    {
+    if results.iter().any(|result| compare::role(&result.policy) == Role::Oracle) {
         blocks.push("Oracles see what no balancer can; they are bounds, not choices.\n".to_owned());
     }
     blocks.join("\n")
@@ -35,33 +32,19 @@ fn policy_block(group: &Group) -> String {
         cells: results
             .iter()
             .map(|result| {
-                let mark = if result.policy == compare::OURS {
-                    '>'
-                } else {
-                    ' '
-                };
+                let mark = if result.policy == compare::OURS { '>' } else { ' ' };
                 format!("{mark} {}", name(&result.policy, NAME_WIDTH))
             })
             .collect(),
         flush_left: true,
     }];
-    let times = [
-        compare::MEAN,
-        compare::P50,
-        compare::P99,
-        compare::TTFT_MEAN,
-        compare::TTFT_P99,
-    ];
+    let times = [compare::MEAN, compare::P50, compare::P99, compare::TTFT_MEAN, compare::TTFT_P99];
     columns.extend(times.map(|measure| measure_column(measure, &results)));
     if results.iter().any(|result| result.failed_share.value > 0.0) {
         columns.push(measure_column(compare::FAILED, &results));
     }
 
-    let mut out = format!(
-        "{}, load {}\n",
-        name(group.trace, 60),
-        number::load(group.load)
-    );
+    let mut out = format!("{}, load {}\n", name(group.trace, 60), number::load(group.load));
     out.push_str(&layout(&columns));
     out.push_str(&summary(group));
     out
@@ -73,27 +56,15 @@ fn summary(group: &Group) -> String {
         .into_iter()
         .filter_map(|measure| group.compare(measure))
         .map(|comparison| {
-            format!(
-                "{} {} ({})",
-                comparison.measure.short,
-                comparison.change(),
-                name(comparison.baseline, NAME_WIDTH)
-            )
+            format!("{} {} ({})", comparison.measure.short, comparison.change(), name(comparison.baseline, NAME_WIDTH))
         })
         .collect();
-    if parts.is_empty() {
-        String::new()
-    } else {
-        format!("  against the best baseline: {}\n", parts.join(", "))
-    }
+    if parts.is_empty() { String::new() } else { format!("  against the best baseline: {}\n", parts.join(", ")) }
 }
 
 fn measure_column(measure: Measure, results: &[&PolicyResult]) -> Column {
     let unit = measure.unit(results.iter().copied());
-    let cells = results
-        .iter()
-        .map(|result| unit.format(measure.value(result)))
-        .collect();
+    let cells = results.iter().map(|result| unit.format(measure.value(result))).collect();
     Column::numbers(format!("{} {}", measure.short, unit.symbol), cells)
 }
 
@@ -103,16 +74,9 @@ pub fn forecasts(results: &[ForecastResult]) -> String {
     if results.is_empty() {
         return "No series was forecast.\n".to_owned();
     }
-    let text = |title: &str, cells: Vec<String>| Column {
-        title: title.to_owned(),
-        cells,
-        flush_left: true,
-    };
+    let text = |title: &str, cells: Vec<String>| Column { title: title.to_owned(), cells, flush_left: true };
     let number = |title: &str, of: fn(&ForecastResult) -> f64| {
-        let cells = results
-            .iter()
-            .map(|result| number::significant(of(result)))
-            .collect();
+        let cells = results.iter().map(|result| number::significant(of(result))).collect();
         Column::numbers(title.to_owned(), cells)
     };
     let names = results.iter().map(|result| name(&result.series, 18));
@@ -123,9 +87,7 @@ pub fn forecasts(results: &[ForecastResult]) -> String {
         number("WQL", |result| result.wql),
         number("WQL / naive", |result| result.wql_over_seasonal_naive),
         number("MASE", |result| result.mase),
-        number("in 10-90 %", |result| {
-            (result.coverage[8] - result.coverage[0]) * 100.0
-        }),
+        number("in 10-90 %", |result| (result.coverage[8] - result.coverage[0]) * 100.0),
     ])
 }
 
@@ -133,11 +95,7 @@ pub fn forecasts(results: &[ForecastResult]) -> String {
 fn name(text: &str, width: usize) -> String {
     // An escape sequence in a name must not reach the terminal.
     let printable = |character: char| {
-        if character.is_control() {
-            '?'
-        } else {
-            character
-        }
+        if character.is_control() { '?' } else { character }
     };
     if text.chars().count() <= width {
         text.chars().map(printable).collect()
@@ -156,11 +114,7 @@ struct Column {
 impl Column {
     fn numbers(title: String, mut cells: Vec<String>) -> Self {
         align_points(&mut cells, ' ', ' ');
-        Self {
-            title,
-            cells,
-            flush_left: false,
-        }
+        Self { title, cells, flush_left: false }
     }
 
     fn width(&self) -> usize {

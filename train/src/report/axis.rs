@@ -10,16 +10,31 @@ pub(super) struct Axis {
     pub(super) ticks: Vec<(f64, String)>,
     low: f64,
     high: f64,
-    is_log: bool,
+    scale: Scale,
+}
+
+/// How values become lengths.
+#[derive(Clone, Copy)]
+enum Scale {
+    Linear,
+    Log,
+    /// `ln(p / (1 − p))`: both tails of a distribution are stretched.
+    Logit,
+}
+
+impl Scale {
+    fn apply(self, value: f64) -> f64 {
+        match self {
+            Self::Linear => value,
+            Self::Log => value.ln(),
+            Self::Logit => (value / (1.0 - value)).ln(),
+        }
+    }
 }
 
 impl Axis {
     /// A linear axis over all finite `values`, widened to round ends.
-    pub(super) fn linear(
-        label: &str,
-        values: impl IntoIterator<Item = f64>,
-        format: impl Fn(f64) -> String,
-    ) -> Self {
+    pub(super) fn linear(label: &str, values: impl IntoIterator<Item = f64>, format: impl Fn(f64) -> String) -> Self {
         let (mut low, mut high) = range(values).unwrap_or((0.0, 1.0));
         if low == high {
             let margin = (low.abs() * 0.1).max(1e-12);
@@ -33,21 +48,11 @@ impl Axis {
                 (value, format(value))
             })
             .collect();
-        Self {
-            label: label.to_owned(),
-            ticks,
-            low: first * step,
-            high: last * step,
-            is_log: false,
-        }
+        Self { label: label.to_owned(), ticks, low: first * step, high: last * step, scale: Scale::Linear }
     }
 
     /// A logarithmic axis over all finite positive `values`.
-    pub(super) fn log(
-        label: &str,
-        values: impl IntoIterator<Item = f64>,
-        format: impl Fn(f64) -> String,
-    ) -> Self {
+    pub(super) fn log(label: &str, values: impl IntoIterator<Item = f64>, format: impl Fn(f64) -> String) -> Self {
         let positive = values.into_iter().filter(|value| *value > 0.0);
         let (mut low, mut high) = range(positive).unwrap_or((0.1, 10.0));
         // Under half a decade there would be too few ticks to read.
@@ -73,26 +78,24 @@ impl Axis {
         let every = values.len().div_ceil(7).max(1);
         Self {
             label: label.to_owned(),
-            ticks: values
-                .into_iter()
-                .step_by(every)
-                .map(|value| (value, format(value)))
-                .collect(),
+            ticks: values.into_iter().step_by(every).map(|value| (value, format(value))).collect(),
             low,
             high,
-            is_log: true,
+            scale: Scale::Log,
         }
+    }
+
+    /// An axis of shares from 1 % to `high`, with both ends stretched so that the tail can
+    /// be read.
+    pub(super) fn share(label: &str, high: f64) -> Self {
+        let ticks = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999].into_iter();
+        let ticks = ticks.filter(|share| *share <= high).map(|share| (share, number::load(share)));
+        Self { label: label.to_owned(), ticks: ticks.collect(), low: 0.01, high, scale: Scale::Logit }
     }
 
     /// A linear axis over `values` with no margin, ticks at `ticks`.
     pub(super) fn fixed(label: &str, values: [f64; 2], ticks: Vec<(f64, String)>) -> Self {
-        Self {
-            label: label.to_owned(),
-            ticks,
-            low: values[0],
-            high: values[1],
-            is_log: false,
-        }
+        Self { label: label.to_owned(), ticks, low: values[0], high: values[1], scale: Scale::Linear }
     }
 
     /// A time axis in UTC over `values_s`, seconds since the epoch; small times count
@@ -103,26 +106,18 @@ impl Axis {
             high = low + 1.0;
         }
         let is_calendar = low > 1e8;
-        let step_s = time_step((high - low) / 6.0);
+        let step_s = time_step((high - low) / 8.0);
         let first = (low / step_s).ceil();
         let ticks = (0..)
             .map(|index| (first + f64::from(index)) * step_s)
             .take_while(|time_s| *time_s <= high)
             .take(20)
             .map(|time_s| {
-                let text = if is_calendar {
-                    calendar(time_s, step_s)
-                } else {
-                    number::span(time_s)
-                };
+                let text = if is_calendar { calendar(time_s, step_s) } else { number::span(time_s) };
                 (time_s, text)
             })
             .collect();
-        let label = if is_calendar {
-            "time (UTC)"
-        } else {
-            "time since the start"
-        };
+        let label = if is_calendar { "time (UTC)" } else { "time since the start" };
         Self::fixed(label, [low, high], ticks)
     }
 
@@ -136,9 +131,8 @@ impl Axis {
     /// Where `value` lies: 0 at the low end, 1 at the high end; `None` where the scale
     /// has no place for it.
     pub(super) fn position(&self, value: f64) -> Option<f64> {
-        let scale = |value: f64| if self.is_log { value.ln() } else { value };
-        let (low, high) = (scale(self.low), scale(self.high));
-        let position = (scale(value) - low) / (high - low);
+        let (low, high) = (self.scale.apply(self.low), self.scale.apply(self.high));
+        let position = (self.scale.apply(value) - low) / (high - low);
         position.is_finite().then_some(position)
     }
 }
@@ -196,13 +190,8 @@ fn time_step(step_s: f64) -> f64 {
 
 /// The date at midnight or for steps of days, otherwise the time of day.
 fn calendar(time_s: f64, step_s: f64) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let (days, second) = (
-        (time_s / 86_400.0).floor() as i64,
-        time_s.rem_euclid(86_400.0) as u32,
-    );
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (days, second) = ((time_s / 86_400.0).floor() as i64, time_s.rem_euclid(86_400.0) as u32);
     if second > 0 || step_s < 1800.0 {
         let (hour, minute) = (second / 3600, second / 60 % 60);
         return if step_s < 60.0 {
@@ -216,8 +205,7 @@ fn calendar(time_s: f64, step_s: f64) -> String {
     // Algorithms").
     let shifted = days + 719_468;
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;

@@ -64,41 +64,20 @@ pub(crate) const MEAN: Measure = Measure {
     of: |result| result.latency_mean_s,
 };
 /// Median latency.
-pub(crate) const P50: Measure = Measure {
-    name: "p50 latency",
-    short: "p50",
-    of: |result| result.latency_p50_s,
-    ..MEAN
-};
+pub(crate) const P50: Measure =
+    Measure { name: "p50 latency", short: "p50", of: |result| result.latency_p50_s, ..MEAN };
 /// 99th percentile of the latency.
-pub(crate) const P99: Measure = Measure {
-    name: "p99 latency",
-    short: "p99",
-    of: |result| result.latency_p99_s,
-    ..MEAN
-};
+pub(crate) const P99: Measure =
+    Measure { name: "p99 latency", short: "p99", of: |result| result.latency_p99_s, ..MEAN };
 /// Mean time to first token.
-pub(crate) const TTFT_MEAN: Measure = Measure {
-    name: "mean TTFT",
-    short: "TTFT mean",
-    of: |result| result.ttft_mean_s,
-    ..MEAN
-};
+pub(crate) const TTFT_MEAN: Measure =
+    Measure { name: "mean TTFT", short: "TTFT mean", of: |result| result.ttft_mean_s, ..MEAN };
 /// 99th percentile of the time to first token.
-pub(crate) const TTFT_P99: Measure = Measure {
-    name: "p99 TTFT",
-    short: "TTFT p99",
-    of: |result| result.ttft_p99_s,
-    ..MEAN
-};
+pub(crate) const TTFT_P99: Measure =
+    Measure { name: "p99 TTFT", short: "TTFT p99", of: |result| result.ttft_p99_s, ..MEAN };
 /// Share of failed requests.
-pub(crate) const FAILED: Measure = Measure {
-    name: "failed requests",
-    short: "failed",
-    is_share: true,
-    of: |result| result.failed_share,
-    ..MEAN
-};
+pub(crate) const FAILED: Measure =
+    Measure { name: "failed requests", short: "failed", is_share: true, of: |result| result.failed_share, ..MEAN };
 /// Load-balancing efficiency.
 pub(crate) const EFFICIENCY: Measure = Measure {
     name: "balance efficiency",
@@ -122,27 +101,15 @@ impl Measure {
     }
 
     /// The best of some results, leaving out unknown values.
-    pub(crate) fn best<'a>(
-        &self,
-        results: impl IntoIterator<Item = &'a PolicyResult>,
-    ) -> Option<&'a PolicyResult> {
+    pub(crate) fn best<'a>(&self, results: impl IntoIterator<Item = &'a PolicyResult>) -> Option<&'a PolicyResult> {
         results
             .into_iter()
             .filter(|result| self.value(result).is_finite())
-            .reduce(|best, result| {
-                if self.better(self.value(result), self.value(best)) {
-                    result
-                } else {
-                    best
-                }
-            })
+            .reduce(|best, result| if self.better(self.value(result), self.value(best)) { result } else { best })
     }
 
     /// Column unit that suits these results.
-    pub(crate) fn unit<'a>(
-        &self,
-        results: impl IntoIterator<Item = &'a PolicyResult>,
-    ) -> number::Unit {
+    pub(crate) fn unit<'a>(&self, results: impl IntoIterator<Item = &'a PolicyResult>) -> number::Unit {
         if self.is_share {
             number::Unit::PERCENT
         } else {
@@ -152,11 +119,7 @@ impl Measure {
 
     /// A value with its unit.
     pub(crate) fn format(&self, value: f64) -> String {
-        if self.is_share {
-            number::percent(value)
-        } else {
-            number::seconds(value)
-        }
+        if self.is_share { number::percent(value) } else { number::seconds(value) }
     }
 
     /// From `from` to `to`: relative for times, in percentage points for shares.
@@ -190,16 +153,9 @@ pub(crate) fn groups(results: &[PolicyResult]) -> Vec<Group<'_>> {
     for trace in traces(results) {
         let start = groups.len();
         for result in results.iter().filter(|result| result.trace == trace) {
-            match groups[start..]
-                .iter_mut()
-                .find(|group| group.load.total_cmp(&result.load).is_eq())
-            {
+            match groups[start..].iter_mut().find(|group| group.load.total_cmp(&result.load).is_eq()) {
                 Some(group) => group.results.push(result),
-                None => groups.push(Group {
-                    trace,
-                    load: result.load,
-                    results: vec![result],
-                }),
+                None => groups.push(Group { trace, load: result.load, results: vec![result] }),
             }
         }
         groups[start..].sort_by(|a, b| a.load.total_cmp(&b.load));
@@ -229,26 +185,19 @@ impl<'a> Group<'a> {
 
     /// Results of the policies in this role.
     pub(crate) fn with_role(&self, wanted: Role) -> impl Iterator<Item = &'a PolicyResult> {
-        self.results
-            .iter()
-            .copied()
-            .filter(move |result| role(&result.policy) == wanted)
+        self.results.iter().copied().filter(move |result| role(&result.policy) == wanted)
     }
 
     /// The policies that could be deployed: baselines and Evenkeel.
     pub(crate) fn attainable(&self) -> impl Iterator<Item = &'a PolicyResult> {
-        self.with_role(Role::Baseline)
-            .chain(self.with_role(Role::Ours))
+        self.with_role(Role::Baseline).chain(self.with_role(Role::Ours))
     }
 
     /// Evenkeel against the baseline that is best by this measure.
     pub(crate) fn compare(&self, measure: Measure) -> Option<Comparison<'a>> {
         let ours = self.ours()?;
         let baseline = measure.best(self.with_role(Role::Baseline))?;
-        measure
-            .value(ours)
-            .is_finite()
-            .then(|| Comparison::new(self, measure, ours, baseline))
+        measure.value(ours).is_finite().then(|| Comparison::new(self, measure, ours, baseline))
     }
 
     /// Baselines that beat Evenkeel by this measure, the best first.
@@ -298,12 +247,7 @@ pub(crate) struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(
-        group: &Group<'a>,
-        measure: Measure,
-        ours: &PolicyResult,
-        baseline: &'a PolicyResult,
-    ) -> Self {
+    fn new(group: &Group<'a>, measure: Measure, ours: &PolicyResult, baseline: &'a PolicyResult) -> Self {
         Self {
             trace: group.trace,
             load: group.load,
@@ -364,21 +308,9 @@ mod tests {
 
     #[test]
     fn overlapping_or_unknown_intervals_decide_nothing() {
-        let estimate = |value, low, high| Estimate {
-            value,
-            ci95: [low, high],
-        };
-        let verdict = |ours, theirs| {
-            Comparison {
-                trace: "",
-                load: 0.7,
-                measure: P99,
-                baseline: "p2c",
-                ours,
-                theirs,
-            }
-            .verdict()
-        };
+        let estimate = |value, low, high| Estimate { value, ci95: [low, high] };
+        let verdict =
+            |ours, theirs| Comparison { trace: "", load: 0.7, measure: P99, baseline: "p2c", ours, theirs }.verdict();
         let theirs = estimate(2.0, 1.9, 2.1);
         assert_eq!(verdict(estimate(1.0, 0.9, 1.1), theirs), Verdict::Better);
         assert_eq!(verdict(estimate(3.0, 2.9, 3.1), theirs), Verdict::Worse);

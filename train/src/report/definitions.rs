@@ -13,7 +13,8 @@ const DEFINITIONS: [(&str, &str); 12] = [
         "Latency",
         "Time from the arrival of a request at a balancer to its last token or byte. \
          <b>Mean</b>, <b>p50</b> (median) and <b>p99</b> (only one request in a hundred takes \
-         longer) are taken over the requests of one seed, then averaged over seeds.",
+         longer) are taken over the requests of one seed, then averaged over seeds. A request \
+         that fails counts as a slow one, so that failing fast never looks like being fast.",
     ),
     (
         "TTFT",
@@ -28,17 +29,16 @@ const DEFINITIONS: [(&str, &str); 12] = [
     (
         "Load-balancing efficiency (balance)",
         "How evenly the hosts are used, for what each can bear. With <i>u<sub>h</sub></i> the \
-         utilisation of host <i>h</i> (work done over the work it could have done) and \
-         <i>c<sub>h</sub></i> its capacity, it is \
-         <span class=\"formula\">(Σ<sub>h</sub> c<sub>h</sub> u<sub>h</sub> / Σ<sub>h</sub> \
-         c<sub>h</sub>) / max<sub>h</sub> u<sub>h</sub></span>: the capacity-weighted mean over \
-         the maximum. 1 is perfectly even; with <i>n</i> equal hosts, 1/<i>n</i> means that one \
-         does everything. It is a means, not an end: a policy may rightly spare a slow host.",
+         work that host <i>h</i> did over its speed, and <i>n</i> hosts, it is \
+         <span class=\"formula\">((1/n) Σ<sub>h</sub> u<sub>h</sub>) / max<sub>h</sub> \
+         u<sub>h</sub></span> the mean over the maximum. At 100&nbsp;% all hosts bear the same \
+         share of their capacity; at 1/<i>n</i> one does everything. It is a means, not an end: a \
+         policy may rightly spare a host that is slowed down.",
     ),
     (
         "95&nbsp;% confidence interval",
-        "Uncertainty of the mean over evaluation seeds. All policies see the same seeds. Two \
-         values are called different only if their intervals do not overlap, which is stricter \
+        "Uncertainty of the mean over evaluation seeds. All policies see the same arrivals, \
+         sizes and slowdowns for a seed. Two values are called different only if their intervals do not overlap, which is stricter \
          than a paired test.",
     ),
     (
@@ -62,7 +62,7 @@ const DEFINITIONS: [(&str, &str); 12] = [
     (
         "MASE",
         "Mean absolute scaled error: the absolute error of the median forecast over that of the \
-         seasonal naive forecast within the training split.",
+         seasonal naive forecast in the training data.",
     ),
     (
         "Coverage",
@@ -72,16 +72,14 @@ const DEFINITIONS: [(&str, &str); 12] = [
     (
         "Parity",
         "The same network computed by burn (which trained it), by tract (from the ONNX file) and \
-         by the runtime (from the artifact) must agree within a relative difference of \
-         1&nbsp;×&nbsp;10<sup>−5</sup>.",
+         by the runtime (from the artifact) must agree: \
+         <span class=\"formula\">|a − b| / max(1, |a|, |b|) ≤ 10<sup>−5</sup></span>",
     ),
 ];
 
 /// The list of definitions.
 pub(super) fn section() -> String {
-    let mut out = String::from(
-        "<section id=\"definitions\">\n<h2>Definitions</h2>\n<dl class=\"definitions\">\n",
-    );
+    let mut out = String::from("<section id=\"definitions\">\n<h2>Definitions</h2>\n<dl class=\"definitions\">\n");
     for (term, text) in DEFINITIONS {
         put!(out, "<div><dt>{term}</dt><dd>{text}</dd></div>\n");
     }

@@ -22,10 +22,7 @@ pub(super) fn section(forecasts: &[ForecastResult]) -> String {
         out.push_str("<p class=\"empty\">No series was forecast.</p>\n</section>\n");
         return out;
     }
-    let beaten = forecasts
-        .iter()
-        .filter(|forecast| forecast.wql_over_seasonal_naive < 1.0)
-        .count();
+    let beaten = forecasts.iter().filter(|forecast| forecast.wql_over_seasonal_naive < 1.0).count();
     put!(
         out,
         "<p>Demand forecast on the test split. The loss is lower than that of the seasonal naive \
@@ -42,20 +39,10 @@ pub(super) fn section(forecasts: &[ForecastResult]) -> String {
     let drawn = &forecasts[..forecasts.len().min(DRAWN_SERIES)];
     let limit = (DRAWN_POINTS / drawn.len()).clamp(100, 700);
     for forecast in drawn {
-        put!(
-            out,
-            "<div class=\"forecast\">\n{}{}</div>\n",
-            plot(forecast, limit),
-            calibration(forecast)
-        );
+        put!(out, "<div class=\"forecast\">\n{}{}</div>\n", plot(forecast, limit), calibration(forecast));
     }
     if drawn.len() < forecasts.len() {
-        put!(
-            out,
-            "<p class=\"empty\">Drawn are the first {} series of {}.</p>\n",
-            drawn.len(),
-            forecasts.len()
-        );
+        put!(out, "<p class=\"empty\">Drawn are the first {} series of {}.</p>\n", drawn.len(), forecasts.len());
     }
     out.push_str("</section>\n");
     out
@@ -89,9 +76,7 @@ fn table(forecasts: &[ForecastResult]) -> String {
             typeset(&number::significant(forecast.wql)),
             typeset(&number::significant(ratio)),
             typeset(&number::significant(forecast.mase)),
-            typeset(&number::percent(
-                forecast.coverage[8] - forecast.coverage[0]
-            )),
+            typeset(&number::percent(forecast.coverage[8] - forecast.coverage[0])),
             escape(&worst),
         );
     }
@@ -109,41 +94,19 @@ fn plot(forecast: &ForecastResult, limit: usize) -> String {
     let plot = &forecast.plot;
     // Lists of unequal length are drawn as far as they go.
     let at = |values: &[f64], index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    let actual = |index: usize| {
-        plot.actual
-            .get(index)
-            .copied()
-            .flatten()
-            .unwrap_or(f64::NAN)
-    };
+    let actual = |index: usize| plot.actual.get(index).copied().flatten().unwrap_or(f64::NAN);
     let count = plot.time_s.len();
     let kept = thin(count, limit, actual);
     let series = |of: &dyn Fn(usize) -> f64| -> Vec<(f64, f64)> {
-        kept.iter()
-            .map(|&index| (plot.time_s[index], of(index)))
-            .collect()
+        kept.iter().map(|&index| (plot.time_s[index], of(index))).collect()
     };
-    let band: Vec<(f64, f64, f64)> = kept
-        .iter()
-        .map(|&index| {
-            (
-                plot.time_s[index],
-                at(&plot.q10, index),
-                at(&plot.q90, index),
-            )
-        })
-        .collect();
-    let values = (0..count)
-        .flat_map(|index| [actual(index), at(&plot.q10, index), at(&plot.q90, index)])
-        .chain([0.0]);
+    let band: Vec<(f64, f64, f64)> =
+        kept.iter().map(|&index| (plot.time_s[index], at(&plot.q10, index), at(&plot.q90, index))).collect();
+    let values = (0..count).flat_map(|index| [actual(index), at(&plot.q10, index), at(&plot.q90, index)]).chain([0.0]);
     let title = if count == 0 {
         escape(&forecast.series)
     } else {
-        format!(
-            "{} <i>{} ahead</i>",
-            escape(&forecast.series),
-            escape(&number::span(plot.horizon_s))
-        )
+        format!("{} <i>{} ahead</i>", escape(&forecast.series), escape(&number::span(plot.horizon_s)))
     };
     let mut chart = Chart::new(
         SIZE,
@@ -153,24 +116,13 @@ fn plot(forecast: &ForecastResult, limit: usize) -> String {
     );
     chart.band("ours", &band, "forecast, 10–90 % band");
     chart.line("actual", &series(&actual), "actual");
-    chart.line(
-        "ours thin",
-        &series(&|index| at(&plot.q50, index)),
-        "forecast, median",
-    );
-    format!(
-        "<figure class=\"wide\"><figcaption>{title}</figcaption>{}</figure>\n",
-        chart.finish()
-    )
+    chart.line("ours thin", &series(&|index| at(&plot.q50, index)), "forecast, median");
+    format!("<figure class=\"wide\"><figcaption>{title}</figcaption>{}</figure>\n", chart.finish())
 }
 
 /// Nominal against actual coverage: on the diagonal the quantiles mean what they say.
 fn calibration(forecast: &ForecastResult) -> String {
-    let ticks = || {
-        [0.0, 0.25, 0.5, 0.75, 1.0]
-            .map(|share| (share, number::load(share)))
-            .into()
-    };
+    let ticks = || [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| (share, number::load(share))).into();
     let mut chart = Chart::new(
         [300.0, 280.0],
         Axis::fixed("nominal quantile", [0.0, 1.0], ticks()),
@@ -178,20 +130,11 @@ fn calibration(forecast: &ForecastResult) -> String {
         &format!("Calibration of the forecast of {}", forecast.series),
     );
     chart.line("ideal", &[(0.0, 0.0), (1.0, 1.0)], "ideal");
-    let points: Vec<(f64, f64)> = (0..9)
-        .map(|index| (nominal(index), forecast.coverage[index]))
-        .collect();
+    let points: Vec<(f64, f64)> = (0..9).map(|index| (nominal(index), forecast.coverage[index])).collect();
     chart.line("ours", &points, "coverage");
     for point in points {
-        let tooltip = format!(
-            "{} of the values for a nominal {}",
-            number::percent(point.1),
-            number::load(point.0)
-        );
+        let tooltip = format!("{} of the values for a nominal {}", number::percent(point.1), number::load(point.0));
         chart.dot("ours", point, &tooltip);
     }
-    format!(
-        "<figure><figcaption>Calibration</figcaption>{}</figure>\n",
-        chart.finish()
-    )
+    format!("<figure><figcaption>Calibration</figcaption>{}</figure>\n", chart.finish())
 }

@@ -33,7 +33,5 @@ pub(super) fn escape(text: &str) -> String {
 /// Typography for text which [`number`](super::number) wrote: a true minus sign, and a
 /// narrow space that does not break before the unit.
 pub(super) fn typeset(text: &str) -> String {
-    escape(text)
-        .replace('-', "\u{2212}")
-        .replace(' ', "\u{202f}")
+    escape(text).replace('-', "\u{2212}").replace(' ', "\u{202f}")
 }

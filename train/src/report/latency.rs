@@ -16,20 +16,17 @@ pub(super) fn distribution_section(groups: &[Group], palette: &Palette) -> Strin
     }
     let mut out = String::from(
         "<section id=\"distribution\">\n<h2>Latency distribution</h2>\n\
-         <p>Share of the requests answered within a time; the farther left, the better. Dots \
-         mark the 99th percentile. All loads of a trace share one scale.</p>\n",
+         <p>Share of the requests answered within a time; the farther left, the better. The \
+         vertical scale is stretched towards both ends, so that the tail can be read; dots mark the \
+         99th percentile. All loads of a trace share one scale.</p>\n",
     );
     out.push_str(&palette.legend());
     for trace in groups.chunk_by(|a, b| a.trace == b.trace) {
-        put!(
-            out,
-            "<h3>{}</h3>\n<div class=\"multiples\">\n",
-            escape(trace[0].trace)
-        );
+        put!(out, "<h3>{}</h3>\n<div class=\"multiples\">\n", escape(trace[0].trace));
         let extent = trace
             .iter()
             .flat_map(quantiles)
-            .flat_map(|quantiles| [quantile(quantiles, 0.005), quantile(quantiles, 0.998)]);
+            .flat_map(|quantiles| [quantile(quantiles, 0.01), quantile(quantiles, highest_share(quantiles))]);
         let extent = range(extent).unwrap_or((0.1, 10.0));
         for group in trace {
             out.push_str(&distribution(group, extent, palette));
@@ -49,6 +46,12 @@ fn quantiles<'a>(group: &Group<'a>) -> Vec<&'a [f64]> {
         .collect()
 }
 
+/// The highest share at which a distribution of so many points still says something.
+fn highest_share(quantiles: &[f64]) -> f64 {
+    let intervals = (quantiles.len() - 1) as f64;
+    (1.0 - 1.0 / intervals).clamp(0.99, 0.999)
+}
+
 /// Value at the quantile `q`, between points by linear interpolation.
 fn quantile(quantiles: &[f64], q: f64) -> f64 {
     let place = q * (quantiles.len() - 1) as f64;
@@ -63,16 +66,11 @@ fn quantile(quantiles: &[f64], q: f64) -> f64 {
 
 fn distribution(group: &Group, extent: (f64, f64), palette: &Palette) -> String {
     let x = Axis::log("latency", [extent.0, extent.1], number::seconds_short);
-    let y = Axis::fixed(
-        "requests",
-        [0.0, 1.0],
-        [0.0, 0.25, 0.5, 0.75, 1.0]
-            .map(|share| (share, number::load(share)))
-            .into(),
-    );
+    let high = quantiles(group).into_iter().map(highest_share).fold(0.99, f64::max);
+    let y = Axis::share("share of the requests", high);
     let title = format!("{} load", number::load(group.load));
     let description = format!("Latency distribution of each policy at {title}");
-    let mut chart = Chart::new([340.0, 260.0], x, y, &description);
+    let mut chart = Chart::new([340.0, 300.0], x, y, &description);
     for result in ours_on_top(group) {
         let quantiles = &result.latency_quantiles_s;
         if quantiles.len() < 2 {
@@ -83,7 +81,7 @@ fn distribution(group: &Group, extent: (f64, f64), palette: &Palette) -> String 
             .iter()
             .enumerate()
             .map(|(index, value)| (*value, index as f64 / last))
-            .filter(|(value, _)| (extent.0..=extent.1).contains(value))
+            .filter(|(_, share)| (0.01..=high).contains(share))
             .collect();
         let class = palette.class(&result.policy);
         let p99_s = quantile(quantiles, 0.99);
@@ -96,11 +94,7 @@ fn distribution(group: &Group, extent: (f64, f64), palette: &Palette) -> String 
         chart.line(class, &points, &tooltip);
         chart.dot(class, (p99_s, 0.99), &tooltip);
     }
-    format!(
-        "<figure><figcaption>{}</figcaption>{}</figure>\n",
-        escape(&title),
-        chart.finish()
-    )
+    format!("<figure><figcaption>{}</figcaption>{}</figure>\n", escape(&title), chart.finish())
 }
 
 /// The results of a group in the order of drawing.
@@ -112,10 +106,7 @@ fn ours_on_top<'a>(group: &Group<'a>) -> Vec<&'a PolicyResult> {
 
 /// Tail and mean latency against load, for each trace with more than one load.
 pub(super) fn load_section(groups: &[Group], palette: &Palette) -> String {
-    let traces: Vec<&[Group]> = groups
-        .chunk_by(|a, b| a.trace == b.trace)
-        .filter(|trace| trace.len() > 1)
-        .collect();
+    let traces: Vec<&[Group]> = groups.chunk_by(|a, b| a.trace == b.trace).filter(|trace| trace.len() > 1).collect();
     if traces.is_empty() {
         return String::new();
     }
@@ -125,11 +116,7 @@ pub(super) fn load_section(groups: &[Group], palette: &Palette) -> String {
          intervals.</p>\n",
     );
     for trace in traces {
-        put!(
-            out,
-            "<h3>{}</h3>\n<div class=\"pair\">\n",
-            escape(trace[0].trace)
-        );
+        put!(out, "<h3>{}</h3>\n<div class=\"pair\">\n", escape(trace[0].trace));
         for measure in [compare::P99, compare::MEAN] {
             out.push_str(&load_chart(trace, measure, palette));
         }
@@ -141,16 +128,10 @@ pub(super) fn load_section(groups: &[Group], palette: &Palette) -> String {
 
 fn load_chart(trace: &[Group], measure: Measure, palette: &Palette) -> String {
     let values = || {
-        trace
-            .iter()
-            .flat_map(|group| &group.results)
-            .map(|result| measure.value(result))
-            .filter(|value| *value > 0.0)
+        trace.iter().flat_map(|group| &group.results).map(|result| measure.value(result)).filter(|value| *value > 0.0)
     };
     let y = match range(values()) {
-        Some((low, high)) if high > 8.0 * low => {
-            Axis::log(measure.name, values(), number::seconds_short)
-        }
+        Some((low, high)) if high > 8.0 * low => Axis::log(measure.name, values(), number::seconds_short),
         _ => Axis::linear(measure.name, values().chain([0.0]), number::seconds_short),
     };
     let loads = || trace.iter().map(|group| group.load);
@@ -178,25 +159,14 @@ fn load_chart(trace: &[Group], measure: Measure, palette: &Palette) -> String {
     for policy in policies {
         let class = palette.class(policy);
         let name = display_name(policy);
-        let results: Vec<&PolicyResult> = trace
-            .iter()
-            .flat_map(|group| &group.results)
-            .copied()
-            .filter(|result| result.policy == policy)
-            .collect();
-        let points: Vec<(f64, f64)> = results
-            .iter()
-            .map(|result| (result.load, measure.value(result)))
-            .collect();
+        let results: Vec<&PolicyResult> =
+            trace.iter().flat_map(|group| &group.results).copied().filter(|result| result.policy == policy).collect();
+        let points: Vec<(f64, f64)> = results.iter().map(|result| (result.load, measure.value(result))).collect();
         chart.line(class, &points, &name);
         for result in &results {
             let estimate = (measure.of)(result);
             chart.interval(class, result.load, estimate.ci95);
-            let tooltip = format!(
-                "{name} at {}: {}",
-                number::load(result.load),
-                number::seconds(estimate.value)
-            );
+            let tooltip = format!("{name} at {}: {}", number::load(result.load), number::seconds(estimate.value));
             chart.dot(class, (result.load, estimate.value), &tooltip);
         }
         if let Some((_, value)) = points.last() {

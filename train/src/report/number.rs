@@ -13,10 +13,7 @@ pub(crate) fn significant(value: f64) -> String {
     }
     let scientific = format!("{value:.2e}");
     // Taken after rounding, so that 9.996 counts as 10.0.
-    let exponent = scientific
-        .split_once('e')
-        .and_then(|(_, exponent)| exponent.parse::<i32>().ok())
-        .unwrap_or(0);
+    let exponent = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0);
     if (-4..6).contains(&exponent) {
         let decimals = (2 - exponent).max(0) as usize;
         format!("{value:.decimals$}")
@@ -31,11 +28,7 @@ pub(crate) fn change(relative: f64) -> String {
         return MISSING.to_owned();
     }
     let percent = relative * 100.0;
-    let text = if percent.abs() < 9.95 {
-        format!("{percent:+.1} %")
-    } else {
-        format!("{percent:+.0} %")
-    };
+    let text = if percent.abs() < 9.95 { format!("{percent:+.1} %") } else { format!("{percent:+.0} %") };
     match text.as_str() {
         "+0.0 %" | "-0.0 %" => "0.0 %".to_owned(),
         _ => text,
@@ -44,20 +37,12 @@ pub(crate) fn change(relative: f64) -> String {
 
 /// A share as a percentage, such as `91.3 %`.
 pub(crate) fn percent(share: f64) -> String {
-    if share.is_finite() {
-        format!("{} %", significant(share * 100.0))
-    } else {
-        MISSING.to_owned()
-    }
+    if share.is_finite() { format!("{} %", significant(share * 100.0)) } else { MISSING.to_owned() }
 }
 
 /// A load such as `70 %`: no more digits than it needs.
 pub(crate) fn load(share: f64) -> String {
-    if share.is_finite() {
-        format!("{} %", (share * 1000.0).round() / 10.0)
-    } else {
-        MISSING.to_owned()
-    }
+    if share.is_finite() { format!("{} %", (share * 1000.0).round() / 10.0) } else { MISSING.to_owned() }
 }
 
 /// A time with the unit that suits it, such as `12.4 s` or `813 ms`.
@@ -112,10 +97,7 @@ pub(crate) fn span(value_s: f64) -> String {
     [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min")]
         .into_iter()
         .find(|(unit_s, _)| value_s >= *unit_s && value_s % unit_s == 0.0)
-        .map_or_else(
-            || seconds(value_s),
-            |(unit_s, name)| format!("{} {name}", value_s / unit_s),
-        )
+        .map_or_else(|| seconds(value_s), |(unit_s, name)| format!("{} {name}", value_s / unit_s))
 }
 
 /// The unit shared by a column of numbers.
@@ -129,10 +111,7 @@ pub(crate) struct Unit {
 
 impl Unit {
     /// Per cent.
-    pub(crate) const PERCENT: Self = Self {
-        symbol: "%",
-        per_base: 100.0,
-    };
+    pub(crate) const PERCENT: Self = Self { symbol: "%", per_base: 100.0 };
 
     /// Milliseconds where all of `values_s` are under a second, otherwise seconds.
     pub(crate) fn of_seconds(values_s: impl IntoIterator<Item = f64>) -> Self {
@@ -140,17 +119,7 @@ impl Unit {
             .into_iter()
             .filter(|value| value.is_finite())
             .fold(0.0, |largest: f64, value| largest.max(value.abs()));
-        if largest_s < 0.9995 {
-            Self {
-                symbol: "ms",
-                per_base: 1e3,
-            }
-        } else {
-            Self {
-                symbol: "s",
-                per_base: 1.0,
-            }
-        }
+        if largest_s < 0.9995 { Self { symbol: "ms", per_base: 1e3 } } else { Self { symbol: "s", per_base: 1.0 } }
     }
 
     /// `value` in this unit with three significant digits, without the symbol.

@@ -57,11 +57,7 @@ impl Palette {
 
     /// A legend of all policies.
     pub(super) fn legend(&self) -> String {
-        let items: Vec<_> = self
-            .entries
-            .iter()
-            .map(|(policy, class)| (class.as_str(), display_name(policy)))
-            .collect();
+        let items: Vec<_> = self.entries.iter().map(|(policy, class)| (class.as_str(), display_name(policy))).collect();
         legend(&items)
     }
 }

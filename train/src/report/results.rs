@@ -2,6 +2,7 @@
 
 use crate::metrics::{Estimate, PolicyResult};
 
+use super::axis::range;
 use super::compare::{self, Comparison, Group, MEASURES, Measure, Role, Verdict, display_name};
 use super::html::{escape, put, typeset};
 use super::number::{self, Unit, align_points};
@@ -39,36 +40,20 @@ struct Column {
 impl Column {
     fn new(measure: Measure, results: &[&PolicyResult]) -> Self {
         let unit = measure.unit(results.iter().copied());
-        let mut texts: Vec<String> = results
-            .iter()
-            .map(|result| unit.format(measure.value(result)))
-            .collect();
+        let mut texts: Vec<String> = results.iter().map(|result| unit.format(measure.value(result))).collect();
         align_points(&mut texts, POINT_SPACE, DIGIT_SPACE);
-        Self {
-            measure,
-            unit,
-            texts,
-        }
+        Self { measure, unit, texts }
     }
 }
 
 fn table(groups: &[Group]) -> String {
-    let results: Vec<&PolicyResult> = groups
-        .iter()
-        .flat_map(|group| group.results.iter().copied())
-        .collect();
+    let results: Vec<&PolicyResult> = groups.iter().flat_map(|group| group.results.iter().copied()).collect();
     let columns = MEASURES.map(|measure| Column::new(measure, &results));
 
-    let mut out = String::from(
-        "<div class=\"scroll\"><table class=\"results\">\n<thead><tr><th scope=\"col\">policy</th>",
-    );
+    let mut out =
+        String::from("<div class=\"scroll\"><table class=\"results\">\n<thead><tr><th scope=\"col\">policy</th>");
     for column in &columns {
-        put!(
-            out,
-            "<th scope=\"col\">{} <i>{}</i></th>",
-            column.measure.short,
-            column.unit.symbol
-        );
+        put!(out, "<th scope=\"col\">{} <i>{}</i></th>", column.measure.short, column.unit.symbol);
     }
     out.push_str("</tr></thead>\n");
     let mut row = 0;
@@ -80,7 +65,10 @@ fn table(groups: &[Group]) -> String {
             typeset(&number::load(group.load))
         );
         let best = MEASURES.map(|measure| {
-            let best = measure.best(group.attainable());
+            let values = || group.attainable().map(|result| measure.value(result));
+            // Where all are equal, none is the best.
+            let differ = range(values()).is_some_and(|(low, high)| low < high);
+            let best = measure.best(group.attainable()).filter(|_| differ);
             best.map_or(f64::NAN, |result| measure.value(result))
         });
         for result in &group.results {
@@ -101,37 +89,26 @@ fn table_row(result: &PolicyResult, row: usize, columns: &[Column], best: &[f64]
         Role::Oracle => ("oracle", "<small>not attainable</small>"),
     };
     let mut out = String::new();
-    put!(
-        out,
-        "<tr class=\"{class}\"><th scope=\"row\">{}{note}</th>",
-        escape(&display_name(&result.policy))
-    );
+    put!(out, "<tr class=\"{class}\"><th scope=\"row\">{}{note}</th>", escape(&display_name(&result.policy)));
     for (column, best) in columns.iter().zip(best) {
         let estimate = (column.measure.of)(result);
         let is_best = role != Role::Oracle && estimate.value == *best;
         let text = typeset(&column.texts[row]);
-        let text = if is_best {
-            format!("<b class=\"best\" title=\"best of the attainable\">{text}</b>")
-        } else {
-            text
-        };
-        put!(
-            out,
-            "<td>{text}<small>{}</small></td>",
-            typeset(&interval(column.unit, estimate))
-        );
+        let text =
+            if is_best { format!("<b class=\"best\" title=\"best of the attainable\">{text}</b>") } else { text };
+        put!(out, "<td>{text}<small>{}</small></td>", typeset(&interval(column.unit, estimate)));
     }
     out.push_str("</tr>\n");
     out
 }
 
 fn interval(unit: Unit, estimate: Estimate) -> String {
-    let [low, high] = estimate.ci95.map(|end| unit.format(end));
-    if low == high {
-        low
-    } else {
-        format!("{low}\u{2009}–\u{2009}{high}")
+    let [low, high] = estimate.ci95;
+    if !(low.is_finite() && high.is_finite()) || low == high {
+        return String::new();
     }
+    let between = if low < 0.0 { " to " } else { "\u{2009}–\u{2009}" };
+    format!("{}{between}{}", unit.format(low), unit.format(high))
 }
 
 /// Every load and measure in which a baseline is better.
@@ -146,9 +123,7 @@ pub(super) fn losses_section(groups: &[Group]) -> String {
         .iter()
         .map(|group| {
             let measures = MEASURES.into_iter();
-            measures
-                .filter(|measure| group.compare(*measure).is_some())
-                .count()
+            measures.filter(|measure| group.compare(*measure).is_some()).count()
         })
         .sum::<usize>();
     if compared == 0 {
@@ -166,16 +141,13 @@ pub(super) fn losses_section(groups: &[Group]) -> String {
         );
         return out;
     }
-    let clear = lost
-        .iter()
-        .filter(|losses| losses[0].verdict() == Verdict::Worse)
-        .count();
+    let clear = lost.iter().filter(|losses| losses[0].verdict() == Verdict::Worse).count();
     put!(
         out,
         "<p>A baseline is better in <b>{} of {compared}</b> combinations of trace, load and \
          metric; in <b>{clear}</b> of them by more than the confidence intervals. All are listed.</p>\n\
          <div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">trace</th>\
-         <th scope=\"col\">load</th><th scope=\"col\">metric</th><th scope=\"col\">Evenkeel</th>\
+         <th scope=\"col\">load</th><th scope=\"col\" class=\"text\">metric</th><th scope=\"col\">Evenkeel</th>\
          <th scope=\"col\">difference</th><th scope=\"col\">intervals</th>\
          <th scope=\"col\" class=\"text\">better, best first</th></tr></thead>\n<tbody>\n",
         lost.len()
@@ -192,20 +164,14 @@ fn loss_row(losses: &[Comparison]) -> String {
     let measure = first.measure;
     let better: Vec<String> = losses
         .iter()
-        .map(|loss| {
-            format!(
-                "{} {}",
-                escape(&display_name(loss.baseline)),
-                typeset(&measure.format(loss.theirs.value))
-            )
-        })
+        .map(|loss| format!("{} {}", escape(&display_name(loss.baseline)), typeset(&measure.format(loss.theirs.value))))
         .collect();
     let intervals = match first.verdict() {
         Verdict::Worse => "<span class=\"worse\">apart</span>",
         _ => "overlap",
     };
     format!(
-        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"text\">{}</td><td>{}</td><td>{}</td>\
          <td>{intervals}</td><td class=\"text\">{}</td></tr>\n",
         escape(first.trace),
         typeset(&number::load(first.load)),

@@ -1,8 +1,7 @@
 //! Made-up metrics with plausible numbers, for the tests of the tables and of the report.
 
 use crate::metrics::{
-    Curve, CurvePoint, Estimate, ForecastPlot, ForecastResult, Metrics, ParityResult, PolicyResult,
-    Run, StageTime,
+    Curve, CurvePoint, Estimate, ForecastPlot, ForecastResult, Metrics, ParityResult, PolicyResult, Run, StageTime,
 };
 
 /// Policies with a factor on the tail, a factor on the middle, and a balance efficiency.
@@ -17,10 +16,7 @@ const POLICIES: [(&str, f64, f64, f64); 7] = [
 ];
 
 fn estimate(value: f64, spread: f64) -> Estimate {
-    Estimate {
-        value,
-        ci95: [value * (1.0 - spread), value * (1.0 + spread)],
-    }
+    Estimate { value, ci95: [value * (1.0 - spread), value * (1.0 + spread)] }
 }
 
 fn policy(trace: &str, load: f64, entry: (&str, f64, f64, f64)) -> PolicyResult {
@@ -43,17 +39,13 @@ fn policy(trace: &str, load: f64, entry: (&str, f64, f64, f64)) -> PolicyResult 
         ttft_p99_s: estimate(0.61 * tail * tail * queueing, 0.09),
         failed_share: estimate(if load > 0.8 { 0.0021 * tail } else { 0.0 }, 0.3),
         balance_efficiency: estimate(efficiency, 0.01),
-        latency_quantiles_s: (0..=200)
-            .map(|index| quantile((f64::from(index) / 200.0).max(0.0005)))
-            .collect(),
+        latency_quantiles_s: (0..=200).map(|index| quantile((f64::from(index) / 200.0).max(0.0005))).collect(),
     }
 }
 
 fn forecast(series: &str, served_by: &str, ratio: f64) -> ForecastResult {
     let points = 336;
-    let time_s: Vec<f64> = (0..points)
-        .map(|index| 1.4201e9 + f64::from(index) * 1800.0)
-        .collect();
+    let time_s: Vec<f64> = (0..points).map(|index| 1.4201e9 + f64::from(index) * 1800.0).collect();
     let level = |index: i32| {
         let day = f64::from(index) / 48.0 * std::f64::consts::TAU;
         15_000.0 + 7_000.0 * (day - 2.2).sin() + 2_500.0 * (2.0 * day).cos()
@@ -71,17 +63,11 @@ fn forecast(series: &str, served_by: &str, ratio: f64) -> ForecastResult {
             horizon_s: 3600.0,
             time_s,
             actual: (0..points)
-                .map(|index| {
-                    (!(150..160).contains(&index)).then(|| level(index) + 1_300.0 * noise(index))
-                })
+                .map(|index| (!(150..160).contains(&index)).then(|| level(index) + 1_300.0 * noise(index)))
                 .collect(),
-            q10: (0..points)
-                .map(|index| level(index) * 0.9 - 700.0)
-                .collect(),
+            q10: (0..points).map(|index| level(index) * 0.9 - 700.0).collect(),
             q50: (0..points).map(|index| level(index - 1)).collect(),
-            q90: (0..points)
-                .map(|index| level(index) * 1.1 + 700.0)
-                .collect(),
+            q90: (0..points).map(|index| level(index) * 1.1 + 700.0).collect(),
         },
     }
 }
@@ -124,14 +110,8 @@ pub(crate) fn metrics() -> Metrics {
             .into_iter()
             .flat_map(|load| POLICIES.map(|entry| policy("synthetic", load, entry)))
             .collect(),
-        forecasts: vec![
-            forecast("synthetic", "network", 0.57),
-            forecast("nyc_taxi", "seasonal naive", 1.0),
-        ],
-        curves: vec![
-            curve("policy", 2.3, 0.31, 1500),
-            curve("forecast", 0.42, 0.115, 900),
-        ],
+        forecasts: vec![forecast("synthetic", "network", 0.57), forecast("nyc_taxi", "seasonal naive", 1.0)],
+        curves: vec![curve("policy", 2.3, 0.31, 1500), curve("forecast", 0.42, 0.115, 900)],
         parity: vec![
             ParityResult {
                 network: "policy".to_owned(),
@@ -153,10 +133,7 @@ pub(crate) fn metrics() -> Metrics {
             ("export and verify", 1.7),
             ("evaluate", 63.4),
         ]
-        .map(|(stage, wall_s)| StageTime {
-            stage: stage.to_owned(),
-            wall_s,
-        })
+        .map(|(stage, wall_s)| StageTime { stage: stage.to_owned(), wall_s })
         .into(),
     }
 }
@@ -188,9 +165,7 @@ pub(crate) fn large_metrics() -> Metrics {
                 plot.q90.extend_from_within(..);
             }
             let count = result.plot.actual.len();
-            result.plot.time_s = (0..count)
-                .map(|index| 1.4201e9 + index as f64 * 1800.0)
-                .collect();
+            result.plot.time_s = (0..count).map(|index| 1.4201e9 + index as f64 * 1800.0).collect();
             result
         })
         .collect();

@@ -10,11 +10,7 @@ use super::training::{PARITY_LIMIT, worst_difference};
 /// The headline without markup.
 pub(super) fn title(groups: &[Group]) -> String {
     match compare::headline(groups) {
-        Some(comparison) => format!(
-            "Evenkeel: {} {}",
-            comparison.measure.name,
-            typeset(&comparison.change())
-        ),
+        Some(comparison) => format!("Evenkeel: {} {}", comparison.measure.name, typeset(&comparison.change())),
         None => "Evenkeel: report of a run".to_owned(),
     }
 }
@@ -25,15 +21,10 @@ pub(super) fn header(metrics: &Metrics, groups: &[Group]) -> String {
     let mut out = String::new();
     put!(
         out,
-        "<header>\n<p class=\"eyebrow\"><span>Evenkeel {}</span><span>seed {}</span>{}</p>\n\
+        "<header>\n<p class=\"eyebrow\"><span>Evenkeel {}</span>{}</p>\n\
          <h1>{}</h1>\n<p class=\"lead\">{}</p>\n",
         escape(&run.version),
-        run.seed,
-        if run.quick {
-            "<span class=\"badge\">quick run: trained briefly, for a first look only</span>"
-        } else {
-            ""
-        },
+        if run.quick { "<span class=\"badge\">quick run: trained briefly, for a first look only</span>" } else { "" },
         headline(groups),
         lead(groups),
     );
@@ -45,8 +36,7 @@ pub(super) fn header(metrics: &Metrics, groups: &[Group]) -> String {
 
 fn headline(groups: &[Group]) -> String {
     let Some(comparison) = compare::headline(groups) else {
-        return "Nothing to compare: this run has no result of Evenkeel beside a baseline"
-            .to_owned();
+        return "Nothing to compare: this run has no result of Evenkeel beside a baseline".to_owned();
     };
     let (class, tail) = match comparison.verdict() {
         Verdict::Better => ("better", ""),
@@ -64,29 +54,20 @@ fn headline(groups: &[Group]) -> String {
 
 /// How the headline was chosen, and how often it holds.
 fn lead(groups: &[Group]) -> String {
-    let comparisons: Vec<Comparison> = groups
-        .iter()
-        .filter_map(|group| group.compare(compare::P99))
-        .collect();
+    let comparisons: Vec<Comparison> = groups.iter().filter_map(|group| group.compare(compare::P99)).collect();
     let Some(first) = comparisons.first() else {
         return "Evaluate the policy against baselines to see a comparison here.".to_owned();
     };
-    let count = |verdict| {
-        comparisons
-            .iter()
-            .filter(|comparison| comparison.verdict() == verdict)
-            .count()
-    };
-    let scope = if comparisons.len() == 1 {
-        "the one load that was run".to_owned()
-    } else {
-        format!("the {} combinations of trace and load", comparisons.len())
+    let count = |verdict| comparisons.iter().filter(|comparison| comparison.verdict() == verdict).count();
+    let scope = match comparisons.len() {
+        1 => "At the one load that was run, p99 latency is".to_owned(),
+        count => format!("Over the {count} combinations of trace and load, p99 latency is"),
     };
     format!(
         "Measured on the test split of {}, which training never saw, against the best of the \
-         baselines at the load nearest 70\u{202f}%. Over {scope}, p99 latency is lower than that \
-         of the best baseline in <b>{}</b>, higher in <b>{}</b>, and undecided in <b>{}</b> \
-         because the 95\u{202f}% confidence intervals overlap.",
+         baselines at the load nearest 70\u{202f}%. {scope} lower than with the best baseline in \
+         <b>{}</b>, higher in <b>{}</b>, and not clearly different in <b>{}</b> (the 95\u{202f}% \
+         confidence intervals overlap).",
         escape(first.trace),
         count(Verdict::Better),
         count(Verdict::Worse),
@@ -97,12 +78,7 @@ fn lead(groups: &[Group]) -> String {
 fn tiles(metrics: &Metrics, groups: &[Group]) -> String {
     let mut out = String::from("<ul class=\"tiles\">\n");
     let mut tile = |figure: &str, class: &str, caption: &str| {
-        put!(
-            out,
-            "<li><b class=\"{class}\">{}</b><span>{}</span></li>\n",
-            typeset(figure),
-            escape(caption)
-        );
+        put!(out, "<li><b class=\"{class}\">{}</b><span>{}</span></li>\n", typeset(figure), escape(caption));
     };
     if let Some(group) = compare::headline_group(groups) {
         for measure in [compare::P99, compare::MEAN, compare::TTFT_P99] {
@@ -141,11 +117,7 @@ fn tiles(metrics: &Metrics, groups: &[Group]) -> String {
     if let Some(worst) = metrics.parity.iter().map(worst_difference).reduce(f64::max) {
         let holds = worst <= PARITY_LIMIT;
         let class = if holds { "better" } else { "worse" };
-        let figure = if holds {
-            "parity holds"
-        } else {
-            "parity broken"
-        };
+        let figure = if holds { "parity holds" } else { "parity broken" };
         let caption = format!("largest relative difference {worst:.1e}, limit 1e-5");
         tile(figure, class, &caption);
     }
@@ -155,11 +127,7 @@ fn tiles(metrics: &Metrics, groups: &[Group]) -> String {
 
 fn facts(run: &Run) -> String {
     let list = |names: &[String]| {
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     };
     let [train, validation, test] = run.split.map(number::load);
     let rows = [
@@ -167,10 +135,7 @@ fn facts(run: &Run) -> String {
         ("Seed", run.seed.to_string()),
         ("Traces", list(&run.traces)),
         ("Series", list(&run.series)),
-        (
-            "Split by time",
-            format!("{train} train, {validation} validation, {test} test"),
-        ),
+        ("Split by time", format!("{train} train, {validation} validation, {test} test")),
         (
             "Evaluation seeds",
             match run.evaluation_seeds {
@@ -182,11 +147,7 @@ fn facts(run: &Run) -> String {
     ];
     let mut out = String::from("<dl class=\"facts\">\n");
     for (term, text) in rows {
-        put!(
-            out,
-            "<div><dt>{term}</dt><dd>{}</dd></div>\n",
-            escape(&text)
-        );
+        put!(out, "<div><dt>{term}</dt><dd>{}</dd></div>\n", escape(&text));
     }
     out.push_str("</dl>\n");
     out

@@ -10,12 +10,7 @@ fn check_well_formed(html: &str) {
         let tag = &rest[start + 1..end];
         rest = &rest[end + 1..];
         if let Some(name) = tag.strip_prefix('/') {
-            assert_eq!(
-                open.pop(),
-                Some(name),
-                "before {}",
-                &rest[..rest.len().min(80)]
-            );
+            assert_eq!(open.pop(), Some(name), "before {}", &rest[..rest.len().min(80)]);
             continue;
         }
         assert_eq!(tag.matches('"').count() % 2, 0, "quotes of <{tag}>");
@@ -38,14 +33,9 @@ fn check_well_formed(html: &str) {
 fn the_page_is_well_formed_and_needs_nothing_else() {
     let page = render(&sample::metrics());
     check_well_formed(&page);
-    for foreign in [
-        "http://", "https://", "src=", "url(", "@import", "NaN", "inf",
-    ] {
+    for foreign in ["http://", "https://", "src=", "url(", "@import", "NaN", "inf"] {
         let found = page.find(foreign);
-        assert!(
-            found.is_none_or(|place| foreign == "inf" && page[place..].starts_with("info")),
-            "{foreign}"
-        );
+        assert!(found.is_none_or(|place| foreign == "inf" && page[place..].starts_with("info")), "{foreign}");
     }
     for section in [
         "Results",
@@ -72,10 +62,7 @@ fn the_headline_follows_the_data() {
     assert!(headline(&metrics).contains("class=\"better\""));
     for result in &mut metrics.policies {
         if result.policy == compare::OURS {
-            result.latency_p99_s = Estimate {
-                value: 1e3,
-                ci95: [9e2, 1.1e3],
-            };
+            result.latency_p99_s = Estimate { value: 1e3, ci95: [9e2, 1.1e3] };
         }
     }
     assert!(headline(&metrics).contains("Evenkeel loses here"));
@@ -83,9 +70,7 @@ fn the_headline_follows_the_data() {
         result.latency_p99_s.ci95 = [0.0, 1e4];
     }
     assert!(headline(&metrics).contains("no clear difference"));
-    metrics
-        .policies
-        .retain(|result| result.policy != compare::OURS);
+    metrics.policies.retain(|result| result.policy != compare::OURS);
     assert!(headline(&metrics).contains("Nothing to compare"));
 }
 
@@ -143,10 +128,7 @@ fn values_that_are_not_finite_are_shown_as_missing() {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0] {
         let mut metrics = sample::metrics();
         for result in &mut metrics.policies {
-            let unknown = Estimate {
-                value,
-                ci95: [value; 2],
-            };
+            let unknown = Estimate { value, ci95: [value; 2] };
             result.latency_mean_s = unknown;
             result.latency_p99_s = unknown;
             result.failed_share = unknown;
@@ -191,9 +173,5 @@ fn a_large_run_stays_small() {
 fn write_sample() {
     let target = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     std::fs::create_dir_all(&target).unwrap();
-    std::fs::write(
-        target.join("report-sample.html"),
-        render(&sample::metrics()),
-    )
-    .unwrap();
+    std::fs::write(target.join("report-sample.html"), render(&sample::metrics())).unwrap();
 }

@@ -19,10 +19,7 @@ pub(super) fn section(metrics: &Metrics) -> String {
     if metrics.curves.is_empty() {
         out.push_str("<p class=\"empty\">No training curve was recorded.</p>\n");
     } else {
-        out.push_str(&legend(&[
-            ("actual", "training loss".to_owned()),
-            ("ours", "validation loss".to_owned()),
-        ]));
+        out.push_str(&legend(&[("actual", "training loss".to_owned()), ("ours", "validation loss".to_owned())]));
         out.push_str("<div class=\"pair\">\n");
         for curve in &metrics.curves {
             out.push_str(&curve_chart(curve));
@@ -43,36 +40,26 @@ fn curve_chart(curve: &Curve) -> String {
         .into_iter()
         .map(|index| (points[index].step as f64, points[index].train))
         .collect();
-    let validation: Vec<(f64, f64)> = points
-        .iter()
-        .filter_map(|point| Some((point.step as f64, point.validation?)))
-        .collect();
+    let validation: Vec<(f64, f64)> =
+        points.iter().filter_map(|point| Some((point.step as f64, point.validation?))).collect();
     let kept = thin(validation.len(), DRAWN_POINTS, |index| validation[index].1);
     let validation: Vec<(f64, f64)> = kept.into_iter().map(|index| validation[index]).collect();
 
     let losses = || train.iter().chain(&validation).map(|(_, loss)| *loss);
     let y = match range(losses()) {
-        Some((low, high)) if low > 0.0 && high > 5.0 * low => {
-            Axis::log("loss", losses(), number::plain)
-        }
+        Some((low, high)) if low > 0.0 && high > 5.0 * low => Axis::log("loss", losses(), number::plain),
         _ => Axis::linear("loss", losses(), number::plain),
     };
     let last = points.last().map_or(1, |point| point.step.max(1)) as f64;
     let steps = Axis::linear("optimiser steps", [0.0, last], number::compact);
     let steps = steps.ending_at(last);
-    let description = format!(
-        "Training and validation loss of the {} network",
-        curve.network
-    );
+    let description = format!("Training and validation loss of the {} network", curve.network);
     let mut chart = Chart::new([500.0, 280.0], steps, y, &description);
     chart.line("actual faint", &train, "training loss");
     chart.line("ours", &validation, "validation loss");
-    let final_loss = validation.last().map_or_else(String::new, |(_, loss)| {
-        format!(
-            " <i>validation {} at the end</i>",
-            number::significant(*loss)
-        )
-    });
+    let final_loss = validation
+        .last()
+        .map_or_else(String::new, |(_, loss)| format!(" <i>validation {} at the end</i>", number::significant(*loss)));
     format!(
         "<figure><figcaption>{} network{final_loss}</figcaption>{}</figure>\n",
         escape(&curve.network),
@@ -116,11 +103,7 @@ fn parity(results: &[ParityResult]) -> String {
 /// The largest of the three differences, infinite where one is unknown.
 pub(super) fn worst_difference(result: &ParityResult) -> f64 {
     let all = [result.tract_runtime, result.burn_runtime, result.burn_tract];
-    if all.iter().all(|difference| difference.is_finite()) {
-        result.worst()
-    } else {
-        f64::INFINITY
-    }
+    if all.iter().all(|difference| difference.is_finite()) { result.worst() } else { f64::INFINITY }
 }
 
 /// `3.1 × 10⁻⁷` as HTML.
@@ -131,10 +114,7 @@ fn scientific(value: f64) -> String {
     let text = format!("{value:.1e}");
     match text.split_once('e') {
         Some((digits, exponent)) if value != 0.0 => {
-            format!(
-                "{digits}\u{202f}×\u{202f}10<sup>{}</sup>",
-                typeset(exponent)
-            )
+            format!("{digits}\u{202f}×\u{202f}10<sup>{}</sup>", typeset(exponent))
         }
         _ => "0".to_owned(),
     }
@@ -142,12 +122,7 @@ fn scientific(value: f64) -> String {
 
 fn stages(stages: &[StageTime]) -> String {
     let mut out = String::from("<div>\n<h3>Time</h3>\n");
-    let known = || {
-        stages
-            .iter()
-            .map(|stage| stage.wall_s)
-            .filter(|wall_s| wall_s.is_finite())
-    };
+    let known = || stages.iter().map(|stage| stage.wall_s).filter(|wall_s| wall_s.is_finite());
     let (total_s, longest_s) = (known().sum::<f64>(), known().fold(0.0, f64::max));
     if stages.is_empty() {
         out.push_str("<p class=\"empty\">No stage was timed.</p>\n</div>\n");
