@@ -69,6 +69,20 @@ pub enum DataError {
         /// The first bad row.
         first: Box<BadRow>,
     },
+    /// The rows of a series have no constant step.
+    #[error(
+        "{}: the rows have no constant step: the median is {step_s} s, but {found}; is it a trace of requests (then \
+         give it as --trace with --columns arrival=COLUMN), or is the time in another unit (--columns unit=ms)?",
+        .path.display()
+    )]
+    NoStep {
+        /// The file.
+        path: PathBuf,
+        /// The median distance of two rows, in seconds.
+        step_s: f64,
+        /// How the rows contradict it.
+        found: String,
+    },
     /// A file that belongs to another one is missing.
     #[error("{}: needs {} beside it, which is not there; fetch it too", .path.display(), .missing.display())]
     Companion {

@@ -21,17 +21,21 @@
 
 mod error;
 mod format;
+mod formats;
+mod input;
+mod load;
 mod options;
 pub mod random;
+mod row;
 mod series;
+mod stream;
+pub mod synth;
 mod trace;
 
 pub use error::{BadRow, DataError};
 pub use format::Format;
+pub use load::{load_series, load_series_with_report, load_trace};
 pub use options::{ColumnMap, LoadOptions, TimeUnit};
-pub use series::{Gap, Series};
+pub use series::{Gap, Series, SeriesReport};
+pub use stream::{TraceStream, stream_trace};
 pub use trace::{Request, Split, Trace};
-
-mod load;
-pub mod synth;
-pub use load::{TraceStream, load_series, load_trace, stream_trace};

@@ -27,6 +27,21 @@ pub struct Gap {
     pub len: usize,
 }
 
+/// What was found and mended while a file of series was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SeriesReport {
+    /// Rows used.
+    pub rows: u64,
+    /// Rows that could not be read and were left out.
+    pub dropped_rows: u64,
+    /// Rows that were off the constant step by more than 1 % of it and went to the nearest point.
+    pub irregular_rows: u64,
+    /// Rows that shared their point with the row before and were averaged with it.
+    pub duplicate_rows: u64,
+    /// Missing values, over all columns.
+    pub missing: u64,
+}
+
 impl Series {
     /// Number of values, missing ones included.
     pub fn len(&self) -> usize {

@@ -1,0 +1,7 @@
+//! The crate's behaviour as its users see it.
+
+mod errors;
+mod fixtures;
+mod properties;
+mod real;
+mod support;

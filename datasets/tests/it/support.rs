@@ -1,0 +1,64 @@
+//! Files for the tests.
+
+use evenkeel_datasets::{Format, LoadOptions, Trace, load_trace};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A file made up for the tests.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A real file, or `None` with a note where the traces are not at hand.
+pub(crate) fn real(name: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/traces");
+    let folder = std::env::var_os("EVENKEEL_TRACES").map_or_else(beside, PathBuf::from);
+    let path = folder.join(name);
+    if path.is_file() {
+        return Some(path);
+    }
+    println!("skipped: {name} is not there (EVENKEEL_TRACES names the folder of the real traces)");
+    None
+}
+
+pub(crate) fn load(path: &Path) -> Trace {
+    load_trace(path, None, &LoadOptions::default()).unwrap()
+}
+
+/// The message of a failing load, the folder taken out of it.
+pub(crate) fn failure(path: &Path, format: Option<Format>, options: &LoadOptions) -> String {
+    redacted(load_trace(path, format, options).unwrap_err().to_string(), path)
+}
+
+pub(crate) fn redacted(message: String, path: &Path) -> String {
+    message.replace(&path.parent().unwrap().display().to_string(), "DIR")
+}
+
+/// A folder that is deleted at the end of the test.
+pub(crate) struct Files(TempDir);
+
+impl Files {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        std::fs::write(self.path(name), content).unwrap();
+        self.path(name)
+    }
+}
+
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn zstd(content: &[u8]) -> Vec<u8> {
+    zstd::encode_all(content, 1).unwrap()
+}
