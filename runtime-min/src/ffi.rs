@@ -11,11 +11,13 @@
 //! | [`state`] | `ek_state_size`, `ek_state_init`, `ek_state_attach`, `ek_host_*` |
 //! | [`decide`] | `ek_scratch_size`, `ek_decide`, `ek_scores`, `ek_decisions` |
 //! | [`requests`] | `ek_begin`, `ek_first_byte`, `ek_finish`, `ek_report` |
+//! | [`forecast`] | `ek_history_*`, `ek_forecast_*` |
 
 #![allow(unsafe_code, reason = "C hands over raw pointers; each is checked before it is used")]
 
 pub mod code;
 pub mod decide;
+pub mod forecast;
 mod memory;
 pub mod model;
 pub mod requests;
@@ -24,10 +26,17 @@ pub mod types;
 
 pub use code::{EkCode, ek_strerror, ek_version};
 pub use decide::{ek_decide, ek_decisions, ek_scores, ek_scratch_size};
+pub use forecast::{
+    EkHistory, ek_forecast_horizons, ek_forecast_predict, ek_forecast_scratch_size, ek_history_attach, ek_history_init,
+    ek_history_push, ek_history_size,
+};
 pub use model::{EkModel, ek_model_load, ek_model_metadata, ek_model_size};
 pub use requests::{ek_begin, ek_finish, ek_first_byte, ek_report};
 pub use state::{
     EkState, ek_host_find, ek_host_register, ek_host_remove, ek_host_stats, ek_state_attach, ek_state_init,
     ek_state_size,
 };
-pub use types::{EkDecision, EkHostScore, EkOutcome, EkReason, EkRequest, EkStats, EkStatus, EkTelemetry, EkTicket};
+pub use types::{
+    EkDecision, EkForecast, EkHorizons, EkHostScore, EkOutcome, EkReason, EkRequest, EkStats, EkStatus, EkTelemetry,
+    EkTicket,
+};

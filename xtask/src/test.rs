@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Leave out what trains, or installs anything
     #[arg(long)]
     quick: bool,
+    /// Numbers of the steps to run, as the summary shows them; all if none is given
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=STEPS.len() as u64))]
+    steps: Vec<u64>,
 }
 
 /// Why a step was skipped rather than failed.
@@ -115,15 +118,17 @@ impl Machine {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine { quick: options.quick, vulkan: OnceCell::new(), python: OnceCell::new() };
     let mut records = Vec::with_capacity(STEPS.len());
-    for step in &STEPS {
-        records.push(run_step(step, &machine, records.len() + 1));
+    for (number, step) in (1..).zip(&STEPS) {
+        if options.steps.is_empty() || options.steps.contains(&number) {
+            records.push(run_step(step, &machine, number));
+        }
     }
     print!("\n{}", summary::table(&records));
     println!("{}", summary::closing_line(&records));
     if summary::is_success(&records, options.strict) { Ok(()) } else { std::process::exit(1) }
 }
 
-fn run_step(step: &Step, machine: &Machine, number: usize) -> Record {
+fn run_step(step: &Step, machine: &Machine, number: u64) -> Record {
     let title = format!("[{number:>2}/{}] {}", STEPS.len(), step.name);
     println!("\n{title}");
     let start = Instant::now();
@@ -136,7 +141,7 @@ fn run_step(step: &Step, machine: &Machine, number: usize) -> Record {
             Err(error) => Verdict::Failed(format!("{error:#}")),
         },
     };
-    let record = Record { name: step.name, verdict, time: start.elapsed() };
+    let record = Record { number, name: step.name, verdict, time: start.elapsed() };
     println!("{title}: {record}");
     record
 }

@@ -46,6 +46,12 @@ pub enum EkCode {
     Capacity = -16,
     /// The pointer is not that of a loaded model.
     ModelForeign = -17,
+    /// The model has no forecaster.
+    NoForecaster = -18,
+    /// The memory holds no history, or was not initialised.
+    HistoryForeign = -19,
+    /// The last day of the history has no known value.
+    HistoryEmpty = -20,
     /// Artifact: ends before what it announces.
     ArtifactTruncated = -100,
     /// Artifact: not an Evenkeel artifact.
@@ -148,7 +154,7 @@ macro_rules! c_message {
     }};
 }
 
-static TEXTS: [(EkCode, &CStr); 35] = [
+static TEXTS: [(EkCode, &CStr); 38] = [
     (EkCode::Ok, c"success"),
     (EkCode::NullPointer, c"a pointer is NULL"),
     (EkCode::Misaligned, c"a pointer is not aligned"),
@@ -167,6 +173,9 @@ static TEXTS: [(EkCode, &CStr); 35] = [
     (EkCode::ReportStale, c"the report is older than what is known"),
     (EkCode::Capacity, c"the array has fewer elements than there are results"),
     (EkCode::ModelForeign, c"the pointer is not that of a loaded model"),
+    (EkCode::NoForecaster, c"the model has no forecaster"),
+    (EkCode::HistoryForeign, c"the memory holds no history: call ek_history_init first"),
+    (EkCode::HistoryEmpty, c"the last day of the history has no known value"),
     (EkCode::ArtifactTruncated, c_message!(ArtifactError::Truncated)),
     (EkCode::ArtifactMagic, c_message!(ArtifactError::Magic)),
     (EkCode::ArtifactVersion, c_message!(ArtifactError::Version)),

@@ -10,6 +10,12 @@ use crate::slot::{Outcome, Status, Telemetry, Ticket};
 /// Most hosts of a state.
 pub const EK_HOSTS_MAX: u32 = 1024;
 
+/// Horizons of a forecast.
+pub const EK_HORIZONS: usize = 16;
+
+/// Quantiles of a forecast at each horizon: 0.1, 0.2 and so on to 0.9.
+pub const EK_QUANTILES: usize = 9;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -188,6 +194,39 @@ pub struct EkStats {
     pub reserved: u32,
 }
 
+/// What a model forecasts.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EkHorizons {
+    /// `sizeof(ek_horizons)`, set by the caller.
+    pub struct_size: u32,
+    /// Seconds between two values of the history.
+    pub step_s: f32,
+    /// Values of the history that the model can use.
+    pub history_values: u32,
+    /// 0.
+    pub reserved: u32,
+    /// How many steps after the newest value each forecast is for, increasing.
+    pub steps: [u32; EK_HORIZONS],
+}
+
+/// A forecast of the demand.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EkForecast {
+    /// `sizeof(ek_forecast)`, set by the caller.
+    pub struct_size: u32,
+    /// Days of history. Under 1, no seasonal value was known and the forecast is a guess
+    /// from the present level; from 7 on, all of them were.
+    pub history_days: f32,
+    /// Share of the values which the forecast rests on that were missing, 0 to 1.
+    pub missing_share: f32,
+    /// 0.
+    pub reserved: u32,
+    /// Quantiles at each horizon, sorted, not negative, in the unit of the history.
+    pub quantiles: [[f32; EK_QUANTILES]; EK_HORIZONS],
+}
+
 // SAFETY: `repr(C)`, `struct_size` first, numbers and a raw pointer only.
 unsafe impl Extensible for EkRequest {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
@@ -198,6 +237,10 @@ unsafe impl Extensible for EkOutcome {}
 unsafe impl Extensible for EkTelemetry {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
 unsafe impl Extensible for EkStats {}
+// SAFETY: `repr(C)`, `struct_size` first, numbers only.
+unsafe impl Extensible for EkHorizons {}
+// SAFETY: `repr(C)`, `struct_size` first, numbers only.
+unsafe impl Extensible for EkForecast {}
 
 // The interface's numbers are the runtime's.
 const _: () = {
@@ -208,6 +251,7 @@ const _: () = {
     assert!(EkReason::NoScore as u32 == Reason::NoScore as u32);
     assert!(EkReason::NoHost as u32 == Reason::NoHost as u32);
     assert!(Reason::COUNT == 5);
+    assert!(EK_HORIZONS == crate::forecast::HORIZONS && EK_QUANTILES == crate::forecast::QUANTILE_COUNT);
     // No padding, which C could leave uninitialised.
     assert!(size_of::<EkOutcome>() == 16 && size_of::<EkTelemetry>() == 24 && size_of::<EkDecision>() == 16);
     assert!(size_of::<EkTicket>() == 32 && size_of::<EkStats>() == 104 && size_of::<EkHostScore>() == 16);

@@ -33,6 +33,9 @@ pub(super) fn build() -> Result<()> {
     let in_archive = symbols(&in_archive);
     let missing: Vec<_> = declared.difference(&in_archive).collect();
     ensure!(missing.is_empty(), "the static library lacks {missing:?}");
+    let panics: Vec<_> =
+        symbols(&process::output(&mut nm(&shared, &[]))?).into_iter().filter(|name| can_panic(name)).collect();
+    ensure!(panics.is_empty(), "the library can panic, which would stop its host: it calls {panics:?}");
     println!("{} functions; needs {needed:?}", declared.len());
     process::run(program("size", ["--format=sysv"]).arg(shared))
 }
@@ -123,6 +126,12 @@ fn nm(library: &Path, arguments: &[&str]) -> Command {
     let mut command = program("nm", arguments);
     command.arg(library);
     command
+}
+
+/// Whether a symbol is part of core's way to a panic. Where the compiler has proven that
+/// none is reachable, the linker has dropped them all.
+fn can_panic(name: &str) -> bool {
+    name.contains("9panicking") || name.contains("slice_index_fail")
 }
 
 /// Names of the functions that a header declares.

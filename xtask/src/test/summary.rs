@@ -16,6 +16,7 @@ pub(super) enum Verdict {
 /// A step that was run.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
+    pub(super) number: u64,
     pub(super) name: &'static str,
     pub(super) verdict: Verdict,
     pub(super) time: Duration,
@@ -35,8 +36,8 @@ impl fmt::Display for Record {
 /// All steps, one a line.
 pub(super) fn table(records: &[Record]) -> String {
     let width = records.iter().map(|record| record.name.len()).max().unwrap_or(0);
-    let line = |(index, record): (usize, &Record)| format!("{:>2}  {:width$}  {record}\n", index + 1, record.name);
-    records.iter().enumerate().map(line).collect()
+    let line = |record: &Record| format!("{:>2}  {:width$}  {record}\n", record.number, record.name);
+    records.iter().map(line).collect()
 }
 
 /// The counts, in a form that scripts can rely on.
@@ -64,16 +65,16 @@ fn counts(records: &[Record]) -> [usize; 3] {
 mod tests {
     use super::*;
 
-    fn record(name: &'static str, verdict: Verdict) -> Record {
-        Record { name, verdict, time: Duration::from_millis(1250) }
+    fn record(number: u64, name: &'static str, verdict: Verdict) -> Record {
+        Record { number, name, verdict, time: Duration::from_millis(1250) }
     }
 
     #[test]
     fn the_summary_names_reasons_and_counts() {
         let records = [
-            record("formatting", Verdict::Passed),
-            record("tests", Verdict::Failed("`cargo test` ended with 101".into())),
-            record("gym-rs", Verdict::Skipped("missing: libsdl2-dev".into())),
+            record(1, "formatting", Verdict::Passed),
+            record(2, "tests", Verdict::Failed("`cargo test` ended with 101".into())),
+            record(3, "gym-rs", Verdict::Skipped("missing: libsdl2-dev".into())),
         ];
         assert_eq!(
             table(&records),
@@ -86,10 +87,10 @@ mod tests {
 
     #[test]
     fn a_skip_fails_only_under_strict() {
-        let skipped = [record("a", Verdict::Passed), record("b", Verdict::Skipped(String::new()))];
+        let skipped = [record(1, "a", Verdict::Passed), record(1, "b", Verdict::Skipped(String::new()))];
         assert!(is_success(&skipped, false));
         assert!(!is_success(&skipped, true));
         assert!(is_success(&skipped[..1], true));
-        assert!(!is_success(&[record("c", Verdict::Failed(String::new()))], false));
+        assert!(!is_success(&[record(1, "c", Verdict::Failed(String::new()))], false));
     }
 }

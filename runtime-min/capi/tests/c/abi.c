@@ -364,6 +364,67 @@ static void nothing_is_read_through_wrong_pointers(void)
                                                 0, &decision));
 }
 
+static void histories_are_checked(void)
+{
+    size_t size = ek_history_size(48);
+    unsigned char *memory = aligned(size, EK_HISTORY_ALIGNMENT);
+    ek_history *history = NULL;
+    CHECK(ek_history_size(0) == 0);
+    CHECK(ek_history_size(EK_HISTORY_VALUES_MAX + 1) == 0);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_history_init(NULL, size, 48, &history));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_history_init(memory + 4, size, 48, &history));
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_history_init(memory, size - 1, 48, &history));
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_history_init(memory, size, 0, &history));
+    CHECK_CODE(EK_CODE_HISTORY_FOREIGN, ek_history_attach(memory, size, &history));
+    CHECK_CODE(EK_CODE_HISTORY_FOREIGN, ek_history_push((ek_history *)(void *)memory, 1.0f));
+    CHECK(history == NULL);
+    memset(memory, 0xaa, size + 1);
+    CHECK_CODE(EK_CODE_OK, ek_history_init(memory, size, 48, &history));
+    for (int i = 0; i < 100; i++) {
+        CHECK_CODE(EK_CODE_OK, ek_history_push(history, (float)i));
+    }
+    CHECK(memory[size] == 0xaa);
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_history_attach(memory, size - 1, &history));
+    CHECK_CODE(EK_CODE_OK, ek_history_attach(memory, size, &history));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_history_push(NULL, 1.0f));
+    ek_forecast forecast;
+    forecast.struct_size = sizeof(forecast);
+    CHECK(ek_forecast_scratch_size(NULL) == 0);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_forecast_predict(NULL, history, 0.0, NULL, 0, &forecast));
+}
+
+/* With a trained artifact. */
+static void a_model_foresees(const ek_model *model)
+{
+    ek_horizons horizons;
+    horizons.struct_size = 8;
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_forecast_horizons(model, &horizons));
+    horizons.struct_size = sizeof(horizons);
+    CHECK_CODE(EK_CODE_OK, ek_forecast_horizons(model, &horizons));
+    CHECK(horizons.step_s > 0.0f && horizons.history_values > 0 && horizons.steps[0] >= 1);
+    size_t size = ek_history_size(horizons.history_values);
+    ek_history *history = NULL;
+    CHECK_CODE(EK_CODE_OK, ek_history_init(aligned(size, EK_HISTORY_ALIGNMENT), size, horizons.history_values, &history));
+    size_t scratch_size = ek_forecast_scratch_size(model);
+    unsigned char *scratch = aligned(scratch_size, 64);
+    ek_forecast forecast;
+    forecast.struct_size = sizeof(forecast);
+    CHECK(scratch_size > 0);
+    CHECK_CODE(EK_CODE_HISTORY_EMPTY, ek_forecast_predict(model, history, 1.7e9, scratch, scratch_size, &forecast));
+    for (uint32_t i = 0; i < horizons.history_values; i++) {
+        CHECK_CODE(EK_CODE_OK, ek_history_push(history, 10.0f + (float)(i % 7)));
+    }
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_forecast_predict(model, history, 1.7e9, scratch, scratch_size - 4, &forecast));
+    CHECK_CODE(EK_CODE_OK, ek_forecast_predict(model, history, 1.7e9, scratch, scratch_size, &forecast));
+    CHECK(forecast.history_days >= 7.0f && forecast.missing_share < 0.1f);
+    for (int horizon = 0; horizon < EK_HORIZONS; horizon++) {
+        CHECK(forecast.quantiles[horizon][0] >= 0.0f);
+        for (int quantile = 1; quantile < EK_QUANTILES; quantile++) {
+            CHECK(forecast.quantiles[horizon][quantile] >= forecast.quantiles[horizon][quantile - 1]);
+        }
+    }
+}
+
 /* With a trained artifact. */
 static void a_model_decides(const unsigned char *bytes, size_t len)
 {
@@ -424,6 +485,7 @@ static void a_model_decides(const unsigned char *bytes, size_t len)
     CHECK_CODE(EK_CODE_OK, ek_scores(model, state, &request, some, 0, 1000, scratch, scratch_size, scores, HOSTS,
                                      &written));
     CHECK(written == 0);
+    a_model_foresees(model);
 }
 
 static int with_artifact(const char *path)
@@ -456,6 +518,7 @@ int main(int argc, char **argv)
     least_request_stands_in_for_a_model();
     counts_are_exact();
     nothing_is_read_through_wrong_pointers();
+    histories_are_checked();
     if (argc > 1 && with_artifact(argv[1]) != 0) {
         return 2;
     }
