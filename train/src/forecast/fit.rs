@@ -1,0 +1,217 @@
+//! The fit: pinball loss over nine quantiles, Adam, cosine decay, the best of validation.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use burn::optim::{AdamConfig, GradientsParams};
+use burn::prelude::{Device, Tensor};
+use burn::tensor::TensorData;
+use evenkeel_runtime::forecast::{FORECAST_FEATURES, HORIZONS, QUANTILE_COUNT, QUANTILES};
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64Mcg;
+
+use super::dataset::Windows;
+use super::network::{ForecastNetwork, ForecastWeights};
+use crate::layers::floats;
+use crate::metrics::CurvePoint;
+use crate::stop::Stopped;
+
+/// How long and how fast to train.
+#[derive(Clone, Copy, Debug)]
+pub struct FitOptions {
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Rows (one horizon of one window each) in a batch.
+    pub batch: usize,
+    /// Adam's step size at the start; it decays to 0 along a cosine.
+    pub learning_rate: f64,
+    /// How many times the validation loss is computed.
+    pub checks: usize,
+    /// Training ends after this many checks without a better one.
+    pub patience: usize,
+}
+
+/// What the fit reports as it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Optimiser steps so far.
+    pub step: usize,
+    /// Optimiser steps in all.
+    pub steps: usize,
+    /// Loss, averaged over the last steps.
+    pub loss: f64,
+}
+
+/// A trained network.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    /// The weights that were best on validation data.
+    pub weights: ForecastWeights,
+    /// Loss over the steps.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// Rows to learn from; missing targets are left out.
+#[derive(Clone, Debug, Default)]
+pub struct Data {
+    /// `[rows][FORECAST_FEATURES]`.
+    features: Vec<f32>,
+    /// What came, less level × shape, in scaled units.
+    residuals: Vec<f32>,
+    /// How much a row counts.
+    weights: Vec<f32>,
+}
+
+/// Residuals are clipped to this, in scaled units: a window after an outage.
+const RESIDUAL_MAX: f32 = 20.0;
+
+impl Data {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.residuals.len()
+    }
+
+    /// Adds the windows of a series. What is minimised is the series' weighted quantile
+    /// loss, a sum over values in their own unit: a row counts in proportion to its scale,
+    /// within a factor of 4, and all series count alike.
+    pub fn append(&mut self, windows: &Windows) {
+        let scale_mean = windows.frames.iter().map(|frame| frame.scale).sum::<f32>() / windows.len().max(1) as f32;
+        for (window, (frame, actual)) in windows.frames.iter().zip(&windows.actual).enumerate() {
+            for (horizon, (bases, actual)) in frame.bases.iter().zip(actual).enumerate() {
+                if actual.is_nan() {
+                    continue;
+                }
+                let residual = actual / frame.scale - bases.level_shape;
+                self.features.extend(windows.row(window * HORIZONS + horizon));
+                self.residuals.push(residual.clamp(-RESIDUAL_MAX, RESIDUAL_MAX));
+                self.weights.push((frame.scale / scale_mean).clamp(0.25, 4.0));
+            }
+        }
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> Batch {
+        let features = rows.iter().flat_map(|row| &self.features[row * FORECAST_FEATURES..][..FORECAST_FEATURES]);
+        let column = |values: &[f32]| {
+            let values = rows.iter().map(|row| values[*row]).collect();
+            Tensor::from_data(TensorData::new(values, [rows.len(), 1]), device)
+        };
+        let features = TensorData::new(features.copied().collect(), [rows.len(), FORECAST_FEATURES]);
+        Batch {
+            features: Tensor::from_data(features, device),
+            residuals: column(&self.residuals),
+            weights: column(&self.weights),
+        }
+    }
+}
+
+struct Batch {
+    features: Tensor<2>,
+    residuals: Tensor<2>,
+    weights: Tensor<2>,
+}
+
+/// Trains a fresh network drawn from `rng`. Repeats bit for bit on the CPU.
+///
+/// # Errors
+/// [`Stopped`] once `stop` is set.
+pub fn fit(
+    training: &Data,
+    validation: &Data,
+    options: &FitOptions,
+    rng: &mut Pcg64Mcg,
+    device: &Device,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Fitted, Stopped> {
+    /// Steps between two reports.
+    const REPORT_EVERY: usize = 20;
+    let gradient_device = device.clone().autodiff();
+    let mut network = ForecastNetwork::new(rng, &gradient_device);
+    let mut optimizer = AdamConfig::new().init();
+    let mut best = (f64::INFINITY, network.weights());
+    let (mut curve, mut checks_since_best) = (Vec::new(), 0);
+    let (mut report, mut check) = (Mean::default(), Mean::default());
+    let check_every = options.steps.div_ceil(options.checks.max(1)).max(1);
+    let mut order: Vec<usize> = (0..training.rows()).collect();
+    let mut next = order.len();
+    for step in 1..=options.steps {
+        if stop.load(Relaxed) {
+            return Err(Stopped);
+        }
+        if next + options.batch > order.len() {
+            order.shuffle(rng);
+            next = 0;
+        }
+        let rows = &order[next..(next + options.batch).min(order.len())];
+        next += options.batch;
+        let loss = loss(&network, &training.batch(rows, &gradient_device));
+        let value = f64::from(floats(loss.clone())[0]);
+        report.add(value);
+        check.add(value);
+        let done = step as f64 / options.steps as f64;
+        let rate = options.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+        let gradients = GradientsParams::from_grads(loss.backward(), &network);
+        network = optimizer.step(rate, network, gradients);
+        if step % REPORT_EVERY == 0 || step == options.steps {
+            progress(Progress { step, steps: options.steps, loss: report.take() });
+        }
+        if step % check_every == 0 || step == options.steps {
+            let weights = network.weights();
+            let train = check.take();
+            // Without validation data the last weights are the best.
+            let validation = (validation.rows() > 0).then(|| evaluate(&weights, validation, device));
+            curve.push(CurvePoint { step, train, validation });
+            checks_since_best += 1;
+            if validation.is_none_or(|loss| loss < best.0) {
+                best = (validation.unwrap_or(f64::INFINITY), weights);
+                checks_since_best = 0;
+            }
+            if checks_since_best >= options.patience {
+                break;
+            }
+        }
+    }
+    Ok(Fitted { weights: best.1, curve })
+}
+
+/// Mean loss over all rows.
+pub fn evaluate(weights: &ForecastWeights, data: &Data, device: &Device) -> f64 {
+    const ROWS: usize = 8192;
+    let network = ForecastNetwork::from_weights(weights, device);
+    let rows: Vec<usize> = (0..data.rows()).collect();
+    let (mut total, mut weight) = (0.0, 0.0);
+    for rows in rows.chunks(ROWS) {
+        let batch = data.batch(rows, device);
+        let batch_weight = f64::from(floats(batch.weights.clone().sum())[0]);
+        total += f64::from(floats(loss(&network, &batch))[0]) * batch_weight;
+        weight += batch_weight;
+    }
+    total / weight.max(f64::MIN_POSITIVE)
+}
+
+/// Twice the pinball loss (Koenker and Bassett, 1978), averaged over quantiles and, by
+/// weight, over rows: for a single forecast it would be the absolute error.
+fn loss(network: &ForecastNetwork, batch: &Batch) -> Tensor<1> {
+    let device = batch.features.device();
+    let quantiles = Tensor::<2>::from_data(TensorData::new(QUANTILES.to_vec(), [1, QUANTILE_COUNT]), &device);
+    let error = batch.residuals.clone() - network.forward(batch.features.clone());
+    let pinball = (quantiles.clone() * error.clone()).max_pair((quantiles - 1.0) * error);
+    (pinball * batch.weights.clone()).sum() * (2.0 / QUANTILE_COUNT as f32) / batch.weights.clone().sum()
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn take(&mut self) -> f64 {
+        let Self { sum, count } = std::mem::take(self);
+        sum / count.max(1) as f64
+    }
+}
