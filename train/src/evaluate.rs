@@ -3,12 +3,10 @@
 use anyhow::{Result, anyhow};
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::fleet::Fleet;
-use evenkeel_env::metrics::{Summary, mean_ci95};
-use evenkeel_env::policies::{self, Parameters};
-use evenkeel_env::scenario::Scenario;
-use evenkeel_env::simulation::simulate;
-use evenkeel_env::workload::Workload;
-use evenkeel_runtime::ServiceKind;
+use evenkeel_env::metrics::{Metrics, MetricsOptions, Sample, estimate};
+use evenkeel_env::policies::{self, Learned};
+use evenkeel_env::{Policy, Scenario, Workload, simulate};
+use evenkeel_runtime::{Model, ServiceKind};
 use rayon::prelude::*;
 
 use crate::metrics::{Estimate, PolicyResult};
@@ -16,7 +14,7 @@ use crate::stop::StopFlag;
 
 /// The rules it is compared with, the oracle that knows all but the sizes, and itself.
 pub const POLICIES: [&str; 7] =
-    ["round_robin", "p2c", "least_request", "peak_ewma", "ext", "oracle_expected", "evenkeel"];
+    ["round_robin", "p2c", "least_request", "peak_ewma", "ext", "oracle_no_sizes", "evenkeel"];
 
 /// Points of a latency CDF.
 const CDF_POINTS: usize = 200;
@@ -35,6 +33,16 @@ pub struct EvaluateOptions {
 }
 
 impl EvaluateOptions {
+    /// What a report is made from.
+    pub fn full() -> Self {
+        Self { loads: vec![0.5, 0.7, 0.8, 0.9], seeds: 6, requests: 12_000, hosts: 16 }
+    }
+
+    /// A first look.
+    pub fn quick() -> Self {
+        Self { loads: vec![0.7, 0.9], seeds: 2, requests: 3000, hosts: 16 }
+    }
+
     /// The setting in words, for the report.
     pub fn describe(&self) -> String {
         format!(
@@ -83,10 +91,11 @@ pub fn evaluate(
             let mut runs = Vec::new();
             for index in 0..options.seeds {
                 stop.check()?;
-                let parameters = Parameters { artifact: Some(artifact), ..Parameters::default() };
-                let mut instance = policies::build(policy, &parameters).map_err(|error| anyhow!("{policy}: {error}"))?;
+                let mut instance = build(policy, artifact)?;
                 let outcome = simulate(&scenario, workload, instance.as_mut(), seed.wrapping_add(index));
-                runs.push((Summary::of(&outcome), outcome.latency_quantiles_s(CDF_POINTS)));
+                let latencies_s = Sample::new(outcome.measured().iter().map(|record| record.latency_s).collect());
+                let quantiles = (0..CDF_POINTS).map(|p| latencies_s.quantile(p as f64 / (CDF_POINTS - 1) as f64)).collect();
+                runs.push((Metrics::of(&outcome, &MetricsOptions::default()), quantiles));
                 on_run();
             }
             Ok(result(&workload.trace().name, policy, load, &runs))
@@ -94,11 +103,20 @@ pub fn evaluate(
         .collect()
 }
 
-fn result(trace: &str, policy: &str, load: f64, runs: &[(Summary, Vec<f64>)]) -> PolicyResult {
-    let over_seeds = |metric: fn(&Summary) -> f64| -> Estimate {
-        let values: Vec<f64> = runs.iter().map(|(summary, _)| metric(summary)).collect();
-        let (value, ci95) = mean_ci95(&values);
-        Estimate { value, ci95 }
+/// The trained policy, or a rule by its name.
+fn build<'a>(policy: &str, artifact: &'a [u8]) -> Result<Box<dyn Policy + 'a>> {
+    if policy == "evenkeel" {
+        return Ok(Box::new(Learned::new(Model::parse(artifact)?)));
+    }
+    let entry = policies::find(policy).ok_or_else(|| anyhow!("there is no policy called `{policy}`"))?;
+    Ok(entry.build_default())
+}
+
+fn result(trace: &str, policy: &str, load: f64, runs: &[(Metrics, Vec<f64>)]) -> PolicyResult {
+    let over_seeds = |metric: fn(&Metrics) -> f64| -> Estimate {
+        let values: Vec<f64> = runs.iter().map(|(metrics, _)| metric(metrics)).collect();
+        let mean = estimate(&values);
+        Estimate { value: mean.value, ci95: [mean.low, mean.high] }
     };
     let quantile = |point: usize| runs.iter().map(|(_, quantiles)| quantiles[point]).sum::<f64>() / runs.len() as f64;
     PolicyResult {
@@ -110,7 +128,7 @@ fn result(trace: &str, policy: &str, load: f64, runs: &[(Summary, Vec<f64>)]) ->
         latency_p99_s: over_seeds(|s| s.latency_p99_s),
         ttft_mean_s: over_seeds(|s| s.ttft_mean_s),
         ttft_p99_s: over_seeds(|s| s.ttft_p99_s),
-        failed_share: over_seeds(|s| s.failed_share),
+        failed_share: over_seeds(|s| s.failed_share + s.timeout_share),
         balance_efficiency: over_seeds(|s| s.balance_efficiency),
         latency_quantiles_s: (0..CDF_POINTS).map(quantile).collect(),
     }

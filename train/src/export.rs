@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::host::llm::LlmOptions;
-use evenkeel_env::workload::{TokenMeans, service_model};
+use evenkeel_datasets::{Request, Trace};
+use evenkeel_env::Workload;
 use evenkeel_export::{ROW_COUNTS, verify};
 use evenkeel_runtime::{Model, ServiceModel};
 
@@ -69,9 +70,19 @@ pub fn compile_and_verify(
     Ok((artifact, results))
 }
 
-/// The service model of a policy that comes without one: a 13-billion-parameter model on
-/// an A100 under a mean load, prompts of 1200 and outputs of 250 tokens.
+/// The service model of a policy that comes without one: the simulator's default language
+/// model, prompts of 1200 and outputs of 250 tokens.
 pub fn generic_service() -> ServiceModel {
-    let means = TokenMeans { prompt: 1200.0, output: 250.0, context: 250.0 * 1325.0, service_s: f64::NAN };
-    service_model(&ServiceOptions::Llm(LlmOptions::default()), &means)
+    let typical = Request {
+        arrival_s: 0.0,
+        prompt_tokens: 1200,
+        output_tokens: 250,
+        service_s: f32::NAN,
+        first_byte_s: f32::NAN,
+        prefix_begin: 0,
+        prefix_len: 0,
+        upstream: u16::MAX,
+    };
+    let trace = Trace { requests: vec![typical], ..Trace::default() };
+    Workload::new(trace.clone(), &trace).service_model(&ServiceOptions::Llm(LlmOptions::default()))
 }

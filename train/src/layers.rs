@@ -47,7 +47,7 @@ pub fn linear_from(numbers: &Weights, device: &Device) -> Linear {
 /// The elements of a tensor in row-major order.
 pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     // Only a tensor of another element type would fail to convert, and ours are all f32.
-    tensor.into_data().to_vec().unwrap_or_default()
+    tensor.into_data().try_to_vec().unwrap_or_default()
 }
 
 /// Adds a dense layer to an ONNX graph.

@@ -153,7 +153,9 @@ pub struct ParityResult {
 impl ParityResult {
     /// The largest of the three differences.
     pub fn worst(&self) -> f64 {
-        self.tract_runtime.max(self.burn_runtime).max(self.burn_tract)
+        self.tract_runtime
+            .max(self.burn_runtime)
+            .max(self.burn_tract)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result};
 use evenkeel_datasets::Trace;
-use evenkeel_env::fifo::FifoOptions;
 use evenkeel_env::host::ServiceOptions;
+use evenkeel_env::host::fifo::FifoOptions;
 use evenkeel_env::host::llm::LlmOptions;
-use evenkeel_env::workload::Workload;
+use evenkeel_env::Workload;
 use evenkeel_runtime::ServiceKind;
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use burn::optim::{AdamConfig, GradientsParams};
+use burn::optim::{AdamWConfig, GradientsParams};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::TensorData;
 use evenkeel_runtime::forecast::{FORECAST_FEATURES, HORIZONS, QUANTILE_COUNT, QUANTILES};
@@ -126,7 +126,7 @@ pub fn fit(
     const REPORT_EVERY: usize = 20;
     let gradient_device = device.clone().autodiff();
     let mut network = ForecastNetwork::new(rng, &gradient_device);
-    let mut optimizer = AdamConfig::new().init();
+    let mut optimizer = AdamWConfig::new().with_weight_decay(std::env::var("WD").map_or(0.01, |v| v.parse().unwrap())).init();
     let mut best = (f64::INFINITY, network.weights());
     let (mut curve, mut checks_since_best) = (Vec::new(), 0);
     let (mut report, mut check) = (Mean::default(), Mean::default());
@@ -148,7 +148,7 @@ pub fn fit(
         report.add(value);
         check.add(value);
         let done = step as f64 / options.steps as f64;
-        let rate = options.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+        let rate = std::env::var("LR").map_or(options.learning_rate, |v| v.parse().unwrap()) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
         let gradients = GradientsParams::from_grads(loss.backward(), &network);
         network = optimizer.step(rate, network, gradients);
         if step % REPORT_EVERY == 0 || step == options.steps {

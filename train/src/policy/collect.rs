@@ -4,11 +4,7 @@
 use anyhow::Result;
 use evenkeel_datasets::random::generator;
 use evenkeel_env::host::ServiceOptions;
-use evenkeel_env::policy::{Decision, Policy};
-use evenkeel_env::scenario::Scenario;
-use evenkeel_env::simulation::simulate;
-use evenkeel_env::sizes::Sizes;
-use evenkeel_env::workload::Workload;
+use evenkeel_env::{Decision, Policy, Scenario, Sizes, Workload, simulate};
 use evenkeel_runtime::{HOST_FEATURES, Model, decide, features, stride};
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;

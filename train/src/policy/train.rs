@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use burn::prelude::Device;
 use evenkeel_datasets::random::generator;
 use evenkeel_env::host::ServiceOptions;
-use evenkeel_env::workload::Workload;
+use evenkeel_env::Workload;
 use evenkeel_export::compile;
 use evenkeel_runtime::ServiceModel;
 use serde::{Deserialize, Serialize};
