@@ -396,7 +396,7 @@ static void histories_are_checked(void)
 /* With a trained artifact. */
 static void a_model_foresees(const ek_model *model)
 {
-    ek_horizons horizons;
+    ek_horizons horizons = {0};
     horizons.struct_size = 8;
     CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_forecast_horizons(model, &horizons));
     horizons.struct_size = sizeof(horizons);
@@ -438,6 +438,9 @@ static void a_model_decides(const unsigned char *bytes, size_t len)
     CHECK_CODE(EK_CODE_ARTIFACT_CHECKSUM, ek_model_load(damaged, len, storage, size, &model));
     CHECK_CODE(EK_CODE_ARTIFACT_TRUNCATED, ek_model_load(bytes, len - 1, storage, size, &model));
     CHECK_CODE(EK_CODE_OK, ek_model_load(bytes, len, storage, size, &model));
+    if (model == NULL) {
+        return;
+    }
     const char *json = NULL;
     size_t json_len = 0;
     CHECK_CODE(EK_CODE_OK, ek_model_metadata(model, &json, &json_len));
