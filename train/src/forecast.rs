@@ -14,6 +14,8 @@ pub mod evaluate;
 pub mod export;
 pub mod fit;
 pub mod network;
+#[cfg(test)]
+mod tests;
 
 pub use evaluate::evaluate;
 
@@ -46,13 +48,11 @@ impl Options {
     /// A model to deploy.
     pub const FULL: Self = Self {
         windows: 16_000,
-        fit: FitOptions { steps: 4000, batch: 512, learning_rate: 2e-3, checks: 20, patience: 8 },
+        fit: FitOptions { steps: 2500, batch: 512, learning_rate: 2e-3, checks: 20, patience: 8 },
     };
     /// A first look.
-    pub const QUICK: Self = Self {
-        windows: 3000,
-        fit: FitOptions { steps: 400, batch: 512, learning_rate: 4e-3, checks: 4, patience: 4 },
-    };
+    pub const QUICK: Self =
+        Self { windows: 3000, fit: FitOptions { steps: 400, batch: 512, learning_rate: 4e-3, checks: 4, patience: 4 } };
 }
 
 /// A trained forecaster.

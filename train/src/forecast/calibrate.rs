@@ -67,8 +67,7 @@ fn fit(kind: Kind, step_s: f32, windows: &Windows, outputs: &[Quantiles], chosen
                 .filter_map(|(window, near)| error(kind, windows, outputs, window, near, quantile))
                 .collect();
             errors.sort_unstable_by(f32::total_cmp);
-            let table =
-                if kind == Kind::Network { &mut calibration.offsets } else { &mut calibration.residuals };
+            let table = if kind == Kind::Network { &mut calibration.offsets } else { &mut calibration.residuals };
             table[horizon][quantile] = quantile_of(&errors, probability);
         }
     }

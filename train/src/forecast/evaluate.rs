@@ -34,8 +34,7 @@ pub fn evaluate(artifact: &[u8], series: &[Series], split: &Split) -> Result<Vec
     let forecaster = model.forecaster().context("the artifact has no forecaster")?;
     let predict = |windows: &Windows| run(forecaster.program(), windows);
     let evaluate_one = |(index, series): (usize, &Series)| {
-        let calibration =
-            if index == 0 { *forecaster.calibration() } else { calibrate(series, split, &predict) };
+        let calibration = if index == 0 { *forecaster.calibration() } else { calibrate(series, split, &predict) };
         evaluate_series(series, split, &calibration, &predict, 0.0..=f64::INFINITY)
     };
     Ok(series.iter().enumerate().map(evaluate_one).collect())

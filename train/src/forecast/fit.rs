@@ -1,4 +1,4 @@
-//! The fit: pinball loss over nine quantiles, Adam, cosine decay, the best of validation.
+//! The fit: pinball loss over nine quantiles, AdamW, cosine decay, the best of validation.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -22,7 +22,7 @@ pub struct FitOptions {
     pub steps: usize,
     /// Rows (one horizon of one window each) in a batch.
     pub batch: usize,
-    /// Adam's step size at the start; it decays to 0 along a cosine.
+    /// `AdamW`'s step size at the start; it decays to 0 along a cosine.
     pub learning_rate: f64,
     /// How many times the validation loss is computed.
     pub checks: usize,
@@ -60,6 +60,10 @@ pub struct Data {
     /// How much a row counts.
     weights: Vec<f32>,
 }
+
+/// `AdamW`'s decoupled weight decay (Loshchilov and Hutter, ICLR 2019). Series are short and
+/// overlap with themselves: of 0, 0.1, 0.5, 1 and 2 this gave the least validation loss.
+const WEIGHT_DECAY: f32 = 1.0;
 
 /// Residuals are clipped to this, in scaled units: a window after an outage.
 const RESIDUAL_MAX: f32 = 20.0;
@@ -126,7 +130,7 @@ pub fn fit(
     const REPORT_EVERY: usize = 20;
     let gradient_device = device.clone().autodiff();
     let mut network = ForecastNetwork::new(rng, &gradient_device);
-    let mut optimizer = AdamWConfig::new().with_weight_decay(std::env::var("WD").map_or(0.01, |v| v.parse().unwrap())).init();
+    let mut optimizer = AdamWConfig::new().with_weight_decay(WEIGHT_DECAY).init();
     let mut best = (f64::INFINITY, network.weights());
     let (mut curve, mut checks_since_best) = (Vec::new(), 0);
     let (mut report, mut check) = (Mean::default(), Mean::default());
@@ -148,7 +152,7 @@ pub fn fit(
         report.add(value);
         check.add(value);
         let done = step as f64 / options.steps as f64;
-        let rate = std::env::var("LR").map_or(options.learning_rate, |v| v.parse().unwrap()) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+        let rate = options.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
         let gradients = GradientsParams::from_grads(loss.backward(), &network);
         network = optimizer.step(rate, network, gradients);
         if step % REPORT_EVERY == 0 || step == options.steps {
