@@ -50,6 +50,17 @@ pub enum DataError {
         /// What to do instead.
         advice: String,
     },
+    /// A rate series was given as a trace.
+    #[error(
+        "{}: looks like a rate series, not like a trace of requests: {found}; give it as --series, or, if its rows \
+         are requests, name their columns with --columns arrival=COLUMN,…", .path.display()
+    )]
+    NotATrace {
+        /// The file.
+        path: PathBuf,
+        /// What the file holds.
+        found: String,
+    },
     /// No format was given and the content is like none that is known.
     #[error(
         "{}: the format is not recognised: {found}; name it with --format, or map the columns of a CSV with \

@@ -43,7 +43,7 @@ pub fn load_trace(path: impl AsRef<Path>, format: Option<Format>, options: &Load
     if trace.requests.is_empty() {
         return Err(DataError::Option {
             option: "start and end",
-            found: format!("{} to {} s", options.start_s, options.end_s),
+            found: options.range(),
             expected: "a time in which the trace has requests",
         });
     }

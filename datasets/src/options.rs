@@ -39,13 +39,19 @@ impl Default for LoadOptions {
 }
 
 impl LoadOptions {
+    /// The range of time, for messages.
+    pub(crate) fn range(&self) -> String {
+        let end = if self.end_s.is_finite() { format!("{} s", self.end_s) } else { "the end".to_owned() };
+        format!("{} s to {end}", self.start_s)
+    }
+
     /// Refuses values that mean nothing.
     pub(crate) fn check(&self, format: Format) -> Result<(), DataError> {
         let refuse = |option: &'static str, found: String, expected: &'static str| {
             Err(DataError::Option { option, found, expected })
         };
         if !(self.start_s >= 0.0 && self.start_s < self.end_s) {
-            return refuse("start and end", format!("{} to {} s", self.start_s, self.end_s), "0 <= start < end");
+            return refuse("start and end", self.range(), "0 <= start < end");
         }
         if !(self.rate_scale > 0.0 && self.rate_scale.is_finite()) {
             return refuse("rate scale", self.rate_scale.to_string(), "a positive number");

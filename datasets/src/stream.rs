@@ -97,7 +97,7 @@ impl TraceStream {
     /// the source has a clock of its own.
     pub fn origin_epoch_s(&self) -> Option<f64> {
         let origin_ns = self.origin_ns.filter(|&origin_ns| origin_ns / 1_000_000_000 >= EPOCH_S_MIN)?;
-        Some(origin_ns as f64 * 1e-9 + self.options.start_s)
+        Some(seconds(origin_ns) + self.options.start_s)
     }
 
     /// The prefix blocks of the request read last; its `prefix_begin` is 0.
@@ -253,14 +253,7 @@ fn settle(input: &Input, asked: Option<Format>, options: &LoadOptions) -> Result
     let asked = asked.or(options.columns.is_some().then_some(Format::Csv));
     match (asked, looks_like) {
         (None, None) => Err(DataError::UnknownFormat { path: path(), found }),
-        (None, Some(Format::Series)) | (Some(Format::Series), _) => Err(DataError::WrongFormat {
-            path: path(),
-            asked: asked.unwrap_or(Format::Csv),
-            found: format!("a trace has a row for each request, and {found}"),
-            advice: "it looks like a rate series: give it as --series, or, if its rows are requests, name their \
-                     columns with --columns arrival=COLUMN,…"
-                .to_owned(),
-        }),
+        (None, Some(Format::Series)) | (Some(Format::Series), _) => Err(DataError::NotATrace { path: path(), found }),
         (None, Some(format)) => Ok(format),
         (Some(Format::Csv), None | Some(_)) if looks_like.is_none_or(is_csv) => match options.columns {
             Some(_) => Ok(Format::Csv),
@@ -325,11 +318,16 @@ fn backwards(latest_ns: i64, arrival_ns: i64) -> Fault {
     Fault {
         field: "arrival".into(),
         found: format!("a time {back_s} s before the row before it"),
-        expected: "rows in order of arrival (sort the file, or load it with --sort)".into(),
+        expected: "rows in order of arrival: sort the file, or load it with --sort".into(),
     }
+}
+
+/// Nanoseconds in seconds, to the last digit that these have.
+pub(crate) fn seconds(time_ns: i64) -> f64 {
+    time_ns.div_euclid(1_000_000_000) as f64 + time_ns.rem_euclid(1_000_000_000) as f64 / 1e9
 }
 
 /// The difference of two times in seconds.
 pub(crate) fn difference_s(later_ns: i64, earlier_ns: i64) -> f64 {
-    (i128::from(later_ns) - i128::from(earlier_ns)) as f64 * 1e-9
+    (i128::from(later_ns) - i128::from(earlier_ns)) as f64 / 1e9
 }

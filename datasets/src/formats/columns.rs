@@ -72,7 +72,7 @@ impl Columns {
             return Ok(f32::NAN);
         }
         let value = number::float(field).filter(|&value| value >= 0.0).ok_or_else(|| column.fault(field, DURATION))?;
-        Ok((value * self.service_unit_ns as f64 * 1e-9) as f32)
+        Ok((value * self.service_unit_ns as f64 / 1e9) as f32)
     }
 }
 

@@ -2,7 +2,8 @@
 //! hashes of the prompt's 512-token blocks, equal where prompts share a prefix.
 
 use super::json;
-use crate::row::{Fault, LineParser, Row, Upstreams};
+use crate::input::number;
+use crate::row::{Fault, LineParser, Row, TOKENS, Upstreams};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -25,10 +26,14 @@ struct Line<'a> {
 
 impl LineParser for Mooncake {
     fn parse(&mut self, line: &[u8], row: &mut Row, _upstreams: &mut Upstreams) -> Result<(), Fault> {
-        let fields: Line<'_> = serde_json::from_slice(line).map_err(|error| json::fault(line, &error))?;
-        row.arrival_ns = json::time_ns("timestamp", json::bytes(Some(fields.timestamp)), 1_000_000)?;
-        row.request.prompt_tokens = json::tokens("input_length", Some(fields.input_length))?;
-        row.request.output_tokens = json::tokens("output_length", Some(fields.output_length))?;
+        let fields: Line<'_> = serde_json::from_slice(line).map_err(|error| malformed(line, &error))?;
+        row.arrival_ns = json::time_ns("timestamp", fields.timestamp.get().as_bytes(), 1_000_000)?;
+        let tokens = |name, value: &RawValue| {
+            let bytes = value.get().as_bytes();
+            number::tokens(bytes).ok_or_else(|| Fault::new(name, bytes, TOKENS))
+        };
+        row.request.prompt_tokens = tokens("input_length", fields.input_length)?;
+        row.request.output_tokens = tokens("output_length", fields.output_length)?;
         row.request.prefix_len = u16::try_from(fields.hash_ids.len()).map_err(|_| Fault {
             field: "hash_ids".into(),
             found: format!("{} blocks", fields.hash_ids.len()),
@@ -37,4 +42,12 @@ impl LineParser for Mooncake {
         row.blocks = fields.hash_ids;
         Ok(())
     }
+}
+
+fn malformed(line: &[u8], error: &serde_json::Error) -> Fault {
+    let message = error.to_string();
+    // The parser saw one line only, so that its line number would mislead.
+    let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+    let expected = format!("a JSON object as in Mooncake's traces ({message})");
+    Fault { field: format!("column {}", error.column()).into(), ..Fault::new("", line, expected) }
 }

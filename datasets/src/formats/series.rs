@@ -11,7 +11,7 @@ use super::sniff::{Sniffed, is_missing, sniff};
 use crate::input::{Input, number, stem};
 use crate::row::{Fault, TIME};
 use crate::series::gaps_of;
-use crate::stream::{csv_failure, csv_reader, difference_s};
+use crate::stream::{csv_failure, csv_reader, difference_s, seconds};
 use crate::{BadRow, ColumnMap, DataError, Format, LoadOptions, Series, SeriesReport};
 use csv::ByteRecord;
 use std::path::Path;
@@ -157,7 +157,7 @@ fn push(table: &mut Table, layout: &Layout, record: &ByteRecord, sort: bool) -> 
         return Err(Fault {
             field: "time".into(),
             found: format!("a time {} s before the row before it", difference_s(before_ns, time_ns)),
-            expected: "rows in order of time (sort the file, or load it with --sort)".into(),
+            expected: "rows in order of time: sort the file, or load it with --sort".into(),
         });
     }
     let is_ignored = match layout.missing {
@@ -210,10 +210,10 @@ fn grid(
     let rows = table.times_ns.len();
     let width = table.names.len();
     let origin_ns = table.times_ns[0];
-    let point = |time_ns: i64| difference_s(time_ns, origin_ns) / (step_ns as f64 * 1e-9);
+    let point = |time_ns: i64| difference_s(time_ns, origin_ns) / (seconds(step_ns));
     let far = table.times_ns.iter().filter(|&&time_ns| (point(time_ns) - point(time_ns).round()).abs() > 0.25).count();
     let points = point(table.times_ns[rows - 1]).round() + 1.0;
-    let irregular = |found: String| DataError::NoStep { path: path.to_owned(), step_s: step_ns as f64 * 1e-9, found };
+    let irregular = |found: String| DataError::NoStep { path: path.to_owned(), step_s: seconds(step_ns), found };
     if far as f64 > FAR_ROWS_MAX * rows as f64 {
         return Err(irregular(format!("{far} of {rows} rows are far from a multiple of it")));
     }
@@ -244,8 +244,8 @@ fn grid(
         let values: Vec<f32> = (0..points).map(value).collect();
         let series = Series {
             name: if width == 1 { stem(path) } else { format!("{}/{name}", stem(path)) },
-            start_epoch_s: origin_ns as f64 * 1e-9,
-            step_s: step_ns as f64 * 1e-9,
+            start_epoch_s: seconds(origin_ns),
+            step_s: seconds(step_ns),
             gaps: gaps_of(&values),
             values,
         };

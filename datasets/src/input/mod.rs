@@ -109,7 +109,8 @@ pub(crate) fn stem(path: &Path) -> String {
 /// `bytes` for a message: in quotes, at most 60 characters, control characters escaped.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
-    let mut short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let mut short: String = text.chars().take(60).map(visible).collect();
     if text.chars().count() > 60 {
         short.push('…');
     }

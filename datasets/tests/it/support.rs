@@ -28,10 +28,10 @@ pub(crate) fn load(path: &Path) -> Trace {
 
 /// The message of a failing load, the folder taken out of it.
 pub(crate) fn failure(path: &Path, format: Option<Format>, options: &LoadOptions) -> String {
-    redacted(load_trace(path, format, options).unwrap_err().to_string(), path)
+    redacted(&load_trace(path, format, options).unwrap_err().to_string(), path)
 }
 
-pub(crate) fn redacted(message: String, path: &Path) -> String {
+pub(crate) fn redacted(message: &str, path: &Path) -> String {
     message.replace(&path.parent().unwrap().display().to_string(), "DIR")
 }
 
