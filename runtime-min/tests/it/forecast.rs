@@ -93,7 +93,9 @@ fn the_ring_gives_the_forecast_of_the_whole_past() {
     let values: Vec<f32> = (0..20 * DAY).map(|index| daily(index) + (index % 13) as f32).collect();
     let mut memory = vec![0.0; features::history_len(STEP_S)];
     let mut ring = History::new(&mut memory);
-    values.iter().for_each(|value| ring.push(*value));
+    for value in &values {
+        ring.push(*value);
+    }
     let calibration = Calibration::new(STEP_S);
     let from_ring = predict(&calibration, &ring.past(), spread()).unwrap();
     let pushed = ring.pushed();
@@ -161,7 +163,9 @@ proptest! {
     ) {
         let mut memory = vec![0.0; capacity];
         let mut ring = History::new(&mut memory);
-        values.iter().for_each(|value| ring.push(*value));
+        for value in &values {
+            ring.push(*value);
+        }
         let calibration = Calibration::new(step_s);
         let mut input = [f32::NAN; FORECAST_FEATURES * HORIZONS];
         if features::fill(&ring.past(), step_s, &calibration.horizons, epoch_s, &mut input).is_some() {

@@ -1,4 +1,4 @@
-//! The fit: pinball loss over nine quantiles, AdamW, cosine decay, the best of validation.
+//! The fit: pinball loss over nine quantiles, `AdamW`, cosine decay, the best of validation.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
