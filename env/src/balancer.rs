@@ -78,7 +78,8 @@ impl Balancer {
     fn update_eligible(&mut self, now_s: f64) {
         let hosts = self.ejected_until_s.len();
         let is_out = |until_s: f64| until_s > now_s;
-        self.readmission_s = self.ejected_until_s.iter().copied().filter(|until_s| is_out(*until_s)).fold(f64::INFINITY, f64::min);
+        self.readmission_s =
+            self.ejected_until_s.iter().copied().filter(|until_s| is_out(*until_s)).fold(f64::INFINITY, f64::min);
         self.eligible.clear();
         self.eligible.extend((0..hosts as u32).filter(|host| !is_out(self.ejected_until_s[*host as usize])));
         if self.eligible.is_empty() {
@@ -94,7 +95,9 @@ impl Balancer {
     pub(crate) fn look_up_prefix(&mut self, prefix: &[u64], block_tokens: u32, prompt_tokens: u32) {
         self.cached_tokens.clear();
         if !prefix.is_empty() {
-            let tokens = |cache: &PrefixCache| (cache.cached_blocks(prefix) as u32 * block_tokens).min(prompt_tokens.saturating_sub(1));
+            let tokens = |cache: &PrefixCache| {
+                (cache.cached_blocks(prefix) as u32 * block_tokens).min(prompt_tokens.saturating_sub(1))
+            };
             self.cached_tokens.extend(self.sent_prefixes.iter().map(tokens));
         }
     }
@@ -122,7 +125,13 @@ impl Balancer {
         self.state().report(host, telemetry, measured_us)
     }
 
-    pub(crate) fn finish(&self, ticket: &evenkeel_runtime::Ticket, outcome: &evenkeel_runtime::Outcome, service: &ServiceModel, now_us: u64) {
+    pub(crate) fn finish(
+        &self,
+        ticket: &evenkeel_runtime::Ticket,
+        outcome: &evenkeel_runtime::Outcome,
+        service: &ServiceModel,
+        now_us: u64,
+    ) {
         self.state().finish(ticket, outcome, service, now_us);
     }
 }

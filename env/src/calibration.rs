@@ -146,7 +146,10 @@ pub fn fit(measurements: &[Measurement], model: &str, hardware: &str, tensor_par
     let error = |row: fn(&Measurement) -> Row| {
         let errors = ours.iter().map(|m| {
             let (inputs, measured_s) = row(m);
-            let predicted_s = base_s * inputs[0] + per_request_s * inputs[1] + per_kv_token_s * inputs[2] + per_prefill_token_s * inputs[3];
+            let predicted_s = base_s * inputs[0]
+                + per_request_s * inputs[1]
+                + per_kv_token_s * inputs[2]
+                + per_prefill_token_s * inputs[3];
             (predicted_s / measured_s - 1.0).abs()
         });
         let errors = Sample::new(errors.collect());
@@ -274,7 +277,8 @@ mod tests {
 
     #[test]
     fn bad_input_is_named() {
-        let header = "model,hardware,prompt_size,batch_size,token_size,prompt_time,token_time,e2e_time,tensor_parallel\n";
+        let header =
+            "model,hardware,prompt_size,batch_size,token_size,prompt_time,token_time,e2e_time,tensor_parallel\n";
         let bad = format!("{header}m,h,512,1,128,1.5,2.5,300,2\nm,h,512,-1,128,1.5,2.5,300,2\n");
         match read(bad.as_bytes()) {
             Err(CalibrationError::Field { line: 3, column: "batch_size", found }) => assert_eq!(found, "-1"),

@@ -3,15 +3,19 @@
 //!
 //! - [`simulate`] runs a [`Scenario`] on a [`Workload`] with a [`Policy`], and yields an
 //!   [`Outcome`].
+//! - [`balance_env`] makes an environment of it, in the words of [`gym`]; [`vector`] runs
+//!   many of them.
 //! - [`policies`] has the baselines and the oracles, [`metrics`] turns outcomes into figures.
 //!
 //! No wall clock, no global random generator, no map with a random hasher: equal arguments
 //! give equal results, bit for bit, on every machine and with any number of threads.
 
+pub mod balance_env;
 mod balancer;
 pub mod calibration;
 pub mod events;
 pub mod fleet;
+pub mod gym;
 pub mod host;
 pub mod metrics;
 pub mod oracle;
@@ -23,8 +27,11 @@ pub mod scenario;
 pub mod simulation;
 pub mod sizes;
 pub mod telemetry;
+pub mod vector;
 pub mod workload;
 
+pub use balance_env::{BalanceEnv, BalanceOptions};
+pub use gym::Environment;
 pub use outcome::{Outcome, Record, Status};
 pub use policy::{Decision, Policy};
 pub use scenario::Scenario;

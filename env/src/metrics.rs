@@ -55,12 +55,17 @@ impl Metrics {
     /// Judges an outcome.
     pub fn of(outcome: &Outcome, options: &MetricsOptions) -> Self {
         let measured = outcome.measured();
-        let at_least = |seconds: f64, answered: bool| if answered { seconds } else { seconds.max(options.failed_latency_s) };
+        let at_least =
+            |seconds: f64, answered: bool| if answered { seconds } else { seconds.max(options.failed_latency_s) };
         let is_answered = |record: &Record| record.status == Status::Answered;
-        let latencies = Sample::new(measured.iter().map(|record| at_least(record.latency_s, is_answered(record))).collect());
-        let ttft = |record: &Record| if record.ttft_s.is_nan() { at_least(record.latency_s, false) } else { record.ttft_s };
+        let latencies =
+            Sample::new(measured.iter().map(|record| at_least(record.latency_s, is_answered(record))).collect());
+        let ttft =
+            |record: &Record| if record.ttft_s.is_nan() { at_least(record.latency_s, false) } else { record.ttft_s };
         let ttfts = Sample::new(measured.iter().map(ttft).collect());
-        let share = |status| measured.iter().filter(|record| record.status == status).count() as f64 / measured.len().max(1) as f64;
+        let share = |status| {
+            measured.iter().filter(|record| record.status == status).count() as f64 / measured.len().max(1) as f64
+        };
         let is_good = |record: &&Record| {
             is_answered(record) && record.latency_s <= options.slo_latency_s && record.ttft_s <= options.slo_ttft_s
         };
@@ -196,8 +201,8 @@ pub fn relative_difference(ours: &[f64], theirs: &[f64]) -> Estimate {
 /// corrected to second order (Cornish and Fisher).
 fn student_975(degrees: usize) -> f64 {
     const TABLE: [f64; 30] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-        2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
     ];
     match TABLE.get(degrees.saturating_sub(1)) {
         Some(quantile) => *quantile,

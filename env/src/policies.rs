@@ -83,13 +83,7 @@ pub const TTFT_WEIGHT: f64 = 4.0;
 
 /// Every policy that needs no model.
 pub const REGISTRY: &[Entry] = &[
-    Entry {
-        name: "random",
-        source: "uniform choice",
-        is_oracle: false,
-        parameters: &[],
-        build: |_| Box::new(Random),
-    },
+    Entry { name: "random", source: "uniform choice", is_oracle: false, parameters: &[], build: |_| Box::new(Random) },
     Entry {
         name: "round_robin",
         source: "NGINX's default without weights",

@@ -149,7 +149,9 @@ impl Scenario {
     /// context lengths over the output tokens. For FIFO the means alone count.
     pub fn request_work_s(&self, means: &TokenMeans, prompt: f64, output: f64, context: f64) -> f64 {
         match &self.service {
-            ServiceOptions::Llm(options) => llm_work_s(options, saturated_batch(options, means), prompt, output, context),
+            ServiceOptions::Llm(options) => {
+                llm_work_s(options, saturated_batch(options, means), prompt, output, context)
+            }
             ServiceOptions::Fifo(options) => {
                 let mean_s = if means.service_s.is_nan() { options.service_mean_s } else { means.service_s };
                 mean_s / f64::from(options.servers)

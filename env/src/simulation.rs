@@ -14,6 +14,7 @@ mod reports;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use evenkeel_runtime::{Request, Ticket};
 use rand_pcg::Pcg64Mcg;
@@ -77,10 +78,10 @@ struct Progress {
 }
 
 /// A simulation that stops at every decision.
-pub struct Simulation<'a> {
-    scenario: &'a Scenario,
-    workload: &'a Workload,
-    window: Window<'a>,
+pub struct Simulation {
+    scenario: Arc<Scenario>,
+    workload: Workload,
+    window: Window,
     means: TokenMeans,
     setting: Setting,
     now_s: f64,
@@ -107,7 +108,7 @@ pub struct Simulation<'a> {
     lost: Vec<u32>,
 }
 
-impl std::fmt::Debug for Simulation<'_> {
+impl std::fmt::Debug for Simulation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Simulation").field("now_s", &self.now_s).field("over", &self.over).finish_non_exhaustive()
     }
@@ -140,13 +141,13 @@ pub(crate) fn microseconds(now_s: f64) -> u64 {
     1_000_000 + (now_s * 1e6) as u64
 }
 
-impl<'a> Simulation<'a> {
+impl Simulation {
     /// A simulation at time 0. Policies that keep state must be
     /// [reset](crate::policy::Policy::reset) with [`setting`](Self::setting).
     ///
     /// # Panics
     /// If the scenario makes no sense: no balancers, a load of 0 or less, no requests.
-    pub fn new(scenario: &'a Scenario, workload: &'a Workload, seed: u64) -> Self {
+    pub fn new(scenario: &Scenario, workload: &Workload, seed: u64) -> Self {
         assert!(scenario.balancers > 0, "a scenario needs a balancer");
         assert!(scenario.load > 0.0, "load must be positive");
         assert!(scenario.requests_max > 0, "a scenario needs requests");
@@ -167,7 +168,7 @@ impl<'a> Simulation<'a> {
             Balancer::new(state_seed, &weights, cache_blocks, microseconds(0.0))
         };
         let mut simulation = Self {
-            means: TokenMeans::of(window.requests),
+            means: TokenMeans::of(window.requests()),
             setting: Setting {
                 hosts: hosts.len(),
                 balancers: scenario.balancers,
@@ -182,7 +183,7 @@ impl<'a> Simulation<'a> {
             balancers: (0..scenario.balancers as u64).map(balancer).collect(),
             weather: Weather::new(scenario, seed),
             reports: Reports::new(scenario, seed),
-            requests: Vec::with_capacity(window.requests.len()),
+            requests: Vec::with_capacity(window.len()),
             service_s: service_times(scenario, &window, seed),
             undecided: VecDeque::new(),
             over: 0,
@@ -192,8 +193,8 @@ impl<'a> Simulation<'a> {
             scratch: RefCell::default(),
             notices: Vec::new(),
             lost: Vec::new(),
-            scenario,
-            workload,
+            scenario: Arc::new(scenario.clone()),
+            workload: workload.clone(),
             window,
         };
         simulation.begin_weather();
@@ -213,7 +214,7 @@ impl<'a> Simulation<'a> {
 
     /// Requests that the simulation has, arrived or not.
     pub fn requests_total(&self) -> usize {
-        self.window.requests.len()
+        self.window.len()
     }
 
     /// Time that requests have spent up to now.
@@ -226,7 +227,7 @@ impl<'a> Simulation<'a> {
     /// Runs up to the next decision; `false` once every request has ended.
     pub fn next_decision(&mut self, policy: &mut dyn Policy) -> bool {
         while self.undecided.is_empty() {
-            if self.over == self.window.requests.len() {
+            if self.over == self.window.len() {
                 return false;
             }
             self.step(policy);
@@ -243,7 +244,7 @@ impl<'a> Simulation<'a> {
     /// If there is none.
     pub fn with_decision<R>(&mut self, look: impl FnOnce(&mut Decision<'_>) -> R) -> R {
         let request = *self.undecided.front().expect("a decision is pending");
-        let job = job(&self.window, self.workload, &self.service_s, request);
+        let job = job(&self.window, &self.workload, &self.service_s, request);
         let index = self.requests[request as usize].record.balancer as usize;
         let balancer = &mut self.balancers[index];
         balancer.readmit(self.now_s);
@@ -252,7 +253,7 @@ impl<'a> Simulation<'a> {
             now_s: self.now_s,
             hosts: &self.hosts,
             sizes: &self.workload.sizes,
-            requests: self.window.requests,
+            requests: self.window.requests(),
             job,
             scratch: &self.scratch,
         };
@@ -285,7 +286,7 @@ impl<'a> Simulation<'a> {
     /// # Panics
     /// If requests are still under way.
     pub fn outcome(mut self) -> Outcome {
-        assert_eq!(self.over, self.window.requests.len(), "the simulation is not over");
+        assert_eq!(self.over, self.window.len(), "the simulation is not over");
         for (host_use, host) in self.uses.iter_mut().zip(&self.hosts) {
             host_use.busy_s = host.busy_s();
         }
@@ -300,7 +301,7 @@ impl<'a> Simulation<'a> {
     /// Lets the next event happen.
     fn step(&mut self, policy: &mut dyn Policy) {
         let next_arrival = match self.requests.len() {
-            arrived if arrived < self.window.requests.len() => Moment::new(self.window.arrival_s(arrived as u32), 0),
+            arrived if arrived < self.window.len() => Moment::new(self.window.arrival_s(arrived as u32), 0),
             _ => Moment::NEVER,
         };
         let (next_host, host) = self.clock.next();
@@ -373,8 +374,8 @@ impl<'a> Simulation<'a> {
 }
 
 /// A request as hosts see it.
-fn job<'a>(window: &Window<'a>, workload: &'a Workload, service_s: &[f64], request: u32) -> Job<'a> {
-    let traced = &window.requests[request as usize];
+fn job<'a>(window: &Window, workload: &'a Workload, service_s: &[f64], request: u32) -> Job<'a> {
+    let traced = &window.requests()[request as usize];
     Job {
         request,
         prompt_tokens: traced.prompt_tokens,
@@ -386,12 +387,12 @@ fn job<'a>(window: &Window<'a>, workload: &'a Workload, service_s: &[f64], reque
 }
 
 /// FIFO: the trace's service times, lognormal ones where it has none. LLM: nothing.
-fn service_times(scenario: &Scenario, window: &Window<'_>, seed: u64) -> Vec<f64> {
+fn service_times(scenario: &Scenario, window: &Window, seed: u64) -> Vec<f64> {
     let ServiceOptions::Fifo(options) = &scenario.service else { return Vec::new() };
     let mut rng = stream(seed, Purpose::ServiceTime, 0);
     let (mu, sigma) = lognormal_parameters(options.service_mean_s, options.service_variation);
     let draw = |request: &evenkeel_datasets::Request| {
         if request.service_s.is_finite() { f64::from(request.service_s) } else { log_normal(&mut rng, mu, sigma) }
     };
-    window.requests.iter().map(draw).collect()
+    window.requests().iter().map(draw).collect()
 }

@@ -1,5 +1,7 @@
 //! What arrives: a window of a trace, its times stretched to the wanted rate.
 
+use std::sync::Arc;
+
 use evenkeel_datasets::Trace;
 use evenkeel_runtime::{ServiceKind, ServiceModel};
 use rand_pcg::Pcg64Mcg;
@@ -11,11 +13,11 @@ use crate::random::below;
 use crate::scenario::Scenario;
 use crate::sizes::SizeModel;
 
-/// A trace to replay, and what is expected of request sizes.
+/// A trace to replay, and what is expected of request sizes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    pub(crate) trace: Trace,
-    pub(crate) sizes: SizeModel,
+    pub(crate) trace: Arc<Trace>,
+    pub(crate) sizes: Arc<SizeModel>,
     /// Means of the training trace, known to balancers.
     pub(crate) training: TokenMeans,
 }
@@ -67,7 +69,11 @@ impl Workload {
     pub fn new(trace: Trace, training: &Trace) -> Self {
         assert!(!trace.requests.is_empty(), "the trace to replay is empty");
         assert!(!training.requests.is_empty(), "the training trace is empty");
-        Self { trace, sizes: SizeModel::new(training), training: TokenMeans::of(&training.requests) }
+        Self {
+            trace: Arc::new(trace),
+            sizes: Arc::new(SizeModel::new(training)),
+            training: TokenMeans::of(&training.requests),
+        }
     }
 
     /// The trace that is replayed.
@@ -119,7 +125,9 @@ impl Workload {
 /// with them a host carries more.
 pub(crate) fn llm_work_s(options: &LlmOptions, batch: f64, prompt: f64, output: f64, context: f64) -> f64 {
     let step = &options.step;
-    prompt * step.per_prefill_token_s + output * (step.base_s / batch + step.per_request_s) + context * step.per_kv_token_s
+    prompt * step.per_prefill_token_s
+        + output * (step.base_s / batch + step.per_request_s)
+        + context * step.per_kv_token_s
 }
 
 /// Requests that a saturated host decodes at once.
@@ -142,30 +150,43 @@ fn typical_llm(options: &LlmOptions, means: &TokenMeans) -> (f64, f64, f64) {
 }
 
 /// The part of a trace that a simulation replays.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window<'a> {
-    pub(crate) requests: &'a [evenkeel_datasets::Request],
-    begin_s: f64,
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    trace: Arc<Trace>,
+    begin: usize,
+    len: usize,
     stretch: f64,
 }
 
-impl<'a> Window<'a> {
+impl Window {
     /// `requests_max` requests from a random place on, stretched so that they offer `load`
     /// of the capacity for their own mean sizes.
-    pub(crate) fn new(workload: &'a Workload, scenario: &Scenario, rng: &mut Pcg64Mcg) -> Self {
+    pub(crate) fn new(workload: &Workload, scenario: &Scenario, rng: &mut Pcg64Mcg) -> Self {
         let all = &workload.trace.requests;
         let len = all.len().min(scenario.requests_max);
         let begin = below(rng, all.len() - len + 1);
-        let requests = &all[begin..begin + len];
-        let (begin_s, end_s) = (requests[0].arrival_s, requests[len - 1].arrival_s);
+        let mut window = Self { trace: Arc::clone(&workload.trace), begin, len, stretch: 0.0 };
+        let requests = window.requests();
+        let span_s = requests[len - 1].arrival_s - requests[0].arrival_s;
         let wanted_per_s = scenario.load * scenario.capacity_per_s(&TokenMeans::of(requests));
-        let wanted_span_s = (len - 1) as f64 / wanted_per_s;
-        let stretch = if end_s > begin_s { wanted_span_s / (end_s - begin_s) } else { 0.0 };
-        Self { requests, begin_s, stretch }
+        if span_s > 0.0 {
+            window.stretch = (len - 1) as f64 / wanted_per_s / span_s;
+        }
+        window
+    }
+
+    /// The requests, by number.
+    pub(crate) fn requests(&self) -> &[evenkeel_datasets::Request] {
+        &self.trace.requests[self.begin..self.begin + self.len]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// When a request arrives, in seconds from the start of the simulation.
     pub(crate) fn arrival_s(&self, request: u32) -> f64 {
-        (self.requests[request as usize].arrival_s - self.begin_s) * self.stretch
+        let requests = self.requests();
+        (requests[request as usize].arrival_s - requests[0].arrival_s) * self.stretch
     }
 }

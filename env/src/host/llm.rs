@@ -131,8 +131,14 @@ struct Run {
 }
 
 impl Run {
-    const IDLE: Self =
-        Self { start_s: 0.0, end_s: f64::INFINITY, first_step_s: 0.0, growth_s: 0.0, steps: 0, prefill_tokens_per_step: 0 };
+    const IDLE: Self = Self {
+        start_s: 0.0,
+        end_s: f64::INFINITY,
+        first_step_s: 0.0,
+        growth_s: 0.0,
+        steps: 0,
+        prefill_tokens_per_step: 0,
+    };
 
     /// Time that the first `steps` steps take.
     fn span_s(&self, steps: u64) -> f64 {
@@ -299,7 +305,8 @@ impl LlmHost {
         }
         lost.extend(self.batch.iter().flatten().map(|running| running.job.request));
         lost.extend(self.waiting.iter().map(|waiting| waiting.job.request));
-        let emptied = Self { busy_s: self.busy_s, preemptions: self.preemptions, ..Self::new(self.options, self.stretch) };
+        let emptied =
+            Self { busy_s: self.busy_s, preemptions: self.preemptions, ..Self::new(self.options, self.stretch) };
         *self = emptied;
     }
 
@@ -351,7 +358,12 @@ impl LlmHost {
     /// Ends the step under way and gives every request the output length that
     /// `output_tokens` (of request and tokens generated so far) says, but at least one token
     /// to go. Returns the time at which the step ended; [`resume`](Self::resume) must follow.
-    pub(crate) fn settle(&mut self, now_s: f64, notices: &mut Vec<Notice>, output_tokens: impl Fn(u32, u32) -> u32) -> f64 {
+    pub(crate) fn settle(
+        &mut self,
+        now_s: f64,
+        notices: &mut Vec<Notice>,
+        output_tokens: impl Fn(u32, u32) -> u32,
+    ) -> f64 {
         let mut at_s = now_s;
         if self.running() > 0 {
             self.cut(now_s);
@@ -371,7 +383,8 @@ impl LlmHost {
             }
         }
         for waiting in &mut self.waiting {
-            waiting.job.output_tokens = output_tokens(waiting.job.request, waiting.generated).max(waiting.generated + 1);
+            waiting.job.output_tokens =
+                output_tokens(waiting.job.request, waiting.generated).max(waiting.generated + 1);
         }
         at_s
     }
@@ -569,7 +582,8 @@ impl LlmHost {
     }
 
     fn preempt_youngest(&mut self) {
-        let youngest = self.batch.iter().enumerate().filter_map(|(place, running)| Some((running.as_ref()?.admission, place)));
+        let youngest =
+            self.batch.iter().enumerate().filter_map(|(place, running)| Some((running.as_ref()?.admission, place)));
         let (_, place) = youngest.max().expect("preemption needs a batch");
         let place = place as u16;
         let running = self.vacate(place);

@@ -1,5 +1,7 @@
 //! What happens to hosts: antagonists come and go, hosts crash and come back.
 
+use std::sync::Arc;
+
 use rand_pcg::Pcg64Mcg;
 
 use super::{Event, Simulation};
@@ -26,7 +28,7 @@ impl Weather {
     }
 }
 
-impl Simulation<'_> {
+impl Simulation {
     pub(super) fn begin_weather(&mut self) {
         let antagonists = self.scenario.antagonists;
         for host in 0..self.hosts.len() as u32 {
@@ -36,14 +38,14 @@ impl Simulation<'_> {
             }
             self.schedule_crash(host);
         }
-        for crash in &self.scenario.crashes.scheduled {
+        for crash in &Arc::clone(&self.scenario).crashes.scheduled {
             self.schedule(crash.at_s, Event::Crash { host: crash.host as u32 });
         }
     }
 
     /// Slows a host, or lets it go, and schedules the next change.
     pub(super) fn change_slowness(&mut self, host: u32, slow: bool) {
-        let antagonists = &self.scenario.antagonists;
+        let antagonists = self.scenario.antagonists;
         let rng = &mut self.weather.antagonists[host as usize];
         let (slowness, mean_s) = if slow {
             (between(rng, antagonists.slowness_min, antagonists.slowness_max), antagonists.slow_mean_s)
@@ -73,12 +75,12 @@ impl Simulation<'_> {
     }
 
     pub(super) fn restart(&mut self, host: u32) {
-        let crashes = &self.scenario.crashes;
-        self.hosts[host as usize].restart(self.now_s, crashes.warm_up_slowness);
+        let (warm_up_s, slowness) = (self.scenario.crashes.warm_up_s, self.scenario.crashes.warm_up_slowness);
+        self.hosts[host as usize].restart(self.now_s, slowness);
         self.reschedule(host);
         self.weather.restarts[host as usize] += 1;
         let restarts = self.weather.restarts[host as usize];
-        self.schedule(crashes.warm_up_s, Event::Warm { host, restarts });
+        self.schedule(warm_up_s, Event::Warm { host, restarts });
         self.schedule_crash(host);
     }
 

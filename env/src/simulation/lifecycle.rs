@@ -8,10 +8,10 @@ use crate::outcome::Status;
 use crate::policy::{Policy, RequestEvent};
 use crate::telemetry::Source;
 
-impl Simulation<'_> {
+impl Simulation {
     pub(super) fn send(&mut self, request: u32, host: usize, policy: &mut dyn Policy) {
         assert!(host < self.hosts.len(), "policy {} chose host {host} of {}", policy.name(), self.hosts.len());
-        let job = job(&self.window, self.workload, &self.service_s, request);
+        let job = job(&self.window, &self.workload, &self.service_s, request);
         let progress = &mut self.requests[request as usize];
         let balancer = &mut self.balancers[progress.record.balancer as usize];
         let ticket = balancer.state().begin(host as u32, job.prompt_tokens, microseconds(self.now_s));
@@ -21,13 +21,15 @@ impl Simulation<'_> {
         progress.sent_s = self.now_s;
         progress.is_sent = true;
         progress.requests_ahead = self.hosts[host].requests().min(usize::from(u16::MAX)) as u16;
-        let event = self.request_event(request);
-        policy.on_sent(&event);
-        if self.hosts[host].is_up() {
-            self.balancers[event.balancer].remember_prefix(host, job.prefix);
+        let is_up = self.hosts[host].is_up();
+        if is_up {
+            balancer.remember_prefix(host, job.prefix);
             self.hosts[host].offer(self.now_s, &job);
             self.reschedule(host as u32);
-        } else {
+        }
+        let event = self.request_event(request);
+        policy.on_sent(&event);
+        if !is_up {
             self.fail(request, policy);
         }
         self.send_probes(event.balancer);
@@ -74,7 +76,7 @@ impl Simulation<'_> {
         if progress.is_over {
             return;
         }
-        let traced = &self.window.requests[request as usize];
+        let traced = &self.window.requests()[request as usize];
         let output = f64::from(traced.output_tokens.max(1));
         let prompt = f64::from(traced.prompt_tokens);
         let work_s = match self.service_s.get(request as usize) {

@@ -96,7 +96,7 @@ impl Reports {
     }
 }
 
-impl Simulation<'_> {
+impl Simulation {
     /// Each balancer polls at its own phase.
     pub(super) fn begin_polls(&mut self) {
         let period_s = self.scenario.telemetry.period_s;
@@ -121,7 +121,7 @@ impl Simulation<'_> {
     }
 
     pub(super) fn poll(&mut self, balancer: u32) {
-        let telemetry = &self.scenario.telemetry;
+        let telemetry = self.scenario.telemetry;
         for (host, measured) in (0..).zip(&self.hosts) {
             let is_lost = telemetry.loss > 0.0 && uniform(&mut self.reports.loss_rng) < telemetry.loss;
             if measured.is_up() && !is_lost {
@@ -187,6 +187,14 @@ impl Simulation<'_> {
     ) {
         self.balancers[balancer].report(host as u32, telemetry, microseconds(measured_s));
         let now_s = self.now_s;
-        policy.on_telemetry(&TelemetryEvent { now_s, measured_s, balancer, host, source, telemetry: *telemetry, latency_s });
+        policy.on_telemetry(&TelemetryEvent {
+            now_s,
+            measured_s,
+            balancer,
+            host,
+            source,
+            telemetry: *telemetry,
+            latency_s,
+        });
     }
 }

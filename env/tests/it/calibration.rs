@@ -26,7 +26,11 @@ fn presets_are_what_the_measurements_give() {
         }
         for (found, stated) in [(found.prefill, preset.fit.prefill), (found.decode, preset.fit.decode)] {
             let close = |a: f64, b: f64| (a - b).abs() <= 0.001;
-            assert!(close(found.median, stated.median) && close(found.p90, stated.p90), "{}: {found:?}, stated {stated:?}", preset.name);
+            assert!(
+                close(found.median, stated.median) && close(found.p90, stated.p90),
+                "{}: {found:?}, stated {stated:?}",
+                preset.name
+            );
         }
     }
 }

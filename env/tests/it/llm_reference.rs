@@ -83,7 +83,11 @@ fn walk(options: LlmOptions, inputs: &[(f64, Input)], requests: usize) -> Vec<Ti
             now_s = at_s.max(now_s);
             match *input {
                 Input::Job(job) => {
-                    waiting.push(Reference { job, generated: 0, prefill_tokens: job.prompt_tokens - job.cached_tokens });
+                    waiting.push(Reference {
+                        job,
+                        generated: 0,
+                        prefill_tokens: job.prompt_tokens - job.cached_tokens,
+                    });
                 }
                 Input::Stretch(new) => stretch = new,
             }

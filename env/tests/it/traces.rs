@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// A file of the real traces; says so where it is absent.
-pub fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/traces"));
     let path = std::env::var_os("EVENKEEL_TRACES").map_or_else(beside, PathBuf::from).join(name);
     if !path.exists() {
