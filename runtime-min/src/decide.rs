@@ -166,7 +166,8 @@ fn nth_host(state: &State<'_>, eligible: Eligible<'_>, row: usize) -> Option<u32
 /// least 2.
 fn least_request_of_two(state: &State<'_>, eligible: Eligible<'_>, rows: usize) -> u32 {
     let first = state.random_below(rows);
-    let second = (first + 1 + state.random_below(rows - 1)) % rows;
+    let second = first + 1 + state.random_below(rows - 1);
+    let second = if second >= rows { second - rows } else { second };
     let candidate = |row| eligible.hosts(state).nth(row);
     match (candidate(first), candidate(second)) {
         (Some((a, slot_a)), Some((b, slot_b))) => {

@@ -5,6 +5,7 @@
 //! run across SIMD lanes.
 
 use crate::decide::{Eligible, Request};
+use crate::forecast;
 use crate::math;
 use crate::program::stride;
 use crate::service::{Load, ServiceModel};
@@ -42,8 +43,8 @@ pub const NAMES: [&str; HOST_FEATURES] = [
     "failure_share",
 ];
 
-/// Changes whenever a feature's name, place or meaning changes: FNV-1a over the names
-/// and [`MEANING`]. An artifact trained on other features is refused.
+/// Changes whenever a feature's name, place or meaning changes, the forecaster's included:
+/// FNV-1a over the names and [`MEANING`]. An artifact trained on other features is refused.
 pub const SCHEMA_HASH: u64 = schema_hash();
 
 /// To be raised when a feature's formula changes but its name does not.
@@ -131,7 +132,7 @@ pub fn write(
     now_us: u64,
     out: &mut [f32],
 ) {
-    let stride = stride(rows);
+    let stride = stride(rows).max(1);
     let Some(out) = out.get_mut(..HOST_FEATURES * stride) else { return };
     out.fill(0.0);
     let arrivals_per_s = state.arrivals_per_s();
@@ -139,11 +140,15 @@ pub fn write(
         let view = View::new(service, host, slot, request, now_us);
         let raw = raw_features(service, &view, slot, request, arrivals_per_s, now_us);
         for (column, value) in out.chunks_exact_mut(stride).zip(raw) {
-            column[row] = value;
+            if let Some(place) = column.get_mut(row) {
+                *place = value;
+            }
         }
     }
     for (column, transform) in out.chunks_exact_mut(stride).zip(TRANSFORMS) {
-        transform.apply(&mut column[..rows]);
+        if let Some(column) = column.get_mut(..rows) {
+            transform.apply(column);
+        }
     }
     // How far each host is from the best by the analytic estimate alone.
     if let Some((estimates, rest)) = out.split_at_mut_checked(stride)
@@ -172,7 +177,7 @@ impl Transform {
         match self {
             Self::Ln(max) => {
                 for x in column {
-                    let logarithm = math::ln(*x).clamp(-max, max);
+                    let logarithm = math::ln(*x).max(-max).min(max);
                     *x = if *x > 0.0 { logarithm } else { 0.0 };
                 }
             }
@@ -270,5 +275,5 @@ const fn schema_hash() -> u64 {
         hash = (hash ^ 0xFF).wrapping_mul(PRIME);
         feature += 1;
     }
-    (hash ^ MEANING as u64).wrapping_mul(PRIME)
+    (hash ^ MEANING as u64).wrapping_mul(PRIME) ^ forecast::features::SCHEMA_HASH
 }

@@ -2,4 +2,5 @@
 
 pub mod compile;
 pub mod dataset;
+pub mod eval;
 pub mod inspect;

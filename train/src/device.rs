@@ -88,6 +88,7 @@ fn wgpu() -> Result<Chosen> {
         "--device wgpu: no adapter answered; install a GPU driver or a software one \
          (Debian: apt-get install libvulkan1 mesa-vulkan-drivers), or use --device cpu",
     )?;
-    let reason = device.identity().map_or_else(|| "asked for".to_owned(), |identity| format!("asked for, {}", identity.name));
+    let reason =
+        device.identity().map_or_else(|| "asked for".to_owned(), |identity| format!("asked for, {}", identity.name));
     Ok(Chosen { device, name: "wgpu", reason })
 }

@@ -1,11 +1,13 @@
 //! The trained policy against the rules, on the test split.
 
+use std::ops::Range;
+
 use anyhow::{Result, anyhow};
-use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::fleet::Fleet;
+use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::metrics::{Metrics, MetricsOptions, Sample, estimate};
 use evenkeel_env::policies::{self, Learned};
-use evenkeel_env::{Policy, Scenario, Workload, simulate};
+use evenkeel_env::{Policy, Record, Scenario, Status, Workload, simulate};
 use evenkeel_runtime::{Model, ServiceKind};
 use rayon::prelude::*;
 
@@ -46,8 +48,8 @@ impl EvaluateOptions {
     /// The setting in words, for the report.
     pub fn describe(&self) -> String {
         format!(
-            "{} hosts of speeds 1, 1.6 and 2.5, 4 balancers, telemetry every 250 ms with piggyback, \
-             each host slowed 2 to 4 times for 20 % of the time, up to {} requests a run",
+            "{} hosts of speeds 1, 1.6 and 2.5, 4 balancers, telemetry every 250 ms, with every response and \
+             by 3 probes a request, each host slowed 2 to 4 times for 20 % of the time, up to {} requests a run",
             self.hosts, self.requests
         )
     }
@@ -88,19 +90,57 @@ pub fn evaluate(
         .into_par_iter()
         .map(|(workload, load, policy)| {
             let scenario = options.scenario(service, load);
-            let mut runs = Vec::new();
-            for index in 0..options.seeds {
-                stop.check()?;
-                let mut instance = build(policy, artifact)?;
-                let outcome = simulate(&scenario, workload, instance.as_mut(), seed.wrapping_add(index));
-                let latencies_s = Sample::new(outcome.measured().iter().map(|record| record.latency_s).collect());
-                let quantiles = (0..CDF_POINTS).map(|p| latencies_s.quantile(p as f64 / (CDF_POINTS - 1) as f64)).collect();
-                runs.push((Metrics::of(&outcome, &MetricsOptions::default()), quantiles));
-                on_run();
-            }
+            let seeds = seed..seed + options.seeds;
+            let runs = replay(workload, &scenario, policy, artifact, seeds, stop, on_run)?;
             Ok(result(&workload.trace().name, policy, load, &runs))
         })
         .collect()
+}
+
+/// One replay.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its figures.
+    pub metrics: Metrics,
+    /// Latency in seconds at evenly spaced quantiles from 0 to 1.
+    pub latency_quantiles_s: Vec<f64>,
+}
+
+/// Replays a trace under a policy, once for each seed.
+///
+/// # Errors
+/// If there is no policy of this name, or the user asked to stop.
+pub fn replay(
+    workload: &Workload,
+    scenario: &Scenario,
+    policy: &str,
+    artifact: &[u8],
+    seeds: Range<u64>,
+    stop: &StopFlag,
+    on_run: &(dyn Fn() + Sync),
+) -> Result<Vec<Run>> {
+    let replay_one = |seed: u64| {
+        stop.check()?;
+        let mut instance = build(policy, artifact)?;
+        let outcome = simulate(scenario, workload, instance.as_mut(), seed);
+        let latencies_s = Sample::new(outcome.measured().iter().map(counted_latency_s).collect());
+        let quantile = |point: usize| latencies_s.quantile(point as f64 / (CDF_POINTS - 1) as f64);
+        on_run();
+        Ok(Run {
+            metrics: Metrics::of(&outcome, &MetricsOptions::default()),
+            latency_quantiles_s: (0..CDF_POINTS).map(quantile).collect(),
+        })
+    };
+    seeds.map(replay_one).collect()
+}
+
+/// A failure counts as a slow answer, in the CDF as in the metrics.
+fn counted_latency_s(record: &Record) -> f64 {
+    if record.status == Status::Answered {
+        record.latency_s
+    } else {
+        record.latency_s.max(MetricsOptions::default().failed_latency_s)
+    }
 }
 
 /// The trained policy, or a rule by its name.
@@ -112,13 +152,18 @@ fn build<'a>(policy: &str, artifact: &'a [u8]) -> Result<Box<dyn Policy + 'a>> {
     Ok(entry.build_default())
 }
 
-fn result(trace: &str, policy: &str, load: f64, runs: &[(Metrics, Vec<f64>)]) -> PolicyResult {
+/// Mean over the seeds with its confidence interval.
+pub fn over_seeds(values: &[f64]) -> Estimate {
+    let mean = estimate(values);
+    Estimate { value: mean.value, ci95: [mean.low, mean.high] }
+}
+
+fn result(trace: &str, policy: &str, load: f64, runs: &[Run]) -> PolicyResult {
     let over_seeds = |metric: fn(&Metrics) -> f64| -> Estimate {
-        let values: Vec<f64> = runs.iter().map(|(metrics, _)| metric(metrics)).collect();
-        let mean = estimate(&values);
-        Estimate { value: mean.value, ci95: [mean.low, mean.high] }
+        over_seeds(&runs.iter().map(|run| metric(&run.metrics)).collect::<Vec<_>>())
     };
-    let quantile = |point: usize| runs.iter().map(|(_, quantiles)| quantiles[point]).sum::<f64>() / runs.len() as f64;
+    let quantile =
+        |point: usize| runs.iter().map(|run| run.latency_quantiles_s[point]).sum::<f64>() / runs.len() as f64;
     PolicyResult {
         trace: trace.to_owned(),
         policy: policy.to_owned(),

@@ -1,10 +1,10 @@
 //! From trained weights to the artifact: ONNX files, compilation, verification.
 
 use anyhow::{Context, Result, ensure};
-use evenkeel_env::host::ServiceOptions;
-use evenkeel_env::host::llm::LlmOptions;
 use evenkeel_datasets::{Request, Trace};
 use evenkeel_env::Workload;
+use evenkeel_env::host::ServiceOptions;
+use evenkeel_env::host::llm::LlmOptions;
 use evenkeel_export::{ROW_COUNTS, verify};
 use evenkeel_runtime::{Model, ServiceModel};
 
@@ -48,10 +48,9 @@ pub fn compile_and_verify(
     let policy_program = model.policy().context("the artifact has no policy")?;
     let forecast_program = model.forecaster().context("the artifact has no forecaster")?.program();
     let mut results = Vec::new();
-    for (network, path, program, reference) in [
-        ("policy", &policy_path, policy_program, policy),
-        ("forecast", &forecast_path, forecast_program, forecast),
-    ] {
+    for (network, path, program, reference) in
+        [("policy", &policy_path, policy_program, policy), ("forecast", &forecast_path, forecast_program, forecast)]
+    {
         let parity = verify(path, program, &ROW_COUNTS, PARITY_SAMPLES, seed, Some(reference))?;
         ensure!(
             parity.largest() <= PARITY_LIMIT,

@@ -8,7 +8,7 @@
 //! [`pipeline`] reads top to bottom; each stage is a module.
 
 pub mod cli;
-//pub mod commands;
+pub mod commands;
 pub mod data;
 pub mod device;
 pub mod evaluate;

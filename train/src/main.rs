@@ -13,6 +13,7 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => pipeline::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Compile(arguments) => commands::compile::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Dataset(arguments) => commands::dataset::run(&arguments),

@@ -73,7 +73,7 @@ pub struct PolicyResult {
     pub ttft_p99_s: Estimate,
     /// Share of the requests that failed or timed out.
     pub failed_share: Estimate,
-    /// Capacity-weighted host utilisation: mean over maximum.
+    /// Mean over maximum of the hosts' work done per unit of speed: 1 if all bore alike.
     pub balance_efficiency: Estimate,
     /// Latency in seconds at evenly spaced quantiles from 0 to 1, for the CDF.
     pub latency_quantiles_s: Vec<f64>,
@@ -153,9 +153,7 @@ pub struct ParityResult {
 impl ParityResult {
     /// The largest of the three differences.
     pub fn worst(&self) -> f64 {
-        self.tract_runtime
-            .max(self.burn_runtime)
-            .max(self.burn_tract)
+        self.tract_runtime.max(self.burn_runtime).max(self.burn_tract)
     }
 }
 

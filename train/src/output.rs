@@ -71,8 +71,9 @@ impl RunFolder {
             return Ok(None);
         }
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let value = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is not a checkpoint of this release; train again without --resume", path.display()))?;
+        let value = serde_json::from_slice(&bytes).with_context(|| {
+            format!("{} is not a checkpoint of this release; train again without --resume", path.display())
+        })?;
         Ok(Some(value))
     }
 

@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result};
 use evenkeel_datasets::Trace;
+use evenkeel_env::Workload;
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::host::fifo::FifoOptions;
 use evenkeel_env::host::llm::LlmOptions;
-use evenkeel_env::Workload;
 use evenkeel_runtime::ServiceKind;
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +76,16 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
 
     let forecast_options = if options.quick { forecast::Options::QUICK } else { forecast::Options::FULL };
     let stage = stages.begin("forecast", 0);
-    let forecaster =
-        forecast::train(folder, &data.series, &data.split, &forecast_options, options.seed, &device.device, stop, &stage)?;
+    let forecaster = forecast::train(
+        folder,
+        &data.series,
+        &data.split,
+        &forecast_options,
+        options.seed,
+        &device.device,
+        stop,
+        &stage,
+    )?;
     stage.done(&forecaster.describe());
 
     let fleet = Replay::new(&data)?;

@@ -9,8 +9,10 @@ pub(super) fn sin_cos(phase: f32) -> [f32; 2] {
 
 /// Phase within a period, from 0 up to but not including 1; 0 for a time that is not finite.
 pub(super) fn phase(time_s: f64, period_s: f64) -> f32 {
-    let turns = (time_s % period_s) / period_s;
-    let phase = if turns < 0.0 { turns + 1.0 } else { turns } as f32;
+    // Truncated, since `%` would bring in a whole `fmod`.
+    let turns = time_s / period_s;
+    let fraction = turns - (turns as i64) as f64;
+    let phase = if fraction < 0.0 { fraction + 1.0 } else { fraction } as f32;
     if (0.0..1.0).contains(&phase) { phase } else { 0.0 }
 }
 

@@ -211,7 +211,7 @@ fn zip(column: usize, dst: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32
 #[inline(always)]
 fn mean_rows(rows: usize, dst: &mut [f32], a: &[f32]) {
     let share = 1.0 / rows as f32;
-    for (mean, column) in dst.iter_mut().zip(a.chunks_exact(stride(rows))) {
+    for (mean, column) in dst.iter_mut().zip(a.chunks_exact(stride(rows).max(1))) {
         *mean = column.iter().take(rows).sum::<f32>() * share;
     }
 }

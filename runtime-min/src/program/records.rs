@@ -277,5 +277,6 @@ impl<'a> Records<'a> {
 fn take(bytes: &[u8], len: usize) -> Result<(&[u8], &[u8]), ArtifactError> {
     let padded = len.next_multiple_of(ALIGNMENT);
     let (taken, rest) = bytes.split_at_checked(padded).ok_or(ArtifactError::Truncated)?;
-    Ok((&taken[..len], rest))
+    let (taken, _) = taken.split_at_checked(len).ok_or(ArtifactError::Truncated)?;
+    Ok((taken, rest))
 }

@@ -29,7 +29,9 @@ pub fn run(arguments: &CompileArgs) -> Result<()> {
     };
     let forecast = match (&arguments.forecast, calibration) {
         (Some(onnx), Some(calibration)) => Some(evenkeel_export::Forecast { onnx, calibration }),
-        (Some(_), None) => bail!("--forecast: the --base artifact has no forecast calibration; name one that has a forecaster"),
+        (Some(_), None) => {
+            bail!("--forecast: the --base artifact has no forecast calibration; name one that has a forecaster")
+        }
         (None, _) => None,
     };
     let metadata = serde_json::json!({

@@ -31,7 +31,9 @@ fn print_stats(path: &Path, input: &InputArgs) -> Result<()> {
     match load_trace(path, input.format, &options) {
         Ok(trace) => println!("{}", stats::TraceStats::of(&trace)),
         // Found to be rates rather than requests.
-        Err(DataError::WrongFormat { looks_like: Some(Format::Series), .. }) if input.format.is_none() => print_series(path, &options)?,
+        Err(DataError::WrongFormat { looks_like: Some(Format::Series), .. }) if input.format.is_none() => {
+            print_series(path, &options)?
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(())

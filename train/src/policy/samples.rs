@@ -123,7 +123,11 @@ impl Samples {
             && samples.begins.last().copied().unwrap_or(0) == counts[1]
             && samples.begins.is_sorted()
             && counts[2] == counts[1] * HOST_FEATURES;
-        if whole { Ok(samples) } else { Err(io::Error::other("the samples are truncated; train again without --resume")) }
+        if whole {
+            Ok(samples)
+        } else {
+            Err(io::Error::other("the samples are truncated; train again without --resume"))
+        }
     }
 }
 

@@ -3,17 +3,17 @@
 use anyhow::{Context, Result};
 use burn::prelude::Device;
 use evenkeel_datasets::random::generator;
-use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::Workload;
+use evenkeel_env::host::ServiceOptions;
 use evenkeel_export::compile;
 use evenkeel_runtime::ServiceModel;
 use serde::{Deserialize, Serialize};
 
 use super::collect::{CollectOptions, collect};
 use super::dagger::{FitOptions, fit_round};
+use super::export;
 use super::network::{PolicyNetwork, PolicyWeights};
 use super::samples::Samples;
-use super::export;
 use crate::metrics::CurvePoint;
 use crate::output::RunFolder;
 use crate::progress::Stage;
