@@ -28,6 +28,7 @@ mod options;
 pub mod random;
 mod row;
 mod series;
+pub mod stats;
 mod stream;
 pub mod synth;
 mod trace;

@@ -108,9 +108,35 @@ fn days(year: u64, month: u64, day: u64) -> Option<i64> {
     Some((era * 146_097 + day_of_era) as i64 - 719_468)
 }
 
+/// A Unix time as text: `2023-11-16 18:17:03 UTC` (Hinnant's `civil_from_days`).
+pub(crate) fn utc(epoch_s: f64) -> String {
+    let seconds = epoch_s.floor() as i64;
+    let day = seconds.div_euclid(86_400) + 719_468;
+    let of_day = seconds.rem_euclid(86_400);
+    let era = day.div_euclid(146_097);
+    let day_of_era = day.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let [hour, minute, second] = [of_day / 3600, of_day / 60 % 60, of_day % 60];
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_and_times_round_trip() {
+        for day in (-100_000..100_000_i64).step_by(13) {
+            let epoch_s = day * 86_400 + 12_345;
+            let text = utc(epoch_s as f64);
+            assert_eq!(iso8601(text.trim_end_matches(" UTC").as_bytes()), Some(epoch_s * SECOND_NS), "{text}");
+        }
+    }
 
     #[test]
     fn iso_times() {

@@ -12,7 +12,9 @@ const OUTPUT_TOKENS_MEAN: f64 = 250.0;
 /// What one client does, on average and over time.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// Identifies the client's random draws.
+    /// Identifies the draws that all clients of the service share.
+    pub(super) service_seed: u64,
+    /// Identifies the client's own draws.
     pub(super) seed: u64,
     /// Requests per second, averaged over a week without drift and bursts.
     pub(super) rate_per_s: f64,
@@ -78,11 +80,8 @@ pub(super) fn clients(seed: u64) -> Vec<Client> {
     // to 1/(rank + 3) give 13, 42, 61 and 84 %.
     let shares: Vec<f64> = (0..CLIENTS).map(|rank| 1.0 / (rank as f64 + 3.0)).collect();
     let total: f64 = shares.iter().sum();
-    let mut clients: Vec<Client> = shares
-        .iter()
-        .enumerate()
-        .map(|(rank, share)| client(random::mix(seed ^ random::mix(rank as u64 + 100)), RATE_PER_S * share / total))
-        .collect();
+    let mut clients: Vec<Client> =
+        shares.iter().enumerate().map(|(rank, share)| client(seed, rank as u64, RATE_PER_S * share / total)).collect();
     // Clients differ, and the first few weigh much: hold the service's means, not each client's.
     let scale = |mean: f64, target: f64| log(target / mean);
     let mean = |tokens: fn(&Client) -> Tokens| {
@@ -97,7 +96,8 @@ pub(super) fn clients(seed: u64) -> Vec<Client> {
     clients
 }
 
-fn client(seed: u64, rate_per_s: f64) -> Client {
+fn client(service_seed: u64, rank: u64, rate_per_s: f64) -> Client {
+    let seed = random::mix(service_seed ^ random::mix(rank + 100));
     let rng = &mut random::generator(seed, 0);
     // Rate-weighted quantiles of the CV in ServeGen's `m-large` windows: 0.91 at 5 %, 1.19 at
     // 50 %, 2.2 at 75 %. Its upper tail, beyond 10, belongs to clients which send in batches;
@@ -106,6 +106,7 @@ fn client(seed: u64, rate_per_s: f64) -> Client {
     // Of the fits there, 79 % are Gamma and 21 % Weibull.
     let gaps = if random::uniform(rng) < 0.79 { Gaps::Gamma { shape: 1.0 / (cv * cv) } } else { weibull(cv) };
     Client {
+        service_seed,
         seed,
         rate_per_s,
         cv,

@@ -12,21 +12,38 @@ const DAY_S: f64 = 86_400.0;
 /// Steps of a week in the table of its shape.
 const SHAPE_STEPS: usize = 7 * 96;
 const SHAPE_STEP_S: f64 = 7.0 * DAY_S / SHAPE_STEPS as f64;
-/// Slow and fast drift: seconds between the knots and deviation of the rate's logarithm.
-const DRIFTS: [(f64, f64); 2] = [(4.0 * 3600.0, 0.15), (900.0, 0.10)];
+/// How rates drift. ServeGen's `m-large` service as a whole has a coefficient of variation of 0.39
+/// in ten-minute values and peaks at three times its mean, which the shape of the week alone does
+/// not explain; that shape is kept more visible here than it is there.
+const DRIFTS: [Octave; 4] = [
+    Octave { knot_s: DAY_S, deviation: 0.18, is_shared: true },
+    Octave { knot_s: 2.0 * 3600.0, deviation: 0.10, is_shared: true },
+    Octave { knot_s: 8.0 * 3600.0, deviation: 0.35, is_shared: false },
+    Octave { knot_s: 900.0, deviation: 0.15, is_shared: false },
+];
+
+/// One speed of drift.
+struct Octave {
+    /// Seconds from one knot to the next.
+    knot_s: f64,
+    /// Deviation of the rate's logarithm.
+    deviation: f64,
+    /// Whether all clients drift together.
+    is_shared: bool,
+}
 
 /// Walks along a client's rate. It can be asked for any time, and is fast when asked in order.
 pub(super) struct Demand<'a> {
     client: &'a Client,
     /// The shape of the week, with mean 1, at its steps' beginnings.
     shape: Vec<f64>,
-    drifts: [Drift; 2],
+    drifts: [Drift; 4],
     bursts: Bursts,
 }
 
 impl<'a> Demand<'a> {
     pub(super) fn new(client: &'a Client) -> Self {
-        Self { client, shape: week(client), drifts: [Drift::default(), Drift::default()], bursts: Bursts::default() }
+        Self { client, shape: week(client), drifts: Default::default(), bursts: Bursts::default() }
     }
 
     /// The rate in the cell that holds `time_s`, in requests per second.
@@ -37,8 +54,9 @@ impl<'a> Demand<'a> {
         let part = step - step.floor();
         let shape = at(step) * (1.0 - part) + at(step + 1.0) * part;
         let mut drift = 0.0;
-        for (octave, &(knot_s, deviation)) in DRIFTS.iter().enumerate() {
-            let level = self.drifts[octave].at(self.client.seed, octave, middle_s / knot_s);
+        for (octave, &Octave { knot_s, deviation, is_shared }) in DRIFTS.iter().enumerate() {
+            let seed = if is_shared { self.client.service_seed } else { self.client.seed };
+            let level = self.drifts[octave].at(seed, octave, middle_s / knot_s);
             // The mean of exp(x) is exp(σ²/2); taken off, drift leaves the mean rate alone.
             drift += deviation * level - 0.5 * deviation * deviation;
         }
@@ -126,7 +144,7 @@ impl Bursts {
     }
 }
 
-/// The bursts that begin on one day: at random times, two to five times the usual rate, fading
+/// The bursts that begin on one day: at random times, two to eight times the usual rate, fading
 /// within minutes. Bursts of this kind, beside the short ones that come from the inter-arrival
 /// times, are what `BurstGPT` (arXiv 2401.17644) is named for.
 fn bursts(client: &Client, day: i64) -> Vec<Burst> {
@@ -136,8 +154,8 @@ fn bursts(client: &Client, day: i64) -> Vec<Burst> {
     while time_day < 1.0 {
         bursts.push(Burst {
             start_s: (day as f64 + time_day) * DAY_S,
-            height: 1.0 + random::exponential(&mut rng, 1.5).min(4.0),
-            fade_s: random::log_normal(&mut rng, 5.2, 0.7).min(1800.0),
+            height: 1.0 + random::exponential(&mut rng, 2.0).min(6.0),
+            fade_s: random::log_normal(&mut rng, 5.6, 0.7).min(1800.0),
         });
         time_day += random::exponential(&mut rng, 1.0 / client.bursts_per_day);
     }
@@ -170,6 +188,6 @@ mod tests {
         let parts = demand.integral(0.0, 1234.5) + demand.integral(1234.5, 3600.0);
         assert!((whole - parts).abs() < 1e-9 * whole);
         let mean = demand.integral(0.0, 8.0 * week_s) / (8.0 * week_s);
-        assert!((mean / client.rate_per_s - 1.0).abs() < 0.1, "{mean} instead of {}", client.rate_per_s);
+        assert!((mean / client.rate_per_s - 1.0).abs() < 0.15, "{mean} instead of {}", client.rate_per_s);
     }
 }

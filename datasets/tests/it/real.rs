@@ -1,6 +1,7 @@
 //! The loaders on the real files, where these are present.
 
 use crate::support::{load, real};
+use evenkeel_datasets::stats::{BIN_S, SeriesStats, TraceStats};
 use evenkeel_datasets::{Format, LoadOptions, load_series_with_report, load_trace};
 
 #[test]
@@ -75,4 +76,36 @@ fn the_split_of_a_real_trace_is_in_order() {
     let parts = trace.split(&evenkeel_datasets::Split::default());
     assert_eq!(parts.iter().map(|part| part.requests.len()).sum::<usize>(), trace.requests.len());
     assert!(parts[0].start_epoch_s < parts[1].start_epoch_s && parts[1].start_epoch_s < parts[2].start_epoch_s);
+}
+
+#[test]
+fn summaries_of_real_files() {
+    let Some(path) = real("llm_requests/mooncake_conversation_trace.jsonl.gz") else { return };
+    insta::assert_snapshot!(TraceStats::new(&load(&path), BIN_S), @"
+    mooncake_conversation_trace
+      rows              12031 requests
+      span              58 min 57 s
+      mean rate         3.40 requests/s
+      peak rate         4.12 requests/s in 1 min, 1.21 times the mean
+      inter-arrival CV  3.03
+      prefix blocks     36.6 % were seen before in the trace
+      autocorrelation   strongest 0.39 at 5 min 54 s
+                               mean        p50        p90        p99        max
+      prompt (tokens)         12035       6909      27367      85401     126195
+      output (tokens)         342.6        350        597       1120       2000
+    ");
+    let Some(path) = real("series/nab_nyc_taxi_30min.csv.gz") else { return };
+    let (series, _) = load_series_with_report(path, &LoadOptions::default()).unwrap();
+    insta::assert_snapshot!(SeriesStats::new(&series[0]), @"
+    nab_nyc_taxi_30min
+      rows              10320 values, one every 30 min
+      span              215 d from 2014-07-01 00:00:00 UTC
+      missing           none
+      mean              15138
+      peak              39197, 2.59 times the mean
+      CV of the values  0.4584
+      autocorrelation   day 0.80, week 0.92, strongest 0.92 at 7 d
+                               mean        p50        p90        p99        max
+      values                  15138      16778      23595      26900      39197
+    ");
 }

@@ -1,0 +1,211 @@
+//! Summaries of traces and series, to be read (`Display`, at most 80 columns) or kept (`Serialize`).
+
+mod quantiles;
+mod seasonality;
+mod table;
+
+pub use quantiles::Quantiles;
+pub use seasonality::Seasonality;
+
+use crate::{Series, Trace};
+use serde::Serialize;
+
+/// The bin over which the peak rate of a trace is taken by default: one minute.
+pub const BIN_S: f64 = 60.0;
+
+/// What a trace is like.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TraceStats {
+    /// The trace's name.
+    pub name: String,
+    /// Number of requests.
+    pub rows: usize,
+    /// Rows of the source that could not be read.
+    pub dropped_rows: u64,
+    /// Unix time of the start, where known.
+    pub start_epoch_s: Option<f64>,
+    /// Seconds from the start to the last arrival.
+    pub span_s: f64,
+    /// Requests per second over the span.
+    pub mean_rate_per_s: f64,
+    /// Length of the bins in which the peak was looked for.
+    pub bin_s: f64,
+    /// Requests per second in the busiest bin.
+    pub peak_rate_per_s: f64,
+    /// The peak over the mean.
+    pub peak_to_mean: f64,
+    /// Standard deviation of the inter-arrival times over their mean: 1 for a Poisson process,
+    /// more where arrivals bunch. NaN for fewer than two requests.
+    pub interarrival_cv: f64,
+    /// Prompt lengths in tokens, where there are any.
+    pub prompt_tokens: Option<Quantiles>,
+    /// Output lengths in tokens, where there are any.
+    pub output_tokens: Option<Quantiles>,
+    /// Measured upstream response times in seconds, where there are any.
+    pub service_s: Option<Quantiles>,
+    /// Measured times to the first byte in seconds, where there are any.
+    pub first_byte_s: Option<Quantiles>,
+    /// Number of upstream hosts.
+    pub upstreams: usize,
+    /// Share of prefix blocks that had been seen before in the trace, where there are any.
+    pub repeated_blocks: Option<f64>,
+    /// How the rate repeats itself.
+    pub seasonality: Seasonality,
+}
+
+impl TraceStats {
+    /// Summarises a trace; the peak rate is that of bins of `bin_s` seconds ([`BIN_S`] is usual).
+    ///
+    /// # Panics
+    ///
+    /// When `bin_s` is not a positive, finite number.
+    pub fn new(trace: &Trace, bin_s: f64) -> Self {
+        let mean_rate_per_s = trace.mean_rate_per_s();
+        let rates = trace.rates(bin_s).values;
+        let peak_rate_per_s = f64::from(rates.into_iter().fold(0.0, f32::max));
+        let of = |value: fn(&crate::Request) -> f64| Quantiles::new(trace.requests.iter().map(value).collect());
+        // A column of zeros is a column that the source does not have.
+        let tokens = |quantiles: Option<Quantiles>| quantiles.filter(|quantiles| quantiles.max > 0.0);
+        Self {
+            name: trace.name.clone(),
+            rows: trace.requests.len(),
+            dropped_rows: trace.dropped_rows,
+            start_epoch_s: trace.start_epoch_s,
+            span_s: trace.duration_s(),
+            mean_rate_per_s,
+            bin_s,
+            peak_rate_per_s,
+            peak_to_mean: peak_rate_per_s / mean_rate_per_s,
+            interarrival_cv: interarrival_cv(trace),
+            prompt_tokens: tokens(of(|request| f64::from(request.prompt_tokens))),
+            output_tokens: tokens(of(|request| f64::from(request.output_tokens))),
+            service_s: of(|request| f64::from(request.service_s)),
+            first_byte_s: of(|request| f64::from(request.first_byte_s)),
+            upstreams: trace.upstreams.len(),
+            repeated_blocks: repeated_blocks(trace),
+            seasonality: Seasonality::of_trace(trace),
+        }
+    }
+}
+
+/// What a series is like.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SeriesStats {
+    /// The series' name.
+    pub name: String,
+    /// Number of values, missing ones included.
+    pub rows: usize,
+    /// Number of missing values.
+    pub missing: usize,
+    /// Number of runs of missing values.
+    pub gaps: usize,
+    /// Length of the longest run of missing values.
+    pub longest_gap: usize,
+    /// Unix time of the first value.
+    pub start_epoch_s: f64,
+    /// Seconds between two values.
+    pub step_s: f64,
+    /// Length in seconds.
+    pub span_s: f64,
+    /// Mean value.
+    pub mean: f64,
+    /// Largest value.
+    pub peak: f64,
+    /// The peak over the mean.
+    pub peak_to_mean: f64,
+    /// Standard deviation of the values over their mean.
+    pub cv: f64,
+    /// Quantiles of the values; `None` when all are missing.
+    pub values: Option<Quantiles>,
+    /// How the series repeats itself.
+    pub seasonality: Seasonality,
+}
+
+impl SeriesStats {
+    /// Summarises a series.
+    pub fn new(series: &Series) -> Self {
+        let values = Quantiles::new(series.values.iter().map(|&value| f64::from(value)).collect());
+        let mean = series.mean();
+        let peak = values.map_or(f64::NAN, |values| values.max);
+        let present = series.values.iter().filter(|value| !value.is_nan()).map(|&value| f64::from(value));
+        let (count, square) =
+            present.fold((0.0, 0.0), |(count, square), value| (count + 1.0, square + (value - mean) * (value - mean)));
+        Self {
+            name: series.name.clone(),
+            rows: series.len(),
+            missing: series.missing(),
+            gaps: series.gaps.len(),
+            longest_gap: series.gaps.iter().map(|gap| gap.len).max().unwrap_or(0),
+            start_epoch_s: series.start_epoch_s,
+            step_s: series.step_s,
+            span_s: series.duration_s(),
+            mean,
+            peak,
+            peak_to_mean: peak / mean,
+            cv: (square / count).sqrt() / mean,
+            values,
+            seasonality: Seasonality::of_series(series),
+        }
+    }
+}
+
+fn interarrival_cv(trace: &Trace) -> f64 {
+    let gaps = trace.requests.windows(2).map(|pair| pair[1].arrival_s - pair[0].arrival_s);
+    let (mut count, mut mean, mut square) = (0.0, 0.0, 0.0);
+    // Welford's recurrence: stable where the mean is much larger than the deviation.
+    for gap in gaps {
+        count += 1.0;
+        let step = gap - mean;
+        mean += step / count;
+        square += step * (gap - mean);
+    }
+    if count > 0.0 { (square / count).sqrt() / mean } else { f64::NAN }
+}
+
+fn repeated_blocks(trace: &Trace) -> Option<f64> {
+    let mut blocks = trace.prefix_blocks.clone();
+    blocks.sort_unstable();
+    blocks.dedup();
+    let all = trace.prefix_blocks.len();
+    (all > 0).then(|| (all - blocks.len()) as f64 / all as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synth::Service;
+
+    #[test]
+    fn a_trace_is_summarised() {
+        let mut trace = Trace::default();
+        for i in 0..100_u32 {
+            // Pairs, a second apart each: the mean gap is about 1/2, its CV about 1.
+            trace.requests.push(crate::Request::new(f64::from(i / 2), i, 0));
+        }
+        let stats = TraceStats::new(&trace, 7.0);
+        assert_eq!((stats.rows, stats.span_s), (100, 49.0));
+        assert_eq!(stats.peak_rate_per_s, 2.0);
+        assert!((stats.interarrival_cv - 1.0).abs() < 0.02);
+        let prompt = stats.prompt_tokens.unwrap();
+        assert_eq!((prompt.mean, prompt.p50, prompt.p90, prompt.max), (49.5, 49.0, 89.0, 99.0));
+        assert_eq!((stats.output_tokens, stats.service_s), (None, None));
+    }
+
+    #[test]
+    fn an_empty_trace_is_no_trouble() {
+        let stats = TraceStats::new(&Trace::default(), BIN_S);
+        assert!(stats.to_string().contains("0 requests"));
+        assert!(SeriesStats::new(&Series { step_s: 1.0, ..Series::default() }).to_string().contains("0 values"));
+    }
+
+    #[test]
+    fn the_summary_fits_the_screen() {
+        let service = Service::new(2);
+        let trace = TraceStats::new(&service.trace(9.0 * 3600.0, 1800.0), BIN_S).to_string();
+        let series = SeriesStats::new(&service.series(600.0, 21.0)).to_string();
+        for line in trace.lines().chain(series.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        println!("{trace}\n{series}");
+    }
+}

@@ -1,0 +1,31 @@
+//! Mean and quantiles of a sample.
+
+use serde::Serialize;
+
+/// Mean and quantiles of a sample; NaNs are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Quantiles {
+    /// Mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: f64,
+    /// 0.9 quantile.
+    pub p90: f64,
+    /// 0.99 quantile.
+    pub p99: f64,
+    /// Maximum.
+    pub max: f64,
+}
+
+impl Quantiles {
+    /// Summarises a sample by nearest rank: the `q` quantile is the smallest value which at least
+    /// that share of the sample does not exceed. `None` when there is no value.
+    pub fn new(mut sample: Vec<f64>) -> Option<Self> {
+        sample.retain(|value| !value.is_nan());
+        sample.sort_unstable_by(f64::total_cmp);
+        let max = *sample.last()?;
+        let at = |q: f64| sample[((sample.len() as f64 * q).ceil() as usize).clamp(1, sample.len()) - 1];
+        let mean = sample.iter().sum::<f64>() / sample.len() as f64;
+        Some(Self { mean, p50: at(0.5), p90: at(0.9), p99: at(0.99), max })
+    }
+}
