@@ -160,6 +160,10 @@ enum ek_code
    */
   EK_CODE_HISTORY_EMPTY = -20,
   /**
+   * The report does not follow its format, or has nothing of use.
+   */
+  EK_CODE_REPORT_FORMAT = -21,
+  /**
    * Artifact: ends before what it announces.
    */
   EK_CODE_ARTIFACT_TRUNCATED = -100,
@@ -913,6 +917,24 @@ ek_code ek_report(struct ek_state *state,
                   uint32_t host,
                   const struct ek_telemetry *telemetry,
                   uint64_t measured_us);
+
+/**
+ * A host's own report came in with a response: the value of the header
+ * `endpoint-load-metrics`, in ORCA's text or JSON form.
+ *
+ * `header`: `header_len` bytes, from the host as they are. Returns `EK_CODE_REPORT_FORMAT`
+ * for what does not follow the format, and for reports without a metric of use.
+ * `measured_us`: when the response's header came in.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ * - `header` points to `header_len` initialised bytes.
+ */
+ek_code ek_report_orca(struct ek_state *state,
+                       uint32_t host,
+                       const char *header,
+                       size_t header_len,
+                       uint64_t measured_us);
 
 /**
  * Size in bytes of the memory of a state for up to `hosts_max` hosts; 0 if that is 0 or

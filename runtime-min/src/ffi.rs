@@ -10,7 +10,7 @@
 //! | [`model`] | `ek_model_size`, `ek_model_load`, `ek_model_metadata` |
 //! | [`state`] | `ek_state_size`, `ek_state_init`, `ek_state_attach`, `ek_host_*` |
 //! | [`decide`] | `ek_scratch_size`, `ek_decide`, `ek_scores`, `ek_decisions` |
-//! | [`requests`] | `ek_begin`, `ek_first_byte`, `ek_finish`, `ek_report` |
+//! | [`requests`] | `ek_begin`, `ek_first_byte`, `ek_finish`, `ek_report`, `ek_report_orca` |
 //! | [`forecast`] | `ek_history_*`, `ek_forecast_*` |
 
 #![allow(unsafe_code, reason = "C hands over raw pointers; each is checked before it is used")]
@@ -31,7 +31,7 @@ pub use forecast::{
     ek_history_push, ek_history_size,
 };
 pub use model::{EkModel, ek_model_load, ek_model_metadata, ek_model_size};
-pub use requests::{ek_begin, ek_finish, ek_first_byte, ek_report};
+pub use requests::{ek_begin, ek_finish, ek_first_byte, ek_report, ek_report_orca};
 pub use state::{
     EkState, ek_host_find, ek_host_register, ek_host_remove, ek_host_stats, ek_state_attach, ek_state_init,
     ek_state_size,

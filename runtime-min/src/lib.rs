@@ -27,6 +27,7 @@ pub mod features;
 pub mod ffi;
 pub mod forecast;
 pub mod math;
+pub mod orca;
 pub mod program;
 pub mod service;
 pub mod simd;

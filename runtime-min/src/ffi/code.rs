@@ -52,6 +52,8 @@ pub enum EkCode {
     HistoryForeign = -19,
     /// The last day of the history has no known value.
     HistoryEmpty = -20,
+    /// The report does not follow its format, or has nothing of use.
+    ReportFormat = -21,
     /// Artifact: ends before what it announces.
     ArtifactTruncated = -100,
     /// Artifact: not an Evenkeel artifact.
@@ -154,7 +156,7 @@ macro_rules! c_message {
     }};
 }
 
-static TEXTS: [(EkCode, &CStr); 38] = [
+static TEXTS: [(EkCode, &CStr); 39] = [
     (EkCode::Ok, c"success"),
     (EkCode::NullPointer, c"a pointer is NULL"),
     (EkCode::Misaligned, c"a pointer is not aligned"),
@@ -176,6 +178,7 @@ static TEXTS: [(EkCode, &CStr); 38] = [
     (EkCode::NoForecaster, c"the model has no forecaster"),
     (EkCode::HistoryForeign, c"the memory holds no history: call ek_history_init first"),
     (EkCode::HistoryEmpty, c"the last day of the history has no known value"),
+    (EkCode::ReportFormat, c"the report does not follow its format, or has nothing of use"),
     (EkCode::ArtifactTruncated, c_message!(ArtifactError::Truncated)),
     (EkCode::ArtifactMagic, c_message!(ArtifactError::Magic)),
     (EkCode::ArtifactVersion, c_message!(ArtifactError::Version)),

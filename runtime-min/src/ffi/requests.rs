@@ -1,10 +1,13 @@
 //! What happens to requests and hosts: the calls that the runtime learns from.
 
+use core::ffi::c_char;
+
 use super::code::{EkCode, run};
 use super::memory;
 use super::model::{self, EkModel};
 use super::state::{self, EkState};
 use super::types::{EkOutcome, EkTelemetry, EkTicket};
+use crate::orca;
 use crate::service::{ServiceKind, ServiceModel};
 use crate::state::State;
 
@@ -138,6 +141,37 @@ pub unsafe extern "C" fn ek_report(
             return Err(EkCode::HostUnknown);
         }
         if state.report(host, &telemetry.to_runtime(), measured_us) { Ok(()) } else { Err(EkCode::ReportStale) }
+    })
+}
+
+/// A host's own report came in with a response: the value of the header
+/// `endpoint-load-metrics`, in ORCA's text or JSON form.
+///
+/// `header`: `header_len` bytes, from the host as they are. Returns `EK_CODE_REPORT_FORMAT`
+/// for what does not follow the format, and for reports without a metric of use.
+/// `measured_us`: when the response's header came in.
+///
+/// # Safety
+/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `header` points to `header_len` initialised bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_report_orca(
+    state: *mut EkState,
+    host: u32,
+    header: *const c_char,
+    header_len: usize,
+    measured_us: u64,
+) -> EkCode {
+    run(|| {
+        // SAFETY: forwarded to the caller.
+        let state = unsafe { state::view(state) }?;
+        // SAFETY: forwarded to the caller.
+        let header = unsafe { memory::slice(header.cast::<u8>(), header_len) }?;
+        if state.host(host).is_none() {
+            return Err(EkCode::HostUnknown);
+        }
+        let telemetry = orca::parse(header).ok_or(EkCode::ReportFormat)?;
+        if state.report(host, &telemetry, measured_us) { Ok(()) } else { Err(EkCode::ReportStale) }
     })
 }
 
