@@ -177,10 +177,9 @@ fn number(text: &[u8]) -> Option<f32> {
 
 /// Ten to the power of a small integer.
 fn power_of_ten(text: &[u8]) -> Option<f64> {
-    let (base, digits) = match text {
-        [b'-', digits @ ..] => (0.1, digits),
-        [b'+', digits @ ..] => (10.0, digits),
-        digits => (10.0, digits),
+    let (base, digits) = match text.strip_prefix(b"-") {
+        Some(digits) => (0.1, digits),
+        None => (10.0, text.strip_prefix(b"+").unwrap_or(text)),
     };
     if digits.is_empty() || digits.len() > 2 || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -5,6 +5,7 @@
 
 mod checks;
 mod clibrary;
+mod nginx;
 mod packages;
 mod python;
 mod summary;
@@ -60,7 +61,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 20] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -77,6 +78,7 @@ const STEPS: [Step; 19] = [
     slow("training on the default", |_| training::default()),
     slow("training on real traces", |_| training::real_traces()),
     slow("C programs on the trained artifact", |_| clibrary::on_artifact(&training::default_artifact())),
+    slow("NGINX module", |_| nginx::run(&training::default_artifact())),
     slow("trained ONNX files in Python", python::check_trained),
     slow("training on wgpu against the CPU", training::wgpu),
     slow("gym-rs adapter", |_| checks::gym_rs()),

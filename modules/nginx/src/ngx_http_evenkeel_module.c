@@ -40,6 +40,8 @@ static uint32_t ngx_http_evenkeel_outcome(ngx_peer_connection_t *pc,
 static ngx_int_t ngx_http_evenkeel_header_filter(ngx_http_request_t *r);
 static void ngx_http_evenkeel_response(ngx_http_evenkeel_peer_data_t *ekp,
     uint64_t first_byte_us);
+static ngx_table_elt_t *ngx_http_evenkeel_report(
+    ngx_http_upstream_headers_in_t *headers);
 
 static void *ngx_http_evenkeel_create_conf(ngx_conf_t *cf);
 static char *ngx_http_evenkeel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -540,12 +542,56 @@ static void
 ngx_http_evenkeel_response(ngx_http_evenkeel_peer_data_t *ekp,
     uint64_t first_byte_us)
 {
+    ek_code           code;
+    ngx_table_elt_t  *report;
+
     if (ekp->lease->ticket.first_byte_us != 0) {
         return;
     }
 
     ek_first_byte(ekp->conf->shared->state, &ekp->lease->ticket,
                   first_byte_us);
+
+    report = ngx_http_evenkeel_report(&ekp->request->upstream->headers_in);
+    if (report == NULL) {
+        return;
+    }
+
+    code = ek_report_orca(ekp->conf->shared->state, ekp->lease->ticket.host,
+                          (const char *) report->value.data, report->value.len,
+                          first_byte_us);
+
+    if (code != EK_CODE_OK) {
+        ngx_log_error(NGX_LOG_INFO, ekp->request->connection->log, 0,
+                      "evenkeel: header \"%V\" ignored: %s", &report->key,
+                      ek_strerror(code));
+    }
+}
+
+
+static ngx_table_elt_t *
+ngx_http_evenkeel_report(ngx_http_upstream_headers_in_t *headers)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *header;
+
+    for (part = &headers->headers.part; part; part = part->next) {
+        header = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (header[i].key.len == sizeof("endpoint-load-metrics") - 1
+                && ngx_strncasecmp(header[i].key.data,
+                                   (u_char *) "endpoint-load-metrics",
+                                   sizeof("endpoint-load-metrics") - 1)
+                   == 0)
+            {
+                return &header[i];
+            }
+        }
+    }
+
+    return NULL;
 }
 
 

@@ -27,13 +27,12 @@ def free_port():
 class Host:
     """An HTTP server whose delay, status and headers can be changed at any time."""
 
-    def __init__(self, delay_s=0.0, status=200, headers=(), parallel=64):
-        self.delay_s, self.status, self.headers = delay_s, status, dict(headers)
+    def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=()):
+        self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
         self.port = free_port()
         self.served = 0
         self.connections = 0
         self.lock = threading.Lock()
-        self.slots = threading.Semaphore(parallel)
         self.server = None
         self.start()
 
@@ -55,8 +54,7 @@ class Host:
 
             def do_GET(self):
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                with host.slots:
-                    time.sleep(host.delay_s)
+                time.sleep(host.delay_s)
                 with host.lock:
                     host.served += 1
                 body = host.address.encode()
@@ -65,6 +63,7 @@ class Host:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                time.sleep(host.body_delay_s)
                 self.wfile.write(body)
 
             do_POST = do_GET
