@@ -12,6 +12,7 @@ fn presets_are_what_the_measurements_give() {
     let file = File::open(path).expect("the file can be opened");
     let measurements = read(flate2::read::GzDecoder::new(file)).expect("the file can be read");
     assert_eq!(measurements.len(), 1260);
+    assert!(!PRESETS.is_empty());
     for preset in PRESETS {
         let found = fit(&measurements, preset.model, preset.hardware, preset.tensor_parallel).expect("it was measured");
         println!("{}: {found:?}", preset.name);
