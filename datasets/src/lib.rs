@@ -1,5 +1,6 @@
-//! Traces of requests and series of rates: loaders, a seeded generator, statistics and a
-//! catalogue of public data sets.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to begin
 //!
 //! - [`Trace`] holds the requests of one service in order of arrival; [`load_trace`] reads one
 //!   from any of the [`Format`]s, [`stream_trace`] reads it row by row in constant memory.
@@ -19,6 +20,7 @@
 //! assert!(train.requests.len() > test.requests.len());
 //! ```
 
+pub mod catalogue;
 mod error;
 mod format;
 mod formats;

@@ -1,17 +1,7 @@
 //! Envoy's JSON access log, one object a line.
 //!
-//! ```yaml
-//! json_format:
-//!   start_time: "%START_TIME%"
-//!   duration: "%DURATION%"
-//!   response_duration: "%RESPONSE_DURATION%"
-//!   upstream_host: "%UPSTREAM_HOST%"
-//!   upstream_service_time: "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"
-//!   prompt_tokens: "%RESP(X-PROMPT-TOKENS)%"
-//!   output_tokens: "%RESP(X-OUTPUT-TOKENS)%"
-//! ```
-//!
-//! These are also the names in Istio's default log. `start_time` is the arrival, in ISO 8601 or
+//! The log format is in this crate's README. Its names are also those of Istio's default log.
+//! `start_time` is the arrival, in ISO 8601 or
 //! seconds since 1970; durations are milliseconds. The response time is `duration`; the first byte
 //! came after `response_duration`, or, where that is not logged, after `upstream_service_time`.
 //! Only `start_time` is compulsory; token counts are also found under `input_tokens` and

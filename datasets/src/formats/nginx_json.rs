@@ -1,16 +1,6 @@
 //! NGINX's access log as JSON, one object a line.
 //!
-//! ```nginx
-//! log_format evenkeel escape=json
-//!     '{"msec":$msec,"request_time":$request_time,"status":$status,'
-//!     '"upstream_addr":"$upstream_addr",'
-//!     '"upstream_header_time":"$upstream_header_time",'
-//!     '"upstream_response_time":"$upstream_response_time",'
-//!     '"request_length":$request_length,"bytes_sent":$bytes_sent,'
-//!     '"prompt_tokens":"$upstream_http_x_prompt_tokens",'
-//!     '"output_tokens":"$upstream_http_x_output_tokens"}';
-//! access_log /var/log/nginx/evenkeel.json evenkeel;
-//! ```
+//! The log format is in this crate's README.
 //!
 //! A line is written when its request is done, so that the arrival is `msec` less
 //! `request_time`. Of several attempts the last is taken, which is the one that answered. The

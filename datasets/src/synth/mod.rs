@@ -159,5 +159,8 @@ mod tests {
         assert_eq!(trace(5).requests.len(), trace(5).requests.len());
         assert!(trace(5).requests.iter().zip(&trace(5).requests).all(|(a, b)| a.arrival_s == b.arrival_s));
         assert_ne!(trace(5).requests[0].arrival_s, trace(6).requests[0].arrival_s);
+        // The same bits on every machine.
+        let last = *trace(5).requests.last().unwrap();
+        assert_eq!((last.arrival_s.to_bits(), last.prompt_tokens, last.output_tokens), (4633602533759483776, 731, 152));
     }
 }

@@ -1,6 +1,6 @@
 //! Bad input: what the messages say, and that nothing is lost silently.
 
-use crate::support::{Files, failure, fixture, gzip, redacted, zstd};
+use crate::support::{Files, failure, fixture, gzip, redacted, tar, zstd};
 use evenkeel_datasets::{Format, LoadOptions, load_series, load_trace};
 use insta::assert_snapshot;
 
@@ -130,6 +130,26 @@ fn a_missing_companion() {
     let files = Files::new();
     std::fs::copy(fixture("windows_traces.tar.zst"), files.path("alone_traces.tar.zst")).unwrap();
     assert_snapshot!(failure(&files.path("alone_traces.tar.zst"), None, STRICT), @"DIR/alone_traces.tar.zst: needs DIR/alone_datasets.tar.zst beside it, which is not there; fetch it too");
+}
+
+#[test]
+fn servegen_members() {
+    let files = Files::new();
+    let good = (
+        "0,2,1,Gamma,1,0.5\n600,1,1,Weibull,0.9,1\n",
+        r#"{"0":{"input_tokens":"{5: 1.0}","output_tokens":"{7: 1.0}"}}"#,
+    );
+    let message = |windows: &str, lengths: &str| {
+        let archive = |name, member, content: &str| files.write(name, tar(member, content.as_bytes()));
+        archive("x_datasets.tar", "data/chunk-4-dataset.json", lengths);
+        failure(&archive("x_traces.tar", "data/chunk-4-trace.csv", windows), None, STRICT)
+    };
+    assert_snapshot!(message(&good.0.replace("Weibull", "Poisson"), good.1), @"DIR/x_traces.tar/data/chunk-4-trace.csv:2: pattern: found `Poisson`, expected Gamma or Weibull (--max-bad-rows N leaves out up to N such rows)");
+    assert_snapshot!(message(&good.0.replace("600,", "60O,"), good.1), @"DIR/x_traces.tar/data/chunk-4-trace.csv:2: t: found `60O`, expected seconds, at least 0 and at least one more than in the row before (--max-bad-rows N leaves out up to N such rows)");
+    assert_snapshot!(message("0,2,1\n", good.1), @"DIR/x_traces.tar/data/chunk-4-trace.csv:1: line: found `0,2,1`, expected six columns: t,rate,cv,pattern,param1,param2 (--max-bad-rows N leaves out up to N such rows)");
+    assert_snapshot!(message(good.0, &good.1.replace("5: 1.0", "-5: 1.0")), @"DIR/x_datasets.tar/data/chunk-4-dataset.json:1: input_tokens: found `-5: 1.0`, expected {tokens: probability, …} (--max-bad-rows N leaves out up to N such rows)");
+    assert_snapshot!(message(good.0, &good.1[..20]), @r#"DIR/x_datasets.tar/data/chunk-4-dataset.json:1: column 20: found `{"0":{"input_tokens"`, expected JSON of the form {"0": {"input_tokens": "{…}", "output_tokens": "{…}"}} (EOF while parsing an object) (--max-bad-rows N leaves out up to N such rows)"#);
+    assert_snapshot!(message(good.0, "{}"), @"DIR/x_datasets.tar: holds no distributions of lengths for any of the clients; is it the right file, and was it copied whole?");
 }
 
 #[test]

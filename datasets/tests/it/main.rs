@@ -1,6 +1,8 @@
 //! The crate's behaviour as its users see it.
 
 mod errors;
+#[cfg(feature = "fetch")]
+mod fetch;
 mod fixtures;
 mod properties;
 mod real;

@@ -4,7 +4,7 @@ use super::archive::{self, Member};
 use crate::input::number;
 use crate::random::{self, Pcg64Mcg};
 use crate::row::Fault;
-use crate::{BadRow, DataError};
+use crate::{BadRow, DataError, LoadOptions};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -55,13 +55,23 @@ struct Window<'a> {
     output_tokens: Cow<'a, str>,
 }
 
-/// The distributions in an archive that matter from `start_s` to `end_s`.
-pub(super) fn read(path: &Path, start_s: f64, end_s: f64) -> Result<ByClient, DataError> {
+/// The distributions in an archive that matter within the options' range of time, which ends at
+/// `end_s` at the latest. A client's file with a fault counts as a bad row; that client then
+/// borrows another's lengths.
+pub(super) fn read(
+    path: &Path,
+    options: &LoadOptions,
+    end_s: f64,
+    dropped_rows: &mut u64,
+) -> Result<ByClient, DataError> {
+    let allowed = options.max_bad_rows;
     let mut clients = ByClient::new();
     archive::members(path, "dataset.json", |id, member| {
-        let lengths = client(member, start_s, end_s)
-            .map_err(|first| DataError::BadRows { allowed: 0, first: Box::new(first) })?;
-        clients.insert(id, lengths);
+        match client(member, options.start_s, end_s) {
+            Ok(lengths) => drop(clients.insert(id, lengths)),
+            Err(_) if *dropped_rows < allowed => *dropped_rows += 1,
+            Err(first) => return Err(DataError::BadRows { allowed, first: Box::new(first) }),
+        }
         Ok(())
     })?;
     Ok(clients)
@@ -69,8 +79,16 @@ pub(super) fn read(path: &Path, start_s: f64, end_s: f64) -> Result<ByClient, Da
 
 fn client(member: &Member<'_>, start_s: f64, end_s: f64) -> Result<ClientLengths, BadRow> {
     let windows: BTreeMap<&str, Window<'_>> = serde_json::from_slice(member.content).map_err(|error| {
-        let found = "something else";
-        let fault = Fault { field: "JSON".into(), found: found.into(), expected: error.to_string().into() };
+        let line = member.content.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1));
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or(&message);
+        let fault = Fault::new(
+            format!("column {}", error.column()),
+            line.unwrap_or_default(),
+            format!(
+                "JSON of the form {{\"0\": {{\"input_tokens\": \"{{…}}\", \"output_tokens\": \"{{…}}\"}}}} ({message})"
+            ),
+        );
         member.bad_row(error.line() as u64, fault)
     })?;
     let mut windows = windows

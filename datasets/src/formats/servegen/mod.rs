@@ -49,10 +49,10 @@ impl ServeGen {
     /// Reads both archives, of which `path` is one.
     pub(crate) fn open(path: &Path, options: &LoadOptions) -> Result<Self, DataError> {
         let [traces, datasets] = archive::pair(path)?;
-        let (windows, dropped_rows) = windows::read(&traces, options.max_bad_rows)?;
+        let (windows, mut dropped_rows) = windows::read(&traces, options.max_bad_rows)?;
         let last_s = windows.values().flatten().map(|window| window.end_s).fold(0.0, f64::max);
         let end_s = options.end_s.min(last_s);
-        let lengths = lengths::read(&datasets, options.start_s, end_s)?;
+        let lengths = lengths::read(&datasets, options, end_s, &mut dropped_rows)?;
         let clients = join(windows, lengths, options.seed)
             .ok_or(DataError::Empty { path: datasets, what: "distributions of lengths for any of the clients" })?;
         let window_s = clients.iter().flat_map(|client| &client.windows).map(|window| window.end_s - window.begin_s);
@@ -73,7 +73,7 @@ impl ServeGen {
         })
     }
 
-    /// Rows of the windows that could not be read.
+    /// Rows of the windows, and files of lengths, that could not be read.
     pub(crate) fn dropped_rows(&self) -> u64 {
         self.dropped_rows
     }
