@@ -73,8 +73,15 @@ pub struct View {
 }
 
 impl View {
-    /// Looks at one host.
-    pub fn new(service: &ServiceModel, host: u32, slot: &HostSlot, request: &Request<'_>, now_us: u64) -> Self {
+    /// Looks at one host of an upstream.
+    pub fn new(
+        service: &ServiceModel,
+        state: &State<'_>,
+        host: u32,
+        slot: &HostSlot,
+        request: &Request<'_>,
+        now_us: u64,
+    ) -> Self {
         let age_s = slot.telemetry_age_s(now_us).unwrap_or(TELEMETRY_STALE_S).min(TELEMETRY_STALE_S);
         let known = |value: f32, otherwise: f32| if value.is_nan() { otherwise } else { value };
         let telemetry = if age_s < TELEMETRY_STALE_S { slot.telemetry() } else { crate::Telemetry::UNKNOWN };
@@ -86,8 +93,11 @@ impl View {
         // what we ourselves have there: a host that reports itself idle is not believed.
         let reported = telemetry.running + waiting + sent - done;
         let requests = known(reported, in_flight).max(in_flight);
-        let step_s =
-            known(telemetry.step_s, known(slot.local_step_s(), service.step_typical_s / slot.weight())).max(1e-7);
+        // A host not measured yet is taken to be like those that are, not like the service
+        // trained for: on other hardware, the first one measured would look unlike all the
+        // rest and take, or lose, all the traffic.
+        let unmeasured_s = state.step_mean_s().unwrap_or(service.step_typical_s) / slot.weight();
+        let step_s = known(telemetry.step_s, known(slot.local_step_s(), unmeasured_s)).max(1e-7);
         // Work announced before the report's age could be done has been done since.
         let slowness = step_s / service.step_typical_s;
         let prefilled = if service.step_per_prefill_token_s > 0.0 {
@@ -137,7 +147,7 @@ pub fn write(
     out.fill(0.0);
     let arrivals_per_s = state.arrivals_per_s();
     for (row, (host, slot)) in eligible.hosts(state).take(rows).enumerate() {
-        let view = View::new(service, host, slot, request, now_us);
+        let view = View::new(service, state, host, slot, request, now_us);
         let raw = raw_features(service, &view, slot, request, arrivals_per_s, now_us);
         for (column, value) in out.chunks_exact_mut(stride).zip(raw) {
             if let Some(place) = column.get_mut(row) {

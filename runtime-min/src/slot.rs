@@ -20,6 +20,9 @@ pub const AVERAGING_TIME_S: f32 = 10.0;
 /// A success after which an average of failures halves, roughly: each outcome weighs 1/8.
 const FAILURE_WEIGHT: f32 = 0.125;
 
+/// A response whose time after the first byte is a smaller share of the whole came at once.
+const STREAMED_SHARE_MIN: f32 = 0.05;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -163,7 +166,7 @@ impl HostSlot {
     /// Takes a free slot for a host. `weight` is its capacity relative to the others, as
     /// configured; it stands for the speed until one has been measured.
     pub(crate) fn occupy(&self, key: u64, weight: f32, now_us: u64) {
-        self.weight.store(if (1e-3..=1e3).contains(&weight) { weight } else { 1.0 });
+        self.set_weight(weight);
         self.since_us.store(now_us, Relaxed);
         for count in [&self.sent, &self.done, &self.failed, &self.prompt_tokens_sent, &self.last_response_us] {
             count.store(0, Relaxed);
@@ -180,6 +183,11 @@ impl HostSlot {
         self.store_telemetry(&Telemetry::UNKNOWN);
         // Whoever finds the key finds the fields above.
         self.key.store(key, Release);
+    }
+
+    /// Sets the configured capacity; one that makes no sense counts as 1.
+    pub(crate) fn set_weight(&self, weight: f32) {
+        self.weight.store(if (1e-3..=1e3).contains(&weight) { weight } else { 1.0 });
     }
 
     /// Key under which the host was registered; 0 for a free slot.
@@ -214,8 +222,8 @@ impl HostSlot {
         self.last_response_us.fetch_max(now_us, Relaxed);
     }
 
-    /// Counts a request out and learns from its end.
-    pub(crate) fn finish(&self, ticket: &Ticket, outcome: &Outcome, step: &StepSample, now_us: u64) {
+    /// Counts a request out and learns from its end. Returns the step that it measured.
+    pub(crate) fn finish(&self, ticket: &Ticket, outcome: &Outcome, step: &StepSample, now_us: u64) -> Option<f32> {
         let _ = self.in_flight.fetch_update(AcqRel, Relaxed, |n| n.checked_sub(1));
         let _ = self
             .in_flight_prompt_tokens
@@ -223,12 +231,14 @@ impl HostSlot {
         self.done.fetch_add(1, Relaxed);
         let keep = self.keep(now_us);
         let latency_s = elapsed_s(ticket.sent_us, now_us);
+        let mut measured_s = None;
         match outcome.status {
             Status::Success => {
                 self.failure_share.update(|old| old * (1.0 - FAILURE_WEIGHT));
                 self.latency_ewma_s.update(|old| blend(old, latency_s, keep));
                 self.peak_latency_s.update(|old| if old > latency_s { blend(old, latency_s, keep) } else { latency_s });
-                if let Some(step_s) = step.step_s(ticket, outcome, now_us) {
+                measured_s = step.step_s(ticket, outcome, now_us);
+                if let Some(step_s) = measured_s {
                     self.local_step_s.update(|old| blend(old, step_s, keep));
                 }
                 self.completions_per_s.update(|old| old * keep + 1.0 / AVERAGING_TIME_S);
@@ -244,6 +254,7 @@ impl HostSlot {
             }
         }
         self.last_response_us.fetch_max(now_us, Relaxed);
+        measured_s
     }
 
     /// Takes over a report measured at `measured_us`. One that is older than what is
@@ -394,8 +405,15 @@ impl StepSample {
         match self {
             Self::PerToken { tokens_mean } => {
                 let tokens = if outcome.output_tokens > 0 { outcome.output_tokens as f32 } else { tokens_mean };
-                (ticket.first_byte_us != 0 && tokens > 1.0)
-                    .then(|| elapsed_s(ticket.first_byte_us, now_us) / (tokens - 1.0).max(1.0))
+                if ticket.first_byte_us == 0 || tokens <= 1.0 {
+                    return None;
+                }
+                let (total_s, after_first_s) =
+                    (elapsed_s(ticket.sent_us, now_us), elapsed_s(ticket.first_byte_us, now_us));
+                // A response that comes all at once was not streamed: its first byte says
+                // nothing of when generation began.
+                let streamed = after_first_s > STREAMED_SHARE_MIN * total_s;
+                Some(if streamed { after_first_s / (tokens - 1.0) } else { total_s / tokens })
             }
             Self::PerRound { servers } => {
                 let rounds = (ticket.in_flight_at_send as f32 / servers).max(1.0);

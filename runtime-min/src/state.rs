@@ -20,6 +20,8 @@ pub struct StateHeader {
     /// Slots in use or once used: scans end here.
     pub(crate) host_end: AtomicU32,
     arrivals_per_s: AtomicF32,
+    /// Mean step over all measurements of all hosts; 0 before the first.
+    step_mean_s: AtomicF32,
     last_arrival_us: AtomicU64,
     random: AtomicU64,
     decisions: [AtomicU64; Reason::COUNT],
@@ -31,6 +33,7 @@ impl StateHeader {
         Self {
             host_end: AtomicU32::new(0),
             arrivals_per_s: AtomicF32::new(0.0),
+            step_mean_s: AtomicF32::new(0.0),
             last_arrival_us: AtomicU64::new(0),
             random: AtomicU64::new(seed),
             decisions: [const { AtomicU64::new(0) }; Reason::COUNT],
@@ -62,7 +65,8 @@ impl<'m> State<'m> {
     }
 
     /// Registers a host under a key that is not 0 (a hash of its address, say), and
-    /// returns its index. A key that is already there keeps its slot and what was learned.
+    /// returns its index. A key that is already there keeps its slot and what was learned,
+    /// and takes the new weight.
     ///
     /// To be called by one thread at a time.
     pub fn register(&self, key: u64, weight: f32, now_us: u64) -> Result<u32, RegisterError> {
@@ -70,6 +74,7 @@ impl<'m> State<'m> {
             return Err(RegisterError::KeyZero);
         }
         if let Some(index) = self.find(key) {
+            self.slots[index as usize].set_weight(weight);
             return Ok(index);
         }
         // A slot whose requests have not all ended would mix up two hosts' counts.
@@ -131,14 +136,33 @@ impl<'m> State<'m> {
             ServiceKind::Fifo => StepSample::PerRound { servers: service.servers },
         };
         if let Some(slot) = self.slots.get(ticket.host as usize) {
-            slot.finish(ticket, outcome, &sample, now_us);
+            self.measured(slot.finish(ticket, outcome, &sample, now_us));
         }
     }
 
     /// A host's report, measured at `measured_us`. `false` if it is older than what is
     /// known, or there is no such host.
     pub fn report(&self, host: u32, telemetry: &Telemetry, measured_us: u64) -> bool {
-        self.host(host).is_some_and(|slot| slot.report(telemetry, measured_us))
+        let taken = self.host(host).filter(|slot| slot.report(telemetry, measured_us));
+        self.measured(taken.map(|slot| slot.telemetry().step_s));
+        taken.is_some()
+    }
+
+    /// Takes note of a measured step, if there is one.
+    fn measured(&self, step_s: Option<f32>) {
+        /// What a measurement weighs against those before it.
+        const WEIGHT: f32 = 1.0 / 16.0;
+        if let Some(step_s) = step_s
+            && step_s > 0.0
+        {
+            self.header.step_mean_s.update(|old| if old > 0.0 { old + (step_s - old) * WEIGHT } else { step_s });
+        }
+    }
+
+    /// Mean time per output token (LLM) or service time (FIFO) over the hosts measured so
+    /// far, in seconds; `None` before the first measurement.
+    pub fn step_mean_s(&self) -> Option<f32> {
+        Some(self.header.step_mean_s.load()).filter(|step_s| *step_s > 0.0)
     }
 
     /// Requests a second that this balancer sends, averaged.

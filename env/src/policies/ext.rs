@@ -63,7 +63,7 @@ impl Policy for Ext {
         let service = self.service.unwrap_or(*decision.service);
         let (state, request, now_us) = (decision.state, decision.request, decision.now_us);
         decision.choose_lowest(|host| match state.host(host) {
-            Some(slot) => f64::from(View::new(&service, host, slot, request, now_us).estimate_s(&service)),
+            Some(slot) => f64::from(View::new(&service, &state, host, slot, request, now_us).estimate_s(&service)),
             None => f64::NAN,
         })
     }

@@ -115,6 +115,34 @@ fn a_host_that_reports_itself_idle_is_not_believed() {
 }
 
 #[test]
+fn hosts_far_from_the_trained_service_all_get_their_share() {
+    // Twenty times faster than the service model says, or ten times slower, streamed or not.
+    for (token_us, streamed) in [(1500, true), (1500, false), (300_000, true), (300_000, false)] {
+        let file = estimate_artifact(1.0);
+        let model = Model::parse(&file).expect("valid");
+        with_hosts(4, |state| {
+            let mut counts = [0u32; 4];
+            let mut now_us = SECOND_US;
+            let mut open = std::collections::VecDeque::new();
+            for _ in 0..400 {
+                now_us += 20 * token_us;
+                let host = pick(Some(&model), state, Eligible::All, now_us).host.expect("a host");
+                counts[host as usize] += 1;
+                open.push_back(state.begin(host, 500, now_us).expect("host"));
+                if open.len() > 6 {
+                    let mut ticket = open.pop_front().expect("not empty");
+                    let first_us = if streamed { ticket.sent_us + 5 * token_us } else { now_us - 10 };
+                    state.first_byte(&mut ticket, first_us);
+                    let success = Outcome { status: Status::Success, output_tokens: 120 };
+                    state.finish(&ticket, &success, &service(), now_us);
+                }
+            }
+            assert!(counts.iter().all(|count| *count > 40), "{token_us} {streamed} {counts:?}");
+        });
+    }
+}
+
+#[test]
 fn the_fallback_prefers_the_emptier_of_two() {
     with_hosts(2, |state| {
         let _ = state.begin(0, 1, SECOND_US);
