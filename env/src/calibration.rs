@@ -220,7 +220,7 @@ fn solve_subset(rows: &[Row], chosen: &[usize]) -> Option<[f64; 4]> {
         let pivot = (column..n).max_by(|a, b| matrix[*a][column].abs().total_cmp(&matrix[*b][column].abs()))?;
         matrix.swap(column, pivot);
         let leading = matrix[column].clone();
-        if !(leading[column].abs() > 1e-12) {
+        if leading[column].is_nan() || leading[column].abs() <= 1e-12 {
             return None;
         }
         for (index, row) in matrix.iter_mut().enumerate() {

@@ -75,6 +75,7 @@ pub enum ServiceOptions {
 
 /// Either kind of service.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a fleet has a few dozen, and is all of one kind")]
 pub(crate) enum Engine {
     Llm(LlmHost, PrefixCache),
     Fifo(FifoHost),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use evenkeel_datasets::{LoadOptions, Series, Split, Trace, load_series, load_trace, synth};
+use evenkeel_datasets::{LoadOptions, Series, SeriesReport, Split, Trace, load_series_with_report, load_trace, synth};
 
 use crate::cli::InputArgs;
 
@@ -44,8 +44,9 @@ pub fn load(traces: &[PathBuf], series: &[PathBuf], input: &InputArgs, seed: u64
         data.traces.push(trace);
     }
     for path in series {
-        let loaded = load_series(path, &options(input, seed)?)?;
+        let (loaded, report) = load_series_with_report(path, &options(input, seed)?)?;
         data.notes.extend(loaded.iter().map(describe_series));
+        data.notes.extend(describe_mending(path, &report));
         data.series.extend(loaded);
     }
     let synthetic = synth::Service::new(seed);
@@ -106,4 +107,16 @@ fn describe_trace(trace: &Trace) -> String {
 
 fn describe_series(series: &Series) -> String {
     format!("series {}: {} points of {} s, {} missing", series.name, series.len(), series.step_s, series.missing())
+}
+
+/// What had to be mended in a file of series; `None` if nothing.
+pub fn describe_mending(path: &Path, report: &SeriesReport) -> Option<String> {
+    let counts = [
+        (report.dropped_rows, "unreadable rows dropped"),
+        (report.irregular_rows, "rows off the step moved to the nearest point"),
+        (report.duplicate_rows, "rows averaged with the one before"),
+    ];
+    let parts: Vec<String> =
+        counts.iter().filter(|(rows, _)| *rows > 0).map(|(rows, what)| format!("{rows} {what}")).collect();
+    (!parts.is_empty()).then(|| format!("       {}: {}", path.display(), parts.join(", ")))
 }

@@ -23,7 +23,7 @@ fn the_header_is_up_to_date() {
         "{} is not what the sources declare (first difference in line {}): \
          run `EVENKEEL_BLESS=1 cargo test --release -p evenkeel-capi` and commit the result",
         path.display(),
-        difference.map_or_else(|| generated.lines().count().min(checked_in.lines().count()), |line| line) + 1,
+        difference.unwrap_or_else(|| generated.lines().count().min(checked_in.lines().count())) + 1,
     );
 }
 

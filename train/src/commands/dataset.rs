@@ -1,13 +1,17 @@
 //! `evenkeel dataset`: look at traces and series, list and fetch public ones.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use evenkeel_datasets::{DataError, Format, catalogue, load_series, load_trace, stats};
+use evenkeel_datasets::{DataError, Format, catalogue, load_series_with_report, load_trace, stats};
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{DatasetArgs, DatasetCommand, InputArgs};
 use crate::data;
+
+/// Length of the bins in which the peak rate of a trace is found.
+const BIN_S: f64 = 60.0;
 
 /// Runs the subcommand.
 pub fn run(arguments: &DatasetArgs) -> Result<()> {
@@ -15,7 +19,7 @@ pub fn run(arguments: &DatasetArgs) -> Result<()> {
         DatasetCommand::Stats { path, input } => print_stats(path, input),
         DatasetCommand::List => {
             for entry in catalogue::ENTRIES {
-                println!("{entry}\n");
+                println!("{entry}");
             }
             Ok(())
         }
@@ -29,19 +33,21 @@ fn print_stats(path: &Path, input: &InputArgs) -> Result<()> {
         return print_series(path, &options);
     }
     match load_trace(path, input.format, &options) {
-        Ok(trace) => println!("{}", stats::TraceStats::of(&trace)),
+        Ok(trace) => println!("{}", stats::TraceStats::new(&trace, BIN_S)),
         // Found to be rates rather than requests.
-        Err(DataError::WrongFormat { looks_like: Some(Format::Series), .. }) if input.format.is_none() => {
-            print_series(path, &options)?
-        }
+        Err(DataError::NotATrace { .. }) if input.format.is_none() => print_series(path, &options)?,
         Err(error) => return Err(error.into()),
     }
     Ok(())
 }
 
 fn print_series(path: &Path, options: &evenkeel_datasets::LoadOptions) -> Result<()> {
-    for series in load_series(path, options)? {
-        println!("{}", stats::SeriesStats::of(&series));
+    let (series, report) = load_series_with_report(path, options)?;
+    for series in series {
+        println!("{}", stats::SeriesStats::new(&series));
+    }
+    if let Some(mended) = data::describe_mending(path, &report) {
+        println!("{mended}");
     }
     Ok(())
 }
@@ -49,8 +55,18 @@ fn print_series(path: &Path, options: &evenkeel_datasets::LoadOptions) -> Result
 fn fetch(name: &str, out: &Path) -> Result<()> {
     let entry = catalogue::find(name)
         .with_context(|| format!("no data set is called `{name}`; `evenkeel dataset list` prints the names"))?;
-    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-    let path = catalogue::fetch(entry, out)?;
-    println!("{}\n{}", path.display(), entry.attribution);
+    let bar = ProgressBar::no_length();
+    bar.set_style(ProgressStyle::with_template("{bar:24} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}")?);
+    let fetched = catalogue::fetch(entry, out, &mut |done, total| {
+        bar.set_position(done);
+        if let Some(total) = total {
+            bar.set_length(total);
+        }
+    })?;
+    bar.finish_and_clear();
+    let verified = if fetched.is_verified { "as expected" } else { "no other is known to compare it with" };
+    println!("{}: {} bytes", fetched.path.display(), fetched.bytes);
+    println!("SHA-256 {} ({verified})", fetched.sha256);
+    println!("{}; {}", entry.licence, entry.attribution);
     Ok(())
 }
