@@ -74,7 +74,9 @@ impl<'m> State<'m> {
             return Err(RegisterError::KeyZero);
         }
         if let Some(index) = self.find(key) {
-            self.slots[index as usize].set_weight(weight);
+            if let Some(slot) = self.host(index) {
+                slot.set_weight(weight);
+            }
             return Ok(index);
         }
         // A slot whose requests have not all ended would mix up two hosts' counts.

@@ -79,6 +79,9 @@ pub struct InputArgs {
     /// Tolerate this many unreadable rows in each file; they are counted and reported.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub max_bad_rows: u64,
+    /// Sort the requests by arrival instead of refusing time that goes backwards.
+    #[arg(long)]
+    pub sort: bool,
 }
 
 /// Arguments of `evenkeel eval`.

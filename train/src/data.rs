@@ -70,7 +70,7 @@ pub fn load(traces: &[PathBuf], series: &[PathBuf], input: &InputArgs, seed: u64
 /// The options for reading one file.
 pub fn options(input: &InputArgs, seed: u64) -> Result<LoadOptions> {
     let columns = input.columns.as_deref().map(str::parse).transpose().context("--columns")?;
-    Ok(LoadOptions { max_bad_rows: input.max_bad_rows, columns, seed, ..LoadOptions::default() })
+    Ok(LoadOptions { max_bad_rows: input.max_bad_rows, columns, seed, sort: input.sort, ..LoadOptions::default() })
 }
 
 fn load_one_trace(path: &Path, input: &InputArgs, seed: u64) -> Result<Trace> {

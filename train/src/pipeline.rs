@@ -1,5 +1,7 @@
 //! `evenkeel train`, top to bottom: data, forecast, policy, export, evaluation, report.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context, Result};
 use evenkeel_datasets::Trace;
 use evenkeel_env::Workload;
@@ -107,7 +109,7 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     stage.done(&format!("{} rounds of DAgger, loss {:.4}", policy_options.fit.rounds, last_loss(&trained.curve)));
 
     let stage = stages.begin("export", 0);
-    let metadata = metadata(options, &data, &device.name);
+    let metadata = metadata(options, &data, device.name);
     policy::export::onnx(&trained.weights, &[("producer", "evenkeel")])?.write(folder.file(POLICY_ONNX))?;
     forecaster.onnx()?.write(folder.file(FORECAST_ONNX))?;
     let network = PolicyNetwork::from_weights(&trained.weights, &device.device);
@@ -220,7 +222,7 @@ fn files(folder: &RunFolder) -> String {
         ("metrics.json", "every figure"),
         ("report.html", "the report, to open in a browser"),
     ] {
-        text += &format!("  {name:<14} {what}\n");
+        let _ = writeln!(text, "  {name:<14} {what}");
     }
     text
 }

@@ -138,7 +138,8 @@ pub unsafe extern "C" fn ek_scores(
         };
         let mut written = 0;
         for (row, (host, slot)) in eligible.hosts(&state).take(rows).enumerate() {
-            let estimate_s = View::new(model.service(), &state, host, slot, &request, now_us).estimate_s(model.service());
+            let estimate_s =
+                View::new(model.service(), &state, host, slot, &request, now_us).estimate_s(model.service());
             let score = by_policy.get(row).copied().unwrap_or(f32::NAN);
             // SAFETY: `row` is below `rows`, which is at most `scores_len`.
             unsafe { scores.add(row).write(EkHostScore { host, score, estimate_s, in_flight: slot.in_flight() }) };

@@ -1,5 +1,6 @@
 //! `evenkeel eval`: an artifact's policy against the rules, over a grid of settings.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -30,6 +31,9 @@ const TRAINED: &str = "evenkeel";
 const HEADROOM: (&str, &str) = ("least_request", "oracle_no_sizes");
 /// Seed of the first replay; training uses others.
 const FIRST_SEED: u64 = 1_000_003;
+
+/// One figure of a replay.
+type Figure = fn(&Run) -> f64;
 
 /// A setting in which every policy is replayed.
 struct Setting<'a> {
@@ -155,13 +159,13 @@ fn scenario(
 }
 
 /// Mean over seeds of one figure of a policy's runs.
-fn mean(runs: &[Run], figure: fn(&Run) -> f64) -> f64 {
+fn mean(runs: &[Run], figure: Figure) -> f64 {
     runs.iter().map(figure).sum::<f64>() / runs.len() as f64
 }
 
 /// The share of the way from the rule to the oracle that a policy goes, seed by seed;
 /// `None` where one of the two was not replayed.
-fn headroom_closed(own: &[Run], names: &[&str], runs: &[Vec<Run>], figure: fn(&Run) -> f64) -> Option<Vec<f64>> {
+fn headroom_closed(own: &[Run], names: &[&str], runs: &[Vec<Run>], figure: Figure) -> Option<Vec<f64>> {
     let of = |name: &str| Some(&runs[names.iter().position(|known| *known == name)?]);
     let (rule, oracle) = (of(HEADROOM.0)?, of(HEADROOM.1)?);
     let closed =
@@ -175,7 +179,7 @@ fn entry(setting: &Setting<'_>, name: &str, own: &[Run], names: &[&str], runs: &
         let values: Vec<f64> = own.iter().map(|run| run.metrics.fields()[index].1).collect();
         metrics.insert(field.to_owned(), json!(over_seeds(&values)));
     }
-    let headroom: [(&str, fn(&Run) -> f64); 2] = [
+    let headroom: [(&str, Figure); 2] = [
         ("headroom_closed_mean", |run| run.metrics.latency_mean_s),
         ("headroom_closed_p99", |run| run.metrics.latency_p99_s),
     ];
@@ -234,8 +238,9 @@ fn table(setting: &Setting<'_>, names: &[&str], runs: &[Vec<Run>]) -> String {
             }
             _ => String::new(),
         };
-        text += &format!(
-            "{name:<22}{:>8.3}{:>8.3}{:>8.2}{:>10.3}{:>10.3}{against:>12}\n",
+        let _ = writeln!(
+            text,
+            "{name:<22}{:>8.3}{:>8.3}{:>8.2}{:>10.3}{:>10.3}{against:>12}",
             mean(own, |run| run.metrics.latency_mean_s),
             mean(own, |run| run.metrics.latency_p50_s),
             mean(own, |run| run.metrics.latency_p99_s),

@@ -46,7 +46,8 @@ pub fn collect(
             let mut rng = generator(seed, index);
             let workload = &workloads[index as usize % workloads.len()];
             let scenario = Scenario { requests_max: options.requests, ..Scenario::random(service, &mut rng) };
-            let mut collector = Collector::new(Model::parse(artifact)?, options, rng);
+            let model = Model::parse(artifact)?;
+            let mut collector = Collector::new(&model, options, rng);
             simulate(&scenario, workload, &mut collector, seed.wrapping_add(index));
             on_scenario();
             Ok(collector.samples)
@@ -61,7 +62,7 @@ pub fn collect(
 
 /// The learner, with the oracle looking over its shoulder.
 struct Collector<'m> {
-    model: Model<'m>,
+    model: &'m Model<'m>,
     options: &'m CollectOptions,
     samples: Samples,
     scratch: Vec<f32>,
@@ -70,7 +71,7 @@ struct Collector<'m> {
 }
 
 impl<'m> Collector<'m> {
-    fn new(model: Model<'m>, options: &'m CollectOptions, rng: Pcg64Mcg) -> Self {
+    fn new(model: &'m Model<'m>, options: &'m CollectOptions, rng: Pcg64Mcg) -> Self {
         Self { model, options, samples: Samples::default(), scratch: Vec::new(), costs_s: Vec::new(), rng }
     }
 
@@ -105,7 +106,7 @@ impl Policy for Collector<'_> {
         self.scratch.resize(needed, 0.0);
         let eligible = decision.eligible_set();
         let choice =
-            decide(Some(&self.model), &decision.state, decision.request, eligible, decision.now_us, &mut self.scratch);
+            decide(Some(self.model), &decision.state, decision.request, eligible, decision.now_us, &mut self.scratch);
         choice.host.unwrap_or(decision.eligible[0]) as usize
     }
 }

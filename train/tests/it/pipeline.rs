@@ -98,7 +98,7 @@ fn an_interrupted_run_goes_on_to_the_same_result() {
     let mut child = evenkeel(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
     let checkpoint = broken.join("checkpoint/forecast.json");
     let begin = Instant::now();
-    while !checkpoint.is_file() && begin.elapsed() < Duration::from_secs(60) {
+    while !checkpoint.is_file() && begin.elapsed() < Duration::from_mins(1) {
         sleep(Duration::from_millis(5));
     }
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();

@@ -165,7 +165,7 @@ static void hosts_come_and_go(void)
     }
     CHECK_CODE(EK_CODE_OK, ek_host_register(state, 2000, 5.0f, 0, &host));
     CHECK(host == 1);
-    CHECK(stats_of(state, 1).weight == 1.0f);
+    CHECK(stats_of(state, 1).weight == 5.0f);
     CHECK_CODE(EK_CODE_HOSTS_FULL, ek_host_register(state, 4000, 1.0f, 0, &host));
     CHECK_CODE(EK_CODE_OK, ek_host_remove(state, 2000));
     CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_remove(state, 2000));
