@@ -3,6 +3,8 @@
 //! 16 heterogeneous hosts with antagonists behind 4 balancers, load 70 %. `--quick` runs
 //! fewer requests.
 
+#![expect(clippy::disallowed_types, reason = "a benchmark reads the clock")]
+
 use std::time::Instant;
 
 use evenkeel_datasets::{Request, Trace, random};
@@ -17,8 +19,8 @@ fn trace(requests: usize) -> Trace {
     let mut arrival_s = 0.0;
     let requests = (0..requests).map(|_| {
         arrival_s += random::exponential(&mut rng, 1.0);
-        let prompt = random::log_normal(&mut rng, 1200f64.ln() - 0.5, 1.0) as u32;
-        let output = random::log_normal(&mut rng, 250f64.ln() - 0.32, 0.8) as u32;
+        let prompt = random::log_normal(&mut rng, libm::log(1200.0) - 0.5, 1.0) as u32;
+        let output = random::log_normal(&mut rng, libm::log(250.0) - 0.32, 0.8) as u32;
         Request::new(arrival_s, prompt, output)
     });
     Trace { requests: requests.collect(), ..Trace::default() }

@@ -24,6 +24,11 @@ pub trait Policy {
     /// Chooses one of [`Decision::eligible`], which is never empty.
     fn choose(&mut self, decision: &mut Decision<'_>) -> usize;
 
+    /// Whether probes are to bring the host's latency estimate, which takes time to compute.
+    fn wants_probed_latency(&self) -> bool {
+        false
+    }
+
     /// A request was sent to a host.
     fn on_sent(&mut self, event: &RequestEvent) {
         let _ = event;
@@ -152,6 +157,7 @@ pub struct TelemetryEvent {
     pub telemetry: Telemetry,
     /// The host's own estimate of the latency of a request that arrives in its present
     /// state, in seconds: the median of its latest latencies at about as many requests.
-    /// NaN where there is none.
+    /// NaN where there is none, or the policy does not
+    /// [want](Policy::wants_probed_latency) it.
     pub latency_s: f64,
 }

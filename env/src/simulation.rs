@@ -65,6 +65,13 @@ enum Event {
     Timeout { request: u32 },
 }
 
+/// Lanes of the event queue: probes on their way to hosts, and back (each takes half a
+/// round trip).
+const PROBE_LANE: usize = 0;
+
+/// Requests' timeouts.
+const TIMEOUT_LANE: usize = 1;
+
 /// A request under way, or over.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
@@ -323,7 +330,7 @@ impl Simulation {
         match event {
             Event::Poll { balancer } => self.poll(balancer),
             Event::PollArrives => self.poll_arrives(policy),
-            Event::ProbeMeasures { balancer, host } => self.probe_measures(balancer, host),
+            Event::ProbeMeasures { balancer, host } => self.probe_measures(balancer, host, policy),
             Event::ProbeArrives => self.probe_arrives(policy),
             Event::Slowness { host, slow } => self.change_slowness(host, slow),
             Event::Crash { host } => self.crash(host, policy),
@@ -355,13 +362,19 @@ impl Simulation {
         self.accrued.tokenless += 1;
         self.undecided.push_back(request);
         if self.scenario.timeout_s.is_finite() {
-            self.schedule(self.scenario.timeout_s, Event::Timeout { request });
+            self.schedule_in_lane(TIMEOUT_LANE, self.scenario.timeout_s, Event::Timeout { request });
         }
     }
 
     fn schedule(&mut self, after_s: f64, event: Event) {
         self.sequence += 1;
         self.queue.push(Moment::new(self.now_s + after_s, self.sequence), event);
+    }
+
+    /// Schedules an event of a kind that always comes after the same time.
+    fn schedule_in_lane(&mut self, lane: usize, after_s: f64, event: Event) {
+        self.sequence += 1;
+        self.queue.push_lane(lane, Moment::new(self.now_s + after_s, self.sequence), event);
     }
 
     /// Brings the clock up to date with a host that was touched.

@@ -169,6 +169,10 @@ impl Policy for Prequal {
         self.pools = vec![Pool::default(); setting.balancers];
     }
 
+    fn wants_probed_latency(&self) -> bool {
+        true
+    }
+
     fn choose(&mut self, decision: &mut Decision<'_>) -> usize {
         let pool = &mut self.pools[decision.balancer];
         pool.expire(decision.now_s, self.options.age_max_s);

@@ -2,7 +2,7 @@
 
 use evenkeel_runtime as runtime;
 
-use super::{Event, Simulation, job, microseconds};
+use super::{Event, PROBE_LANE, Simulation, job, microseconds};
 use crate::host::Notice;
 use crate::outcome::Status;
 use crate::policy::{Policy, RequestEvent};
@@ -174,7 +174,7 @@ impl Simulation {
         let half_way_s = 0.5 * options.probe_round_trip_s;
         for _ in 0..options.probes_per_request.min(self.hosts.len() as u32) {
             let host = self.reports.draw_probed_host(self.hosts.len());
-            self.schedule(half_way_s, Event::ProbeMeasures { balancer: balancer as u32, host });
+            self.schedule_in_lane(PROBE_LANE, half_way_s, Event::ProbeMeasures { balancer: balancer as u32, host });
         }
         self.reports.forget_drawn();
     }

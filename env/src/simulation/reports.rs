@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use evenkeel_runtime::Telemetry;
 use rand_pcg::Pcg64Mcg;
 
-use super::{Event, Simulation, microseconds};
+use super::{Event, PROBE_LANE, Simulation, microseconds};
 use crate::policy::{Policy, TelemetryEvent};
 use crate::random::{Purpose, below, stream, uniform};
 use crate::scenario::Scenario;
@@ -155,7 +155,7 @@ impl Simulation {
         }
     }
 
-    pub(super) fn probe_measures(&mut self, balancer: u32, host: u32) {
+    pub(super) fn probe_measures(&mut self, balancer: u32, host: u32, policy: &dyn Policy) {
         let measured = &self.hosts[host as usize];
         let loss = self.scenario.telemetry.loss;
         let is_lost = loss > 0.0 && uniform(&mut self.reports.loss_rng) < loss;
@@ -163,9 +163,13 @@ impl Simulation {
             return;
         }
         let telemetry = measured.report(self.now_s).telemetry();
-        let latency_s = self.reports.latency_s(host as usize, measured.requests());
+        let latency_s = if policy.wants_probed_latency() {
+            self.reports.latency_s(host as usize, measured.requests())
+        } else {
+            f64::NAN
+        };
         self.reports.probes.push_back(Travelling { balancer, host, measured_s: self.now_s, telemetry, latency_s });
-        self.schedule(0.5 * self.scenario.telemetry.probe_round_trip_s, Event::ProbeArrives);
+        self.schedule_in_lane(PROBE_LANE, 0.5 * self.scenario.telemetry.probe_round_trip_s, Event::ProbeArrives);
     }
 
     pub(super) fn probe_arrives(&mut self, policy: &mut dyn Policy) {
