@@ -77,6 +77,12 @@ impl BalanceEnv {
         Self { scenario, workload, options, simulation: None, accrued, decisions: 0, columns: Vec::new() }
     }
 
+    /// The same environment before its first episode.
+    #[must_use]
+    pub fn without_episode(&self) -> Self {
+        Self::new(self.scenario.clone(), self.workload.clone(), self.options)
+    }
+
     /// The simulation of the present episode, for critics that look at the truth.
     pub fn simulation(&mut self) -> Option<&mut Simulation> {
         self.simulation.as_mut()

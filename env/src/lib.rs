@@ -16,6 +16,8 @@ pub mod calibration;
 pub mod events;
 pub mod fleet;
 pub mod gym;
+#[cfg(feature = "gym-rs")]
+pub mod gym_rs_adapter;
 pub mod host;
 pub mod metrics;
 pub mod oracle;

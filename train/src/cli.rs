@@ -48,7 +48,7 @@ pub struct TrainArgs {
     /// How to read the traces and series.
     #[command(flatten)]
     pub input: InputArgs,
-    /// Folder for the results [default: artifacts/<timestamp>, with artifacts/latest pointing to it].
+    /// Folder for the results [default: artifacts/TIMESTAMP, with artifacts/latest pointing to it].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on from the last checkpoint of an interrupted run, with its data, seed and options.
