@@ -5,6 +5,8 @@ mod common;
 mod conservation;
 mod determinism;
 mod environment;
+#[cfg(feature = "gym-rs")]
+mod gym_rs;
 mod knowledge;
 mod llm_reference;
 mod ordering;
