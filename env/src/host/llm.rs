@@ -19,63 +19,16 @@
 //! waits at the front of the queue to be prefilled again, prompt and generated tokens
 //! alike. A request that is larger than the whole cache runs alone.
 
+mod options;
+mod run;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::{HostReport, Notice};
+use run::Run;
 
-/// How long a step takes on a host of speed 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepModel {
-    /// Empty batch, in seconds.
-    pub base_s: f64,
-    /// For each decoding request, in seconds.
-    pub per_request_s: f64,
-    /// For each token in the KV cache of a decoding request, in seconds.
-    pub per_kv_token_s: f64,
-    /// For each prompt token prefilled in the step, in seconds.
-    pub per_prefill_token_s: f64,
-}
-
-impl StepModel {
-    /// Length of one step, in seconds, at speed 1.
-    pub fn step_s(&self, decoding: u64, kv_tokens: u64, prefill_tokens: u64) -> f64 {
-        self.base_s
-            + self.per_request_s * decoding as f64
-            + self.per_kv_token_s * kv_tokens as f64
-            + self.per_prefill_token_s * prefill_tokens as f64
-    }
-}
-
-/// Parameters of an LLM host.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LlmOptions {
-    /// How long a step takes.
-    pub step: StepModel,
-    /// Most requests that run at once, prefilling or decoding; at most 65,536.
-    pub batch_max: u32,
-    /// Most prompt tokens prefilled in one step.
-    pub prefill_tokens_per_step: u32,
-    /// Tokens that fit in the KV cache.
-    pub kv_capacity_tokens: u32,
-    /// Size of the prefix cache as a share of the KV cache, on top of what running requests
-    /// hold. Above 1 it stands for blocks that are offloaded to main memory; 0 turns prefix
-    /// caching off.
-    pub prefix_cache_share: f64,
-}
-
-impl Default for LlmOptions {
-    /// About a 13-billion-parameter model on one A100 with 80 GB.
-    fn default() -> Self {
-        Self {
-            step: StepModel { base_s: 0.015, per_request_s: 1e-4, per_kv_token_s: 0.3e-6, per_prefill_token_s: 1e-4 },
-            batch_max: 128,
-            prefill_tokens_per_step: 2048,
-            kv_capacity_tokens: 60_000,
-            prefix_cache_share: 1.0,
-        }
-    }
-}
+pub use options::{LlmOptions, StepModel};
 
 /// A request as the host sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,53 +70,6 @@ struct Running {
     finish_step: u64,
     /// Order of admission: the largest is the youngest.
     admission: u64,
-}
-
-/// Steps of one composition of the batch.
-#[derive(Clone, Copy, Debug, Default)]
-struct Run {
-    start_s: f64,
-    end_s: f64,
-    first_step_s: f64,
-    growth_s: f64,
-    steps: u64,
-    prefill_tokens_per_step: u32,
-}
-
-impl Run {
-    const IDLE: Self = Self {
-        start_s: 0.0,
-        end_s: f64::INFINITY,
-        first_step_s: 0.0,
-        growth_s: 0.0,
-        steps: 0,
-        prefill_tokens_per_step: 0,
-    };
-
-    /// Time that the first `steps` steps take.
-    fn span_s(&self, steps: u64) -> f64 {
-        let k = steps as f64;
-        k * self.first_step_s + self.growth_s * (0.5 * k * (k - 1.0))
-    }
-
-    /// The fewest steps, at least 1, whose end is not before `now_s`.
-    fn steps_until(&self, now_s: f64) -> u64 {
-        let span_s = now_s - self.start_s;
-        if span_s <= self.first_step_s || self.steps <= 1 {
-            return 1;
-        }
-        // Root of growth/2·k² + (first − growth/2)·k = span, in the form that does not cancel.
-        let linear = self.first_step_s - 0.5 * self.growth_s;
-        let root = 2.0 * span_s / (linear + (linear * linear + 2.0 * self.growth_s * span_s).sqrt());
-        let mut steps = (root.ceil() as u64).clamp(1, self.steps);
-        while steps > 1 && self.span_s(steps - 1) >= span_s {
-            steps -= 1;
-        }
-        while steps < self.steps && self.span_s(steps) < span_s {
-            steps += 1;
-        }
-        steps
-    }
 }
 
 /// Continuous batching, jumping from event to event.
