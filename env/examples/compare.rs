@@ -1,6 +1,7 @@
-//! Compares policies on a synthetic workload: `compare [llm|fifo] [load] [hosts] [seeds]`.
+//! Compares policies: `compare [llm|fifo] [load] [hosts] [seeds] [trace]`, on the last 30 %
+//! of the trace or on a synthetic one.
 
-use evenkeel_datasets::{Request, Trace, random};
+use evenkeel_datasets::{LoadOptions, Request, Split, Trace, load_trace, random};
 use evenkeel_env::fleet::Fleet;
 use evenkeel_env::metrics::{Metrics, MetricsOptions, estimate};
 use evenkeel_env::policies::REGISTRY;
@@ -28,7 +29,15 @@ fn main() {
         _ => Scenario::llm(fleet),
     };
     let scenario = Scenario { load: number(1, 0.7), ..base };
-    let workload = Workload::new(trace(2), &trace(1));
+    let [training, test] = match arguments.get(4) {
+        Some(path) => {
+            let trace = load_trace(path, None, &LoadOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+            let [training, _, test] = trace.split(&Split { train: 0.6, validation: 0.1 });
+            [training, test]
+        }
+        None => [trace(1), trace(2)],
+    };
+    let workload = Workload::new(test, &training);
     println!("{:24} {:>9} {:>9} {:>9} {:>9} {:>9}", "policy", "mean s", "p50 s", "p99 s", "TTFT s", "p99 s");
     for entry in REGISTRY {
         let metrics: Vec<_> = (0..number(3, 3.0) as u64)

@@ -34,7 +34,7 @@ pub struct PrequalOptions {
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "rif_quantile", default: 0.84, min: 0.0, max: 1.0 },
     Parameter { name: "pool_size", default: 16.0, min: 2.0, max: 64.0 },
-    Parameter { name: "age_max_s", default: 1.0, min: 0.05, max: 10.0 },
+    Parameter { name: "age_max_s", default: 1.0, min: 0.05, max: 100.0 },
     Parameter { name: "removals_per_query", default: 1.0, min: 0.0, max: 3.0 },
     Parameter { name: "uses_max", default: 2.0, min: 1.0, max: 16.0 },
 ];
