@@ -61,7 +61,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 20] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -81,6 +81,7 @@ const STEPS: [Step; 19] = [
     slow("NGINX module", |_| nginx::run(&training::default_artifact())),
     slow("trained ONNX files in Python", python::check_trained),
     slow("training on wgpu against the CPU", training::wgpu),
+    slow("gym-rs adapter", |_| checks::gym_rs()),
 ];
 
 /// What the steps share: what was installed, or why it was not.

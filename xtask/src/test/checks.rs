@@ -6,7 +6,7 @@
 
 use anyhow::Result;
 
-use super::{Machine, python};
+use super::{Machine, packages, python};
 use crate::process::{self, cargo};
 
 pub(super) fn formatting() -> Result<()> {
@@ -42,6 +42,15 @@ pub(super) fn documentation(machine: &Machine) -> Result<()> {
 
 pub(super) fn header(machine: &Machine) -> Result<()> {
     process::run(&mut cargo(workspace(machine, "test", &["--test", "header"])))
+}
+
+/// gym-rs forces SDL2 on whoever uses it, hence a test on its own.
+pub(super) fn gym_rs() -> Result<()> {
+    packages::ensure(&["cmake", "libsdl2-dev", "libsdl2-gfx-dev"])?;
+    let arguments =
+        ["test", "--release", "--package", "evenkeel-env", "--features", "gym-rs", "--test", "it", "gym_rs"];
+    // Its SDL2 asks for a CMake so old that new ones refuse to pretend, unless told to.
+    process::run(cargo(arguments).env("CMAKE_POLICY_VERSION_MINIMUM", "3.5"))
 }
 
 fn workspace<'a>(machine: &Machine, command: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
