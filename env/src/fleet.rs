@@ -1,5 +1,9 @@
 //! The hosts of a scenario: their speeds, and what happens to them.
 
+pub mod file;
+
+pub use file::FleetError;
+
 /// Relative speeds of the hosts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
@@ -114,6 +118,11 @@ impl Crashes {
     /// None.
     pub const NONE: Self =
         Self { scheduled: Vec::new(), up_mean_s: f64::INFINITY, down_s: 30.0, warm_up_s: 30.0, warm_up_slowness: 2.0 };
+
+    /// One host crashes once, and comes back `down_s` later.
+    pub fn once(host: usize, at_s: f64, down_s: f64) -> Self {
+        Self { scheduled: vec![Crash { host, at_s }], down_s, ..Self::NONE }
+    }
 }
 
 #[cfg(test)]

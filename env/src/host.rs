@@ -200,6 +200,15 @@ impl Host {
         }
     }
 
+    /// The step (mean service time, for FIFO) that the host reports while idle, in seconds.
+    pub fn idle_step_s(&self) -> f64 {
+        let stretch = self.slowness() / self.speed;
+        match &self.engine {
+            Engine::Llm(host, _) => host.options().step.base_s * stretch,
+            Engine::Fifo(host) => host.options().service_mean_s * stretch,
+        }
+    }
+
     /// Requests running and waiting.
     pub fn requests(&self) -> usize {
         match &self.engine {

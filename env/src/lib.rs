@@ -19,6 +19,7 @@ pub mod gym;
 #[cfg(feature = "gym-rs")]
 pub mod gym_rs_adapter;
 pub mod host;
+pub mod liar;
 pub mod metrics;
 pub mod oracle;
 pub mod outcome;

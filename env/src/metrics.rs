@@ -1,7 +1,12 @@
 //! Figures from outcomes.
 
+mod statistics;
+
+use evenkeel_runtime::{ServiceKind, ServiceModel};
+
 use crate::outcome::{Outcome, Record, Status};
-use crate::random::{Purpose, below, stream};
+
+pub use statistics::{Estimate, Sample, difference, estimate, headroom_closed, relative_difference};
 
 /// How outcomes are judged.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +18,21 @@ pub struct MetricsOptions {
     pub slo_latency_s: f64,
     /// The same: time to first token, in seconds.
     pub slo_ttft_s: f64,
+}
+
+impl MetricsOptions {
+    /// For a service: of an LLM the default; of a FIFO service an answer within 10 typical
+    /// service times is good, and one that failed counts as 200.
+    pub fn for_service(service: &ServiceModel) -> Self {
+        match service.kind {
+            ServiceKind::Llm => Self::default(),
+            ServiceKind::Fifo => {
+                let typical_s = f64::from(service.latency_typical_s);
+                let slo_s = 10.0 * typical_s;
+                Self { failed_latency_s: 200.0 * typical_s, slo_latency_s: slo_s, slo_ttft_s: slo_s }
+            }
+        }
+    }
 }
 
 impl Default for MetricsOptions {
@@ -44,14 +64,20 @@ pub struct Metrics {
     pub failed_share: f64,
     /// Answered requests within the SLO, a second of the measured arrivals' span.
     pub goodput_per_s: f64,
-    /// Mean over maximum of the hosts' work done per speed: 1 if all hosts bore the same
-    /// share of their capacity.
+    /// Load-balancing efficiency: mean over maximum of the hosts' capacity-weighted
+    /// utilisation, that is work done over speed; 1 if all hosts bore the same share of
+    /// their capacity.
     pub balance_efficiency: f64,
     /// Jain's fairness index of the same: (Σu)² / (n·Σu²).
     pub balance_jain: f64,
+    /// Greatest [`fair_share`] of a host.
+    pub fair_share_max: f64,
 }
 
 impl Metrics {
+    /// Number of the figures.
+    pub const FIELDS: usize = 13;
+
     /// Judges an outcome.
     pub fn of(outcome: &Outcome, options: &MetricsOptions) -> Self {
         let measured = outcome.measured();
@@ -88,11 +114,12 @@ impl Metrics {
             goodput_per_s: if span_s > 0.0 { good / span_s } else { 0.0 },
             balance_efficiency,
             balance_jain,
+            fair_share_max: (0..outcome.hosts.len()).map(|host| fair_share(outcome, host)).fold(0.0, f64::max),
         }
     }
 
     /// Names and values, in the order of the fields.
-    pub fn fields(&self) -> [(&'static str, f64); 12] {
+    pub fn fields(&self) -> [(&'static str, f64); Self::FIELDS] {
         [
             ("latency_mean_s", self.latency_mean_s),
             ("latency_p50_s", self.latency_p50_s),
@@ -106,8 +133,21 @@ impl Metrics {
             ("goodput_per_s", self.goodput_per_s),
             ("balance_efficiency", self.balance_efficiency),
             ("balance_jain", self.balance_jain),
+            ("fair_share_max", self.fair_share_max),
         ]
     }
+}
+
+/// Requests sent to a host, as a multiple of its fair share of all, which is its share of
+/// the fleet's speed; NaN if none were sent at all. Repeated requests count each time.
+///
+/// # Panics
+/// If there is no such host.
+pub fn fair_share(outcome: &Outcome, host: usize) -> f64 {
+    let sent: u64 = outcome.hosts.iter().map(|host| host.sent).sum();
+    let speed: f64 = outcome.hosts.iter().map(|host| host.speed).sum();
+    let own = &outcome.hosts[host];
+    own.sent as f64 / sent as f64 / (own.speed / speed)
 }
 
 /// Mean over maximum, and Jain's index, of the hosts' work per speed.
@@ -123,119 +163,44 @@ fn balance(outcome: &Outcome) -> (f64, f64) {
     (sum / hosts / max, sum * sum / (hosts * squares))
 }
 
-/// Sorted numbers.
-#[derive(Clone, Debug)]
-pub struct Sample(Vec<f64>);
-
-impl Sample {
-    /// Sorts them.
-    pub fn new(mut values: Vec<f64>) -> Self {
-        values.sort_unstable_by(f64::total_cmp);
-        Self(values)
-    }
-
-    /// Mean; NaN if there are none.
-    pub fn mean(&self) -> f64 {
-        self.0.iter().sum::<f64>() / self.0.len() as f64
-    }
-
-    /// Quantile, interpolated between neighbours (type 7 of Hyndman and Fan, 1996); NaN if
-    /// there are none.
-    pub fn quantile(&self, share: f64) -> f64 {
-        let Some(last) = self.0.len().checked_sub(1) else { return f64::NAN };
-        let position = share.clamp(0.0, 1.0) * last as f64;
-        let below = position as usize;
-        let above = (below + 1).min(last);
-        self.0[below] + (position - below as f64) * (self.0[above] - self.0[below])
-    }
-}
-
-/// A mean with its 95 % confidence interval.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Estimate {
-    /// The mean.
-    pub value: f64,
-    /// Lower end of the interval.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-}
-
-/// Mean over seeds, with Student's 95 % interval; the interval of a single value is
-/// infinite. To compare policies, give the differences (or ratios) seed by seed: paired
-/// differences cancel what the seeds have in common.
-pub fn estimate(values: &[f64]) -> Estimate {
-    let count = values.len() as f64;
-    let value = values.iter().sum::<f64>() / count;
-    if values.len() < 2 {
-        return Estimate { value, low: f64::NEG_INFINITY, high: f64::INFINITY };
-    }
-    let variance = values.iter().map(|x| (x - value) * (x - value)).sum::<f64>() / (count - 1.0);
-    let half = student_975(values.len() - 1) * libm::sqrt(variance / count);
-    Estimate { value, low: value - half, high: value + half }
-}
-
-/// Ratio of two policies' means over the same seeds, minus 1, with a paired bootstrap
-/// interval: seeds are drawn again with replacement, both policies' values together.
-///
-/// # Panics
-/// If the two are of different lengths or empty.
-pub fn relative_difference(ours: &[f64], theirs: &[f64]) -> Estimate {
-    const RESAMPLES: usize = 2000;
-    assert!(ours.len() == theirs.len() && !ours.is_empty(), "values are paired by seed");
-    let ratio = |pick: &mut dyn FnMut(usize) -> usize| {
-        let (mut our, mut their) = (0.0, 0.0);
-        for index in 0..ours.len() {
-            let seed = pick(index);
-            our += ours[seed];
-            their += theirs[seed];
-        }
-        our / their - 1.0
-    };
-    let mut rng = stream(0, Purpose::Resample, 0);
-    let resampled = Sample::new((0..RESAMPLES).map(|_| ratio(&mut |_| below(&mut rng, ours.len()))).collect());
-    Estimate { value: ratio(&mut |index| index), low: resampled.quantile(0.025), high: resampled.quantile(0.975) }
-}
-
-/// 97.5 % quantile of Student's t, from a table; normal beyond 30 degrees of freedom,
-/// corrected to second order (Cornish and Fisher).
-fn student_975(degrees: usize) -> f64 {
-    const TABLE: [f64; 30] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-    ];
-    match TABLE.get(degrees.saturating_sub(1)) {
-        Some(quantile) => *quantile,
-        None => 1.959964 + 2.372 / degrees as f64,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Sample, estimate, relative_difference};
+    use super::{Metrics, MetricsOptions, fair_share};
+    use crate::outcome::{HostUse, Outcome, Record, Status};
 
-    #[test]
-    fn quantiles_interpolate() {
-        let sample = Sample::new(vec![4.0, 1.0, 3.0, 2.0]);
-        assert_eq!(sample.quantile(0.0), 1.0);
-        assert_eq!(sample.quantile(0.5), 2.5);
-        assert_eq!(sample.quantile(1.0), 4.0);
-        assert!(Sample::new(vec![]).quantile(0.5).is_nan());
+    fn record(arrival_s: f64, latency_s: f64, status: Status) -> Record {
+        let ttft_s = if status == Status::Answered { 0.5 * latency_s } else { f64::NAN };
+        Record { arrival_s, latency_s, ttft_s, host: 0, balancer: 0, attempts: 1, status }
+    }
+
+    fn host(speed: f64, work_s: f64, sent: u64) -> HostUse {
+        HostUse { speed, busy_s: 0.0, work_s, answered: sent, sent }
     }
 
     #[test]
-    fn intervals_hold_the_mean() {
-        let estimate = estimate(&[1.0, 2.0, 3.0]);
-        assert_eq!(estimate.value, 2.0);
-        assert!((estimate.high - (2.0 + 4.303 / 3f64.sqrt())).abs() < 1e-12);
-    }
-
-    #[test]
-    fn pairs_cancel_what_seeds_have_in_common() {
-        let theirs = [1.0, 10.0, 100.0];
-        let ours = theirs.map(|x| 0.9 * x);
-        let difference = relative_difference(&ours, &theirs);
-        assert!((difference.value + 0.1).abs() < 1e-12);
-        assert!(difference.high < -0.099 && difference.low > -0.101);
+    fn failing_fast_is_not_being_fast() {
+        let outcome = Outcome {
+            records: vec![
+                record(0.0, 1.0, Status::Answered),
+                record(1.0, 0.001, Status::Failed),
+                record(2.0, 90.0, Status::TimedOut),
+                record(4.0, 40.0, Status::Answered),
+            ],
+            hosts: vec![host(1.0, 2.0, 1), host(3.0, 2.0, 3)],
+            span_s: 100.0,
+            warm_up_share: 0.0,
+        };
+        let metrics = Metrics::of(&outcome, &MetricsOptions::default());
+        assert_eq!(metrics.latency_mean_s, (1.0 + 60.0 + 90.0 + 40.0) / 4.0);
+        assert_eq!((metrics.timeout_share, metrics.failed_share), (0.25, 0.25));
+        assert_eq!(metrics.goodput_per_s, 0.25, "one good answer in the 4 s of arrivals");
+        assert!((metrics.balance_efficiency - (2.0 + 2.0 / 3.0) / 4.0).abs() < 1e-12);
+        assert_eq!((fair_share(&outcome, 0), fair_share(&outcome, 1)), (1.0, 1.0));
+        assert_eq!(metrics.fair_share_max, 1.0);
+        let names: Vec<_> = metrics.fields().iter().map(|(name, _)| *name).collect();
+        let json = serde_json::to_value(metrics).expect("figures are numbers");
+        assert!(
+            names.iter().all(|name| json.get(name).is_some()) && json.as_object().map(serde_json::Map::len) == Some(13)
+        );
     }
 }

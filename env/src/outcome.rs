@@ -5,7 +5,7 @@
 pub enum Status {
     /// It was answered.
     Answered,
-    /// Its host crashed or was down, and no retry was left.
+    /// Its host crashed or was down and no retry was left, or it answered with an error.
     Failed,
     /// No answer came in time.
     TimedOut,
@@ -41,6 +41,8 @@ pub struct HostUse {
     pub work_s: f64,
     /// Requests that it answered.
     pub answered: u64,
+    /// Requests that were sent to it, repeated ones included.
+    pub sent: u64,
 }
 
 /// Everything that came out of a simulation.

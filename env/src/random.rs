@@ -20,6 +20,7 @@ pub(crate) enum Purpose {
     ServiceTime = 8,
     State = 9,
     Resample = 10,
+    Lie = 11,
 }
 
 /// The stream of a purpose; `index` tells hosts or balancers apart.

@@ -8,9 +8,10 @@ use crate::fleet::{Antagonists, Crashes, Fleet};
 use crate::host::ServiceOptions;
 use crate::host::fifo::FifoOptions;
 use crate::host::llm::LlmOptions;
+use crate::liar::Liar;
 use crate::random::{below, between, uniform};
 use crate::telemetry::TelemetryOptions;
-use crate::workload::{TokenMeans, llm_work_s, saturated_batch};
+use crate::workload::{TokenMeans, Workload, llm_work_s, saturated_batch};
 
 /// How requests are assigned to balancers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub antagonists: Antagonists,
     /// What takes hosts down.
     pub crashes: Crashes,
+    /// Hosts that mislead balancers, each at most once.
+    pub liars: Vec<Liar>,
     /// Offered work as a share of the fleet's capacity (see [`capacity_per_s`](Self::capacity_per_s)).
     pub load: f64,
     /// Most requests; the window of the trace begins at a random place.
@@ -66,6 +69,7 @@ impl Scenario {
             telemetry: TelemetryOptions::default(),
             antagonists: Antagonists::standard(20.0),
             crashes: Crashes::NONE,
+            liars: Vec::new(),
             load: 0.7,
             requests_max: 20_000,
             warm_up_share: 0.1,
@@ -128,6 +132,24 @@ impl Scenario {
             ServiceOptions::Llm(_) => ServiceKind::Llm,
             ServiceOptions::Fifo(_) => ServiceKind::Fifo,
         }
+    }
+
+    /// Time from the first arrival to the last, in seconds, for a window of average requests:
+    /// what times of crashes can be chosen by.
+    pub fn span_s(&self, workload: &Workload) -> f64 {
+        let requests = workload.trace().requests.len().min(self.requests_max);
+        let means = TokenMeans::of(&workload.trace().requests);
+        requests as f64 / (self.load * self.capacity_per_s(&means))
+    }
+
+    /// The same scenario in which the fastest host crashes half-way, and is down for a tenth
+    /// of the time.
+    #[must_use]
+    pub fn with_crash(self, workload: &Workload) -> Self {
+        let span_s = self.span_s(workload);
+        let speeds = &self.fleet.speeds;
+        let fastest = (0..speeds.len()).max_by(|a, b| speeds[*a].total_cmp(&speeds[*b])).unwrap_or(0);
+        Self { crashes: Crashes::once(fastest, 0.5 * span_s, 0.1 * span_s), ..self }
     }
 
     /// Requests a second that the fleet can carry: the sum of the hosts' speeds, less what

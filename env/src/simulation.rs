@@ -22,6 +22,7 @@ use rand_pcg::Pcg64Mcg;
 use crate::balancer::Balancer;
 use crate::events::{EventQueue, HostClock, Moment};
 use crate::host::{Host, Job, Notice, ServiceOptions};
+use crate::liar::Lie;
 use crate::oracle::{Scratch, Truth};
 use crate::outcome::{HostUse, Outcome, Record, Status};
 use crate::policy::{Decision, Policy, Setting};
@@ -61,6 +62,8 @@ enum Event {
     Restart { host: u32 },
     /// A host's caches are warm again, unless it has crashed since.
     Warm { host: u32, restarts: u32 },
+    /// A host answers a request with an error, unless it has ended.
+    Error { request: u32 },
     /// A request has taken too long, unless it has ended.
     Timeout { request: u32 },
 }
@@ -99,6 +102,9 @@ pub struct Simulation {
     uses: Vec<HostUse>,
     balancers: Vec<Balancer>,
     weather: Weather,
+    /// Of each host: how it misleads.
+    lies: Vec<Option<Lie>>,
+    lie_rng: Pcg64Mcg,
     reports: Reports,
     /// By number, in order of arrival; only those that have arrived.
     requests: Vec<Progress>,
@@ -153,7 +159,8 @@ impl Simulation {
     /// [reset](crate::policy::Policy::reset) with [`setting`](Self::setting).
     ///
     /// # Panics
-    /// If the scenario makes no sense: no balancers, a load of 0 or less, no requests.
+    /// If the scenario makes no sense: no balancers, a load of 0 or less, no requests, a liar
+    /// that is not in the fleet.
     pub fn new(scenario: &Scenario, workload: &Workload, seed: u64) -> Self {
         assert!(scenario.balancers > 0, "a scenario needs a balancer");
         assert!(scenario.load > 0.0, "load must be positive");
@@ -185,10 +192,15 @@ impl Simulation {
             sequence: 0,
             queue: EventQueue::new(),
             clock: HostClock::new(hosts.len()),
-            uses: speeds.iter().map(|speed| HostUse { speed: *speed, busy_s: 0.0, work_s: 0.0, answered: 0 }).collect(),
+            uses: speeds
+                .iter()
+                .map(|speed| HostUse { speed: *speed, busy_s: 0.0, work_s: 0.0, answered: 0, sent: 0 })
+                .collect(),
             hosts,
             balancers: (0..scenario.balancers as u64).map(balancer).collect(),
             weather: Weather::new(scenario, seed),
+            lies: lies(scenario),
+            lie_rng: stream(seed, Purpose::Lie, 0),
             reports: Reports::new(scenario, seed),
             requests: Vec::with_capacity(window.len()),
             service_s: service_times(scenario, &window, seed),
@@ -336,6 +348,7 @@ impl Simulation {
             Event::Crash { host } => self.crash(host, policy),
             Event::Restart { host } => self.restart(host),
             Event::Warm { host, restarts } => self.warm(host, restarts),
+            Event::Error { request } => self.answer_error(request, policy),
             Event::Timeout { request } => self.time_out(request, policy),
         }
     }
@@ -397,6 +410,16 @@ fn job<'a>(window: &Window, workload: &'a Workload, service_s: &[f64], request: 
         prefix: workload.trace.prefix(traced),
         prefix_block_tokens: workload.trace.prefix_block_tokens,
     }
+}
+
+/// Of each host: how it misleads.
+fn lies(scenario: &Scenario) -> Vec<Option<Lie>> {
+    let mut lies = vec![None; scenario.fleet.hosts()];
+    for liar in &scenario.liars {
+        assert!(liar.host < lies.len(), "liar {} is not one of {} hosts", liar.host, lies.len());
+        lies[liar.host] = Some(liar.lie);
+    }
+    lies
 }
 
 /// FIFO: the trace's service times, lognormal ones where it has none. LLM: nothing.

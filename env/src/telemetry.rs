@@ -24,6 +24,11 @@ impl TelemetryOptions {
         Self { period_s, delay_s: 0.002, loss: 0.0, piggyback: false, probes_per_request: 0, probe_round_trip_s: 0.001 }
     }
 
+    /// Every host's true state at every decision, without delay.
+    pub fn instant() -> Self {
+        Self { delay_s: 0.0, ..Self::polled(0.0) }
+    }
+
     /// Nothing at all: balancers see only their own requests.
     pub fn none() -> Self {
         Self::polled(f64::INFINITY)

@@ -4,13 +4,16 @@ use evenkeel_runtime as runtime;
 
 use super::{Event, PROBE_LANE, Simulation, job, microseconds};
 use crate::host::Notice;
+use crate::liar::Lie;
 use crate::outcome::Status;
 use crate::policy::{Policy, RequestEvent};
+use crate::random::uniform;
 use crate::telemetry::Source;
 
 impl Simulation {
     pub(super) fn send(&mut self, request: u32, host: usize, policy: &mut dyn Policy) {
         assert!(host < self.hosts.len(), "policy {} chose host {host} of {}", policy.name(), self.hosts.len());
+        let error_after_s = self.error_after_s(host);
         let job = job(&self.window, &self.workload, &self.service_s, request);
         let progress = &mut self.requests[request as usize];
         let balancer = &mut self.balancers[progress.record.balancer as usize];
@@ -22,10 +25,15 @@ impl Simulation {
         progress.is_sent = true;
         progress.requests_ahead = self.hosts[host].requests().min(usize::from(u16::MAX)) as u16;
         let is_up = self.hosts[host].is_up();
+        self.uses[host].sent += 1;
         if is_up {
             balancer.remember_prefix(host, job.prefix);
-            self.hosts[host].offer(self.now_s, &job);
-            self.reschedule(host as u32);
+            if let Some(after_s) = error_after_s {
+                self.schedule(after_s, Event::Error { request });
+            } else {
+                self.hosts[host].offer(self.now_s, &job);
+                self.reschedule(host as u32);
+            }
         }
         let event = self.request_event(request);
         policy.on_sent(&event);
@@ -112,6 +120,26 @@ impl Simulation {
         }
     }
 
+    /// The client gets the host's error.
+    pub(super) fn answer_error(&mut self, request: u32, policy: &mut dyn Policy) {
+        if self.requests[request as usize].is_over {
+            return;
+        }
+        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0 };
+        let event = self.end_attempt(request, &outcome);
+        self.piggyback(&event, policy);
+        policy.on_done(&event, &outcome);
+        self.end(request, Status::Failed);
+    }
+
+    /// How long it takes until the host answers a request with an error; `None` if it works.
+    fn error_after_s(&mut self, host: usize) -> Option<f64> {
+        match self.lies[host] {
+            Some(Lie::FailsFast { share, after_s }) => (uniform(&mut self.lie_rng) < share).then_some(after_s),
+            Some(Lie::ReportsIdle) | None => None,
+        }
+    }
+
     pub(super) fn time_out(&mut self, request: u32, policy: &mut dyn Policy) {
         let progress = &self.requests[request as usize];
         if progress.is_over {
@@ -164,7 +192,7 @@ impl Simulation {
 
     fn piggyback(&mut self, event: &RequestEvent, policy: &mut dyn Policy) {
         if self.scenario.telemetry.piggyback {
-            let telemetry = self.hosts[event.host].report(self.now_s).telemetry();
+            let telemetry = self.reported(event.host);
             self.deliver(event.balancer, event.host, Source::Piggyback, &telemetry, f64::NAN, self.now_s, policy);
         }
     }

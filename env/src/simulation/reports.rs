@@ -6,6 +6,7 @@ use evenkeel_runtime::Telemetry;
 use rand_pcg::Pcg64Mcg;
 
 use super::{Event, PROBE_LANE, Simulation, microseconds};
+use crate::liar::{Lie, idle_report};
 use crate::policy::{Policy, TelemetryEvent};
 use crate::random::{Purpose, below, stream, uniform};
 use crate::scenario::Scenario;
@@ -97,6 +98,14 @@ impl Reports {
 }
 
 impl Simulation {
+    /// What a host says of itself, truly or not.
+    pub(super) fn reported(&self, host: usize) -> Telemetry {
+        match self.lies[host] {
+            Some(Lie::ReportsIdle) => idle_report(self.hosts[host].idle_step_s()),
+            Some(Lie::FailsFast { .. }) | None => self.hosts[host].report(self.now_s).telemetry(),
+        }
+    }
+
     /// Each balancer polls at its own phase.
     pub(super) fn begin_polls(&mut self) {
         let period_s = self.scenario.telemetry.period_s;
@@ -114,7 +123,7 @@ impl Simulation {
         let balancer = self.requests[request as usize].record.balancer as usize;
         for host in 0..self.hosts.len() {
             if self.hosts[host].is_up() {
-                let telemetry = self.hosts[host].report(self.now_s).telemetry();
+                let telemetry = self.reported(host);
                 self.deliver(balancer, host, Source::Poll, &telemetry, f64::NAN, self.now_s, policy);
             }
         }
@@ -122,14 +131,15 @@ impl Simulation {
 
     pub(super) fn poll(&mut self, balancer: u32) {
         let telemetry = self.scenario.telemetry;
-        for (host, measured) in (0..).zip(&self.hosts) {
+        for host in 0..self.hosts.len() {
             let is_lost = telemetry.loss > 0.0 && uniform(&mut self.reports.loss_rng) < telemetry.loss;
-            if measured.is_up() && !is_lost {
+            if self.hosts[host].is_up() && !is_lost {
+                let telemetry = self.reported(host);
                 self.reports.polls.push_back(Travelling {
                     balancer,
-                    host,
+                    host: host as u32,
                     measured_s: self.now_s,
-                    telemetry: measured.report(self.now_s).telemetry(),
+                    telemetry,
                     latency_s: f64::NAN,
                 });
             }
@@ -162,9 +172,9 @@ impl Simulation {
         if !measured.is_up() || is_lost {
             return;
         }
-        let telemetry = measured.report(self.now_s).telemetry();
+        let telemetry = self.reported(host as usize);
         let latency_s = if policy.wants_probed_latency() {
-            self.reports.latency_s(host as usize, measured.requests())
+            self.reports.latency_s(host as usize, (telemetry.running + telemetry.waiting) as usize)
         } else {
             f64::NAN
         };

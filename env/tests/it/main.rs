@@ -8,7 +8,9 @@ mod environment;
 #[cfg(feature = "gym-rs")]
 mod gym_rs;
 mod knowledge;
+mod liars;
 mod llm_reference;
 mod ordering;
 mod queueing_theory;
+mod scenarios;
 mod traces;
