@@ -4,12 +4,14 @@
 //! prints MB/s, rows/s and the process's peak resident memory (Linux).
 //!
 //! ```text
-//! cargo bench -p evenkeel-datasets -- --lines 10000000 [--format nginx-json] [--load]
+//! cargo bench -p evenkeel-datasets -- --lines 10000000 [--format nginx-json] [--load | --stats]
 //! ```
 //!
-//! `--load` keeps all requests in memory, as training does, instead of streaming.
+//! `--load` keeps all requests in memory, as training does, instead of streaming; `--stats`
+//! summarises them, as `evenkeel dataset stats` does.
 
 use evenkeel_datasets::random::{self, Pcg64Mcg};
+use evenkeel_datasets::stats::{BIN_S, TraceStats};
 use evenkeel_datasets::{Format, LoadOptions, load_trace, stream_trace};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -21,7 +23,15 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 struct Arguments {
     lines: u64,
     formats: Vec<Format>,
-    load: bool,
+    reading: Reading,
+}
+
+/// What is done with the requests.
+#[derive(Clone, Copy)]
+enum Reading {
+    Stream,
+    Load,
+    Stats,
 }
 
 fn main() -> Result<()> {
@@ -35,7 +45,11 @@ fn main() -> Result<()> {
         // The kernel forgets the peak so far, so that every format has its own.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
         let start = Instant::now();
-        let rows = if arguments.load { load(&path)? } else { stream(&path, format)? };
+        let rows = match arguments.reading {
+            Reading::Stream => stream(&path, format)?,
+            Reading::Load => load(&path)?,
+            Reading::Stats => stats(&path)?,
+        };
         let seconds = start.elapsed().as_secs_f64();
         assert_eq!(rows, arguments.lines, "every line of the {format} log is a request");
         let (rate, row_rate) = (megabytes / seconds, rows as f64 / seconds);
@@ -48,13 +62,14 @@ fn main() -> Result<()> {
 
 fn arguments() -> Result<Arguments> {
     let formats = vec![Format::NginxCombined, Format::NginxJson, Format::EnvoyJson];
-    let mut found = Arguments { lines: 10_000_000, formats, load: false };
+    let mut found = Arguments { lines: 10_000_000, formats, reading: Reading::Stream };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--lines" => found.lines = words.next().ok_or("--lines needs a number")?.parse()?,
             "--format" => found.formats = vec![words.next().ok_or("--format needs a name")?.parse()?],
-            "--load" => found.load = true,
+            "--load" => found.reading = Reading::Load,
+            "--stats" => found.reading = Reading::Stats,
             // Cargo adds this one.
             "--bench" => {}
             other => return Err(format!("unknown argument {other}").into()),
@@ -74,6 +89,10 @@ fn stream(path: &Path, format: Format) -> Result<u64> {
 
 fn load(path: &Path) -> Result<u64> {
     Ok(std::hint::black_box(load_trace(path, None, &LoadOptions::default())?).requests.len() as u64)
+}
+
+fn stats(path: &Path) -> Result<u64> {
+    Ok(std::hint::black_box(TraceStats::of_file(path, None, &LoadOptions::default(), BIN_S)?).rows as u64)
 }
 
 /// Writes a log of a service with 16 upstream hosts and 2000 requests a second.

@@ -3,6 +3,7 @@
 mod lines;
 pub(crate) mod number;
 pub(crate) mod time;
+mod zstd;
 
 pub(crate) use lines::LineReader;
 
@@ -39,7 +40,7 @@ impl Input {
                 let buffered = io::BufReader::with_capacity(HEAD_BYTES, file);
                 ("gzip", Box::new(flate2::bufread::MultiGzDecoder::new(buffered)))
             }
-            [0x28, 0xb5, 0x2f, 0xfd] => ("zstd", Box::new(zstd::Decoder::new(file).map_err(failed)?)),
+            [0x28, 0xb5, 0x2f, 0xfd] => ("zstd", Box::new(zstd::Decoder::new(file))),
             _ => ("plain", Box::new(file)),
         };
         let mut input = Self { path: path.to_owned(), kind, head: Vec::new(), taken: 0, failure: None, rest };

@@ -1,5 +1,6 @@
 //! Summaries of traces and series, to be read (`Display`, at most 80 columns) or kept (`Serialize`).
 
+mod gather;
 mod quantiles;
 mod seasonality;
 mod table;
@@ -7,8 +8,10 @@ mod table;
 pub use quantiles::Quantiles;
 pub use seasonality::Seasonality;
 
-use crate::{Series, Trace};
+use crate::{DataError, Format, LoadOptions, Series, Trace, input, load_trace, stream_trace};
+use gather::{Gathered, Source};
 use serde::Serialize;
+use std::path::Path;
 
 /// The bin over which the peak rate of a trace is taken by default: one minute.
 pub const BIN_S: f64 = 60.0;
@@ -60,31 +63,49 @@ impl TraceStats {
     ///
     /// When `bin_s` is not a positive, finite number.
     pub fn new(trace: &Trace, bin_s: f64) -> Self {
-        let mean_rate_per_s = trace.mean_rate_per_s();
-        let rates = trace.rates(bin_s).values;
-        let peak_rate_per_s = f64::from(rates.into_iter().fold(0.0, f32::max));
-        let of = |value: fn(&crate::Request) -> f64| Quantiles::new(trace.requests.iter().map(value).collect());
-        // A column of zeros is a column that the source does not have.
-        let tokens = |quantiles: Option<Quantiles>| quantiles.filter(|quantiles| quantiles.max > 0.0);
-        Self {
-            name: trace.name.clone(),
-            rows: trace.requests.len(),
-            dropped_rows: trace.dropped_rows,
+        let source = Source {
+            name: &trace.name,
             start_epoch_s: trace.start_epoch_s,
-            span_s: trace.duration_s(),
-            mean_rate_per_s,
-            bin_s,
-            peak_rate_per_s,
-            peak_to_mean: peak_rate_per_s / mean_rate_per_s,
-            interarrival_cv: interarrival_cv(trace),
-            prompt_tokens: tokens(of(|request| f64::from(request.prompt_tokens))),
-            output_tokens: tokens(of(|request| f64::from(request.output_tokens))),
-            service_s: of(|request| f64::from(request.service_s)),
-            first_byte_s: of(|request| f64::from(request.first_byte_s)),
+            dropped_rows: trace.dropped_rows,
             upstreams: trace.upstreams.len(),
-            repeated_blocks: repeated_blocks(trace),
-            seasonality: Seasonality::of_trace(trace),
+        };
+        Gathered::of(trace).finish(&source, bin_s)
+    }
+
+    /// Summarises a file as [`TraceStats::new`] does its trace, in a fraction of the memory: the
+    /// requests are read one by one, and only the numbers of the summary are kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_trace`].
+    ///
+    /// # Panics
+    ///
+    /// As [`TraceStats::new`].
+    pub fn of_file(
+        path: impl AsRef<Path>,
+        format: Option<Format>,
+        options: &LoadOptions,
+        bin_s: f64,
+    ) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let mut stream = stream_trace(path, format, options)?;
+        let is_whole = options.start_s <= 0.0 && options.end_s == f64::INFINITY;
+        if !is_whole {
+            // Which requests are meant is known when all of them are sorted.
+            return load_trace(path, format, options).map(|trace| Self::new(&trace, bin_s));
         }
+        let mut gathered = Gathered::default();
+        while let Some(request) = stream.next() {
+            gathered.push(&request?, stream.prefix_blocks());
+        }
+        let source = Source {
+            name: &input::stem(path),
+            start_epoch_s: stream.origin_epoch_s(),
+            dropped_rows: stream.dropped_rows(),
+            upstreams: stream.upstreams().len(),
+        };
+        Ok(gathered.finish(&source, bin_s))
     }
 }
 
@@ -124,7 +145,7 @@ pub struct SeriesStats {
 impl SeriesStats {
     /// Summarises a series.
     pub fn new(series: &Series) -> Self {
-        let values = Quantiles::new(series.values.iter().map(|&value| f64::from(value)).collect());
+        let values = Quantiles::new(series.values.clone());
         let mean = series.mean();
         let peak = values.map_or(f64::NAN, |values| values.max);
         let present = series.values.iter().filter(|value| !value.is_nan()).map(|&value| f64::from(value));
@@ -149,25 +170,15 @@ impl SeriesStats {
     }
 }
 
-fn interarrival_cv(trace: &Trace) -> f64 {
-    let gaps = trace.requests.windows(2).map(|pair| pair[1].arrival_s - pair[0].arrival_s);
-    let (mut count, mut mean, mut square) = (0.0, 0.0, 0.0);
-    // Welford's recurrence: stable where the mean is much larger than the deviation.
-    for gap in gaps {
-        count += 1.0;
-        let step = gap - mean;
-        mean += step / count;
-        square += step * (gap - mean);
+/// The rate of sorted arrivals per second, one value for every `step_s` seconds from 0.
+fn rates(arrivals_s: &[f64], step_s: f64) -> Vec<f32> {
+    assert!(step_s.is_finite() && step_s > 0.0, "the bins of a rate must be longer than 0, not {step_s}");
+    let bin = |arrival_s: f64| (arrival_s / step_s) as usize;
+    let mut counts = vec![0_u32; arrivals_s.last().map_or(0, |last| bin(*last) + 1)];
+    for arrival_s in arrivals_s {
+        counts[bin(*arrival_s)] += 1;
     }
-    if count > 0.0 { (square / count).sqrt() / mean } else { f64::NAN }
-}
-
-fn repeated_blocks(trace: &Trace) -> Option<f64> {
-    let mut blocks = trace.prefix_blocks.clone();
-    blocks.sort_unstable();
-    blocks.dedup();
-    let all = trace.prefix_blocks.len();
-    (all > 0).then(|| (all - blocks.len()) as f64 / all as f64)
+    counts.into_iter().map(|count| (f64::from(count) / step_s) as f32).collect()
 }
 
 #[cfg(test)]

@@ -20,12 +20,12 @@ pub struct Quantiles {
 impl Quantiles {
     /// Summarises a sample by nearest rank: the `q` quantile is the smallest value which at least
     /// that share of the sample does not exceed. `None` when there is no value.
-    pub fn new(mut sample: Vec<f64>) -> Option<Self> {
-        sample.retain(|value| !value.is_nan());
-        sample.sort_unstable_by(f64::total_cmp);
-        let max = *sample.last()?;
-        let at = |q: f64| sample[((sample.len() as f64 * q).ceil() as usize).clamp(1, sample.len()) - 1];
-        let mean = sample.iter().sum::<f64>() / sample.len() as f64;
+    pub fn new<T: Copy + Into<f64>>(mut sample: Vec<T>) -> Option<Self> {
+        sample.retain(|value| !(*value).into().is_nan());
+        sample.sort_unstable_by(|a, b| (*a).into().total_cmp(&(*b).into()));
+        let max = (*sample.last()?).into();
+        let at = |q: f64| sample[((sample.len() as f64 * q).ceil() as usize).clamp(1, sample.len()) - 1].into();
+        let mean = sample.iter().map(|value| (*value).into()).sum::<f64>() / sample.len() as f64;
         Some(Self { mean, p50: at(0.5), p90: at(0.9), p99: at(0.99), max })
     }
 }

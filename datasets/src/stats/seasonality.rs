@@ -1,6 +1,7 @@
 //! How a rate repeats itself: autocorrelation at the day, the week and in general.
 
-use crate::{Series, Trace};
+use super::rates;
+use crate::Series;
 use serde::Serialize;
 
 const DAY_S: f64 = 86_400.0;
@@ -26,23 +27,29 @@ pub struct Seasonality {
 }
 
 impl Seasonality {
-    /// Of the rate of a trace.
-    pub(super) fn of_trace(trace: &Trace) -> Self {
-        let fits = |bin_s: &&f64| trace.duration_s() / **bin_s <= LEN_MAX as f64;
-        Self::of_series(&trace.rates(*BINS_S.iter().find(fits).unwrap_or(&BINS_S[BINS_S.len() - 1])))
+    /// Of the rate of sorted arrivals.
+    pub(super) fn of_arrivals(arrivals_s: &[f64]) -> Self {
+        let span_s = arrivals_s.last().copied().unwrap_or(0.0);
+        let fits = |bin_s: &&f64| span_s / **bin_s <= LEN_MAX as f64;
+        let bin_s = *BINS_S.iter().find(fits).unwrap_or(&BINS_S[BINS_S.len() - 1]);
+        Self::of_rate(&rates(arrivals_s, bin_s), bin_s)
     }
 
     /// Of a series.
     pub(super) fn of_series(series: &Series) -> Self {
-        let values: Vec<f64> = series.values.iter().map(|&value| f64::from(value)).collect();
+        Self::of_rate(&series.values, series.step_s)
+    }
+
+    fn of_rate(values: &[f32], step_s: f64) -> Self {
+        let values: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
         let at = |lag_s: f64| {
-            let lag = (lag_s / series.step_s).round() as usize;
+            let lag = (lag_s / step_s).round() as usize;
             (lag > 0 && values.len() >= 2 * lag).then(|| autocorrelation(&centred(&values), lag)).flatten()
         };
         let factor = values.len().div_ceil(LEN_MAX).max(1);
         let coarse: Vec<f64> = values.chunks(factor).map(mean).collect();
         let (lag, period) = dominant(&centred(&coarse)).unzip();
-        let period_s = lag.map(|lag| lag as f64 * factor as f64 * series.step_s);
+        let period_s = lag.map(|lag| lag as f64 * factor as f64 * step_s);
         Self { day: at(DAY_S), week: at(7.0 * DAY_S), period_s, period }
     }
 }

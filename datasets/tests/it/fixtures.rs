@@ -1,6 +1,7 @@
 //! Every format on a small made-up file.
 
 use crate::support::{Files, fixture, gzip, load, zstd};
+use evenkeel_datasets::stats::{BIN_S, TraceStats};
 use evenkeel_datasets::{
     ColumnMap, Format, Gap, LoadOptions, Request, Trace, load_series, load_series_with_report, load_trace, stream_trace,
 };
@@ -193,4 +194,16 @@ fn streams_hand_out_rows_as_they_are() {
     assert_eq!(stream.prefix_blocks(), [0, 1, 3]);
     assert_eq!(stream.by_ref().count(), 1);
     assert!(stream.next().is_none());
+}
+
+#[test]
+fn a_file_is_summarised_as_the_trace_in_it() {
+    for name in ["nginx.jsonl", "envoy.jsonl", "nginx_combined.log", "mooncake.jsonl", "azure2023.csv", "burstgpt.csv"]
+    {
+        let of_file = TraceStats::of_file(fixture(name), None, &LoadOptions::default(), BIN_S).unwrap();
+        assert_eq!(of_file.to_string(), TraceStats::new(&load(&fixture(name)), BIN_S).to_string(), "{name}");
+    }
+    let part = LoadOptions { start_s: 1.0, ..LoadOptions::default() };
+    let of_part = TraceStats::of_file(fixture("nginx.jsonl"), None, &part, BIN_S).unwrap();
+    assert_eq!(of_part.rows, 2);
 }

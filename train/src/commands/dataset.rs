@@ -3,15 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use evenkeel_datasets::{DataError, Format, catalogue, load_series_with_report, load_trace, stats};
+use evenkeel_datasets::{DataError, Format, catalogue, load_series_with_report, stats};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{DatasetArgs, DatasetCommand, InputArgs};
 use crate::data;
-
-/// Length of the bins in which the peak rate of a trace is found.
-const BIN_S: f64 = 60.0;
 
 /// Runs the subcommand.
 pub fn run(arguments: &DatasetArgs) -> Result<()> {
@@ -32,8 +29,8 @@ fn print_stats(path: &Path, input: &InputArgs) -> Result<()> {
     if input.format == Some(Format::Series) {
         return print_series(path, &options);
     }
-    match load_trace(path, input.format, &options) {
-        Ok(trace) => println!("{}", stats::TraceStats::new(&trace, BIN_S)),
+    match stats::TraceStats::of_file(path, input.format, &options, stats::BIN_S) {
+        Ok(summary) => println!("{summary}"),
         // Found to be rates rather than requests.
         Err(DataError::NotATrace { .. }) if input.format.is_none() => print_series(path, &options)?,
         Err(error) => return Err(error.into()),
