@@ -1,7 +1,8 @@
 //! Writes the artifact `evenkeel.ekm`; the runtime's [`evenkeel_runtime::artifact`] has
 //! the layout and reads it.
 
-use evenkeel_runtime::artifact::{ArtifactError, crc32, format};
+use evenkeel_runtime::artifact::{ArtifactError, Sections, crc32, format};
+use evenkeel_runtime::demand::ScaleModel;
 use evenkeel_runtime::features::SCHEMA_HASH;
 use evenkeel_runtime::{Model, ServiceModel};
 
@@ -43,6 +44,24 @@ impl Contents<'_> {
         Model::parse(&bytes)?;
         Ok(bytes)
     }
+}
+
+/// The artifact with another SCALE section: what one replica carries was measured, or tuned,
+/// after the networks were trained.
+///
+/// # Errors
+/// What the runtime says of the artifact or of the section.
+pub fn with_scale(artifact: &[u8], scale: &ScaleModel) -> Result<Vec<u8>, ArtifactError> {
+    let kept = Sections::parse(artifact)?;
+    let mut sections: Vec<(u32, Vec<u8>)> = kept
+        .iter()
+        .filter(|(kind, _)| *kind != format::SCALE)
+        .map(|(kind, contents)| (kind, contents.to_vec()))
+        .collect();
+    sections.push((format::SCALE, scale.encode().to_vec()));
+    let bytes = assemble(&sections);
+    Model::parse(&bytes)?;
+    Ok(bytes)
 }
 
 /// Header, section table, sections.

@@ -50,6 +50,12 @@ impl fmt::Display for Summary<'_> {
             calibration::write(f, forecaster.calibration())?;
         }
         service::write(f, self.model.service())?;
+        if let Some(scale) = self.model.scale() {
+            writeln!(f, "\nScale")?;
+            writeln!(f, "  a replica carries  {} requests/s", scale.replica_requests_per_s)?;
+            writeln!(f, "  looked ahead       {} s, at the {} quantile", scale.lead_s, scale.quantile)?;
+            writeln!(f, "  headroom           {}", scale.headroom)?;
+        }
         writeln!(f, "\nMetadata")?;
         for line in json::pretty(self.model.metadata_json()).lines() {
             writeln!(f, "  {line}")?;
@@ -65,6 +71,7 @@ fn section_name(kind: u32) -> String {
         format::POLICY => "policy".to_owned(),
         format::FORECAST => "forecast".to_owned(),
         format::CALIBRATION => "calibration".to_owned(),
+        format::SCALE => "scale".to_owned(),
         unknown => format!("kind {unknown}"),
     }
 }

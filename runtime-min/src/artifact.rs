@@ -17,6 +17,7 @@ pub use crc32::crc32;
 
 use core::fmt;
 
+use crate::demand::ScaleModel;
 use crate::features;
 use crate::forecast::Forecaster;
 use crate::program::Program;
@@ -47,6 +48,8 @@ pub mod format {
     pub const FORECAST: u32 = 4;
     /// Section kind: the forecaster's horizons and calibration ([`crate::forecast::Calibration`]).
     pub const CALIBRATION: u32 = 5;
+    /// Section kind: what a replica carries ([`crate::demand::ScaleModel`]).
+    pub const SCALE: u32 = 6;
 }
 
 /// Why an artifact was refused.
@@ -73,6 +76,8 @@ pub enum ArtifactError {
     Service,
     /// The forecaster's calibration has a value out of its range.
     Calibration,
+    /// What is said of replicas has a value out of its range.
+    Scale,
     /// A program has too many registers, instructions or weights, or none.
     ProgramLimits,
     /// A program has an operation code that this runtime does not know.
@@ -107,6 +112,7 @@ impl ArtifactError {
             Self::Metadata => "artifact metadata is not UTF-8",
             Self::Service => "artifact service model has a value out of range",
             Self::Calibration => "artifact forecast calibration has a value out of range",
+            Self::Scale => "artifact scale section has a value out of range",
             Self::ProgramLimits => "artifact program exceeds the runtime's limits",
             Self::ProgramOp => "artifact program has an unknown operation",
             Self::ProgramRegister => "artifact program uses a register wrongly",
@@ -129,10 +135,12 @@ impl core::error::Error for ArtifactError {}
 /// A validated artifact, read in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
+    checksum: u32,
     metadata: &'a str,
     service: ServiceModel,
     policy: Option<Program<'a>>,
     forecaster: Option<Forecaster<'a>>,
+    scale: Option<ScaleModel>,
 }
 
 impl<'a> Model<'a> {
@@ -155,7 +163,13 @@ impl<'a> Model<'a> {
             (None, None) => None,
             _ => return Err(ArtifactError::Sections),
         };
-        Ok(Self { metadata, service, policy, forecaster })
+        let scale = sections.find(format::SCALE).map(ScaleModel::decode).transpose()?;
+        Ok(Self { checksum: sections.checksum(), metadata, service, policy, forecaster, scale })
+    }
+
+    /// Checksum of the artifact: which one of several this is, in records and log lines.
+    pub fn checksum(&self) -> u32 {
+        self.checksum
     }
 
     /// Where the model comes from: training data, seed, date, tool version, figures. JSON.
@@ -176,6 +190,12 @@ impl<'a> Model<'a> {
     /// The demand forecaster, where the artifact has one.
     pub fn forecaster(&self) -> Option<&Forecaster<'a>> {
         self.forecaster.as_ref()
+    }
+
+    /// What one replica carries and how far ahead demand is looked for, where the artifact
+    /// says so.
+    pub fn scale(&self) -> Option<&ScaleModel> {
+        self.scale.as_ref()
     }
 }
 
@@ -220,6 +240,10 @@ impl<'a> Sections<'a> {
     /// Kind and contents of every section, in file order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &'a [u8])> + '_ {
         self.table.iter().filter_map(|entry| Some((word(entry, 0), self.contents(entry)?)))
+    }
+
+    fn checksum(&self) -> u32 {
+        word(self.bytes, 32)
     }
 
     fn find(&self, kind: u32) -> Option<&'a [u8]> {

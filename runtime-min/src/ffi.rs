@@ -12,11 +12,13 @@
 //! | [`decide`] | `ek_scratch_size`, `ek_decide`, `ek_scores`, `ek_decisions` |
 //! | [`requests`] | `ek_begin`, `ek_first_byte`, `ek_finish`, `ek_report`, `ek_report_orca` |
 //! | [`forecast`] | `ek_history_*`, `ek_forecast_*` |
+//! | [`demand`] | `ek_demand_*`, `ek_model_scale` |
 
 #![allow(unsafe_code, reason = "C hands over raw pointers; each is checked before it is used")]
 
 pub mod code;
 pub mod decide;
+pub mod demand;
 pub mod forecast;
 mod memory;
 pub mod model;
@@ -26,6 +28,10 @@ pub mod types;
 
 pub use code::{EkCode, ek_strerror, ek_version};
 pub use decide::{ek_decide, ek_decisions, ek_scores, ek_scratch_size};
+pub use demand::{
+    EkDemand, EkDemandReading, EkScale, ek_demand_arrived, ek_demand_attach, ek_demand_init, ek_demand_read,
+    ek_demand_size, ek_demand_tick, ek_model_scale,
+};
 pub use forecast::{
     EkHistory, ek_forecast_horizons, ek_forecast_predict, ek_forecast_scratch_size, ek_history_attach, ek_history_init,
     ek_history_push, ek_history_size,

@@ -23,6 +23,7 @@ extern crate std;
 
 pub mod artifact;
 pub mod decide;
+pub mod demand;
 pub mod features;
 pub mod ffi;
 pub mod forecast;

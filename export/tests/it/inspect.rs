@@ -1,6 +1,9 @@
 //! The summary of an artifact.
 
+use evenkeel_export::artifact::with_scale;
 use evenkeel_export::{Forecast, compile, inspect};
+use evenkeel_runtime::Model;
+use evenkeel_runtime::demand::ScaleModel;
 use evenkeel_runtime::forecast::Calibration;
 use insta::assert_snapshot;
 
@@ -17,7 +20,8 @@ fn artifact() -> Vec<u8> {
     let forecast = Forecast { onnx: &forecast_path, calibration: &calibration.encode() };
     let metadata = r#"{"tool": "evenkeel 0.1.0", "trained_on": {"name": "synthetic service", "days": 28,
         "split": [0.6, 0.15, 0.25]}, "seed": 7, "date": "2025-01-31"}"#;
-    compile(Some(&path), Some(forecast), &service(), metadata).unwrap()
+    let scale = ScaleModel { replica_requests_per_s: 2.5, lead_s: 85.0, quantile: 0.9, headroom: 1.1 };
+    with_scale(&compile(Some(&path), Some(forecast), &service(), metadata).unwrap(), &scale).unwrap()
 }
 
 #[test]
@@ -43,4 +47,15 @@ fn damaged_artifacts_are_refused() {
     }
     assert!(inspect(&bytes[..bytes.len() - 1]).is_err());
     assert!(inspect(b"").is_err());
+}
+
+#[test]
+fn another_scale_replaces_the_one_before() {
+    let scale = ScaleModel { replica_requests_per_s: 7.0, lead_s: 4.0, quantile: 0.8, headroom: 1.0 };
+    let before = artifact();
+    let after = with_scale(&before, &scale).unwrap();
+    let model = Model::parse(&after).unwrap();
+    assert_eq!(model.scale(), Some(&scale));
+    assert_eq!(model.metadata_json(), Model::parse(&before).unwrap().metadata_json());
+    assert_eq!(with_scale(&after, &scale).unwrap(), after);
 }

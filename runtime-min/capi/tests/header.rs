@@ -48,7 +48,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Names as C knows them.
-const TYPES: [(&str, &str); 15] = [
+const TYPES: [(&str, &str); 18] = [
     ("EkCode", "ek_code"),
     ("EkStatus", "ek_status"),
     ("EkReason", "ek_reason"),
@@ -58,6 +58,9 @@ const TYPES: [(&str, &str); 15] = [
     ("EkHorizons", "ek_horizons"),
     ("EkForecast", "ek_forecast"),
     ("EkRequest", "ek_request"),
+    ("EkDemand", "ek_demand"),
+    ("EkDemandReading", "ek_demand_reading"),
+    ("EkScale", "ek_scale"),
     ("EkDecision", "ek_decision"),
     ("EkTicket", "ek_ticket"),
     ("EkOutcome", "ek_outcome"),

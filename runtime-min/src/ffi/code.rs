@@ -54,6 +54,25 @@ pub enum EkCode {
     HistoryEmpty = -20,
     /// The report does not follow its format, or has nothing of use.
     ReportFormat = -21,
+    /// The memory holds no demand, or one of another step.
+    DemandForeign = -30,
+    /// The model does not say what a replica carries.
+    NoScale = -31,
+    /// A value of the scale is out of its range.
+    ScaleRange = -32,
+    /// The memory holds no ring for records, or was not initialised.
+    RingForeign = -22,
+    /// The memory holds a ring of another version of this library.
+    RingLayout = -23,
+    /// Another writer is at the same place of the ring.
+    RingTaken = -24,
+    /// The record is no longer in the ring.
+    RecordGone = -25,
+    /// Another process is in the way: call again.
+    Busy = -26,
+    /// There is no such process, or it has not joined; or the state is one that processes
+    /// share, and the call says none.
+    ProcessUnknown = -27,
     /// Artifact: ends before what it announces.
     ArtifactTruncated = -100,
     /// Artifact: not an Evenkeel artifact.
@@ -88,6 +107,8 @@ pub enum EkCode {
     ArtifactProgramInterface = -115,
     /// Artifact: a weight is not finite.
     ArtifactNotFinite = -116,
+    /// Artifact: scale section out of range.
+    ArtifactScale = -117,
 }
 
 impl From<ArtifactError> for EkCode {
@@ -110,6 +131,7 @@ impl From<ArtifactError> for EkCode {
             ArtifactError::ProgramWeights => Self::ArtifactProgramWeights,
             ArtifactError::ProgramInterface => Self::ArtifactProgramInterface,
             ArtifactError::NotFinite => Self::ArtifactNotFinite,
+            ArtifactError::Scale => Self::ArtifactScale,
         }
     }
 }
@@ -156,7 +178,7 @@ macro_rules! c_message {
     }};
 }
 
-static TEXTS: [(EkCode, &CStr); 39] = [
+static TEXTS: [(EkCode, &CStr); 43] = [
     (EkCode::Ok, c"success"),
     (EkCode::NullPointer, c"a pointer is NULL"),
     (EkCode::Misaligned, c"a pointer is not aligned"),
@@ -179,6 +201,15 @@ static TEXTS: [(EkCode, &CStr); 39] = [
     (EkCode::HistoryForeign, c"the memory holds no history: call ek_history_init first"),
     (EkCode::HistoryEmpty, c"the last day of the history has no known value"),
     (EkCode::ReportFormat, c"the report does not follow its format, or has nothing of use"),
+    (EkCode::DemandForeign, c"the memory holds no demand for this model: call ek_demand_init first"),
+    (EkCode::NoScale, c"the model does not say what a replica carries"),
+    (EkCode::ScaleRange, c"a value of the scale is out of its range"),
+    (EkCode::RingForeign, c"the memory holds no ring: call ek_record_init first"),
+    (EkCode::RingLayout, c"the ring was made by another version of the library: initialise it again"),
+    (EkCode::RingTaken, c"another writer is at this place of the ring: give it more records"),
+    (EkCode::RecordGone, c"the record is no longer in the ring: give it more records"),
+    (EkCode::Busy, c"another process is in the way: call again"),
+    (EkCode::ProcessUnknown, c"there is no such process, or it has not joined: call ek_process_join first"),
     (EkCode::ArtifactTruncated, c_message!(ArtifactError::Truncated)),
     (EkCode::ArtifactMagic, c_message!(ArtifactError::Magic)),
     (EkCode::ArtifactVersion, c_message!(ArtifactError::Version)),
@@ -196,6 +227,7 @@ static TEXTS: [(EkCode, &CStr); 39] = [
     (EkCode::ArtifactProgramWeights, c_message!(ArtifactError::ProgramWeights)),
     (EkCode::ArtifactProgramInterface, c_message!(ArtifactError::ProgramInterface)),
     (EkCode::ArtifactNotFinite, c_message!(ArtifactError::NotFinite)),
+    (EkCode::ArtifactScale, c_message!(ArtifactError::Scale)),
 ];
 
 const fn number(digits: &str) -> u32 {

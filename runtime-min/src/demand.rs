@@ -1,0 +1,246 @@
+//! Demand of a service, foreseen and in replica-equivalents: what a proxy tells scalers.
+//!
+//! ```text
+//! arrivals ─► rate of each step ─► History ─► Forecaster ─► quantiles ─┐
+//!     └─────► rate of the present ─────────────────────────────────────┴─► max · headroom / capacity
+//! ```
+//!
+//! Each proxy publishes its own share, and shares add up; "desired replicas" would not.
+//! All workers of a proxy count arrivals into one [`Demand`] in shared memory; one of them
+//! ticks it, every second or so.
+
+mod scale;
+
+pub use scale::{SCALE_BYTES, ScaleModel};
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::forecast::{Forecaster, HORIZONS, History, QUANTILE_COUNT, QUANTILES, Quantiles};
+use crate::math;
+use crate::slot::AtomicF32;
+
+/// Time constant of the present rate, in seconds: as often as scalers look (KEDA's default).
+const PRESENT_S: f32 = 30.0;
+
+/// Steps that passed without a tick are noted as missing, up to this many: a proxy that
+/// slept longer starts anew.
+const MISSED_STEPS_MAX: u64 = 1 << 16;
+
+/// Counters and the last forecast. All zeros is a demand that nothing is known of.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Demand {
+    /// Requests since the start; every worker adds to it.
+    arrivals: AtomicU64,
+    /// The rest is written by whoever ticks, and read by all.
+    ticked_arrivals: AtomicU64,
+    ticked_us: AtomicU64,
+    /// Number of the step under way, counted from the Unix epoch, plus 1; 0 before the first.
+    step: AtomicU64,
+    step_arrivals: AtomicU64,
+    /// Whether the step under way was seen from its beginning.
+    step_is_whole: AtomicU64,
+    present_per_s: AtomicF32,
+    history_days: AtomicF32,
+    forecasts: AtomicU64,
+    quantiles_per_s: [[AtomicF32; QUANTILE_COUNT]; HORIZONS],
+}
+
+/// What is known of the demand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DemandReading {
+    /// Requests a second, over about the last half minute.
+    pub present_per_s: f32,
+    /// The most that is foreseen within the lead time, in requests a second, at the
+    /// quantile asked for; NaN where there is no forecast.
+    pub forecast_per_s: f32,
+    /// Replica-equivalents: the larger of the two, with headroom, over what a replica
+    /// carries.
+    pub replicas: f32,
+    /// Days of history that the forecast rests on; under 1, it is a guess from the present
+    /// level. NaN where there is no forecast.
+    pub history_days: f32,
+}
+
+impl Demand {
+    /// Counts a request; not to be called again for its retries.
+    pub fn arrived(&self) {
+        self.arrivals.fetch_add(1, Relaxed);
+    }
+
+    /// Takes note of the time: to be called about once a second, by one worker at a time.
+    ///
+    /// `now_us` is monotonic, `epoch_s` the Unix time. When a step of the forecaster has
+    /// ended, its rate goes to `history`, and a new forecast is made; `scratch` is as
+    /// [`Forecaster::predict`] wants it. Returns whether there is a new forecast.
+    pub fn tick(
+        &self,
+        forecaster: Option<&Forecaster<'_>>,
+        history: &mut History<'_>,
+        now_us: u64,
+        epoch_s: f64,
+        scratch: &mut [f32],
+    ) -> bool {
+        self.tick_present(now_us);
+        let Some(forecaster) = forecaster else { return false };
+        let step_s = f64::from(forecaster.calibration().step_s);
+        if !self.tick_step(history, step_s, epoch_s) {
+            return false;
+        }
+        let mut quantiles: Quantiles = [[0.0; QUANTILE_COUNT]; HORIZONS];
+        // The newest value is that of the step which began before the one under way.
+        let newest_s = (self.step.load(Relaxed) as f64 - 2.0) * step_s;
+        let Some(evidence) = forecaster.predict(&history.past(), newest_s, scratch, &mut quantiles) else {
+            return false;
+        };
+        for (places, values) in self.quantiles_per_s.iter().zip(&quantiles) {
+            for (place, value) in places.iter().zip(values) {
+                place.store(*value);
+            }
+        }
+        self.history_days.store(evidence.history_days);
+        self.forecasts.fetch_add(1, Relaxed);
+        true
+    }
+
+    fn tick_present(&self, now_us: u64) {
+        let arrivals = self.arrivals.load(Relaxed);
+        let before_us = self.ticked_us.swap(now_us.max(1), Relaxed);
+        let before = self.ticked_arrivals.swap(arrivals, Relaxed);
+        let elapsed_s = crate::slot::elapsed_s(before_us, now_us);
+        if before_us == 0 || elapsed_s <= 0.0 {
+            return;
+        }
+        let rate_per_s = arrivals.saturating_sub(before) as f32 / elapsed_s;
+        let keep = math::exp(-elapsed_s / PRESENT_S);
+        self.present_per_s.update(|old| old * keep + rate_per_s * (1.0 - keep));
+    }
+
+    /// Closes the steps that have ended; whether there was one.
+    fn tick_step(&self, history: &mut History<'_>, step_s: f64, epoch_s: f64) -> bool {
+        let in_range = (0.0..1e15).contains(&epoch_s) && step_s > 0.0;
+        let step = if in_range { (epoch_s / step_s) as u64 + 1 } else { 0 };
+        let before = self.step.load(Relaxed);
+        // A clock that was set back: wait until it is where it was.
+        if step <= before && before - step < MISSED_STEPS_MAX {
+            return false;
+        }
+        self.step.store(step, Relaxed);
+        let arrivals = self.arrivals.load(Relaxed);
+        let in_step = arrivals.saturating_sub(self.step_arrivals.swap(arrivals, Relaxed));
+        let was_whole = self.step_is_whole.swap(u64::from(before != 0), Relaxed) != 0;
+        let ended = step.saturating_sub(before);
+        if before == 0 || ended >= MISSED_STEPS_MAX {
+            return false;
+        }
+        // Where ticks were missed, nobody knows which of the steps the requests came in.
+        let is_known = was_whole && ended == 1;
+        history.push(if is_known { (in_step as f64 / step_s) as f32 } else { f32::NAN });
+        for _ in 1..ended {
+            history.push(f32::NAN);
+        }
+        true
+    }
+
+    /// What is known now. While a tick is under way, some quantiles may be the new ones
+    /// and others still the old.
+    pub fn read(&self, forecaster: Option<&Forecaster<'_>>, scale: &ScaleModel) -> DemandReading {
+        let present_per_s = self.present_per_s.load();
+        let has_forecast = self.forecasts.load(Relaxed) > 0;
+        let forecaster = forecaster.filter(|_| has_forecast);
+        let forecast_per_s = forecaster.map_or(f32::NAN, |forecaster| self.foreseen_per_s(forecaster, scale));
+        // `max` takes the present where nothing is foreseen.
+        let demand_per_s = present_per_s.max(forecast_per_s);
+        DemandReading {
+            present_per_s,
+            forecast_per_s,
+            replicas: demand_per_s * scale.headroom / scale.replica_requests_per_s,
+            history_days: forecaster.map_or(f32::NAN, |_| self.history_days.load()),
+        }
+    }
+
+    /// The most that is foreseen from now until a replica asked for now would serve.
+    fn foreseen_per_s(&self, forecaster: &Forecaster<'_>, scale: &ScaleModel) -> f32 {
+        let calibration = forecaster.calibration();
+        let column = QUANTILES.iter().position(|q| *q >= scale.quantile - 1e-3).unwrap_or(QUANTILE_COUNT - 1);
+        let mut most_per_s = 0.0f32;
+        for (steps, row) in calibration.horizons.iter().zip(&self.quantiles_per_s) {
+            most_per_s = most_per_s.max(row.get(column).map_or(0.0, AtomicF32::load));
+            if *steps as f32 * calibration.step_s >= scale.lead_s {
+                break;
+            }
+        }
+        most_per_s
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    const STEP_S: f64 = 60.0;
+
+    fn pushed(history: &History<'_>) -> Vec<f32> {
+        let past = history.past();
+        (0..past.len()).rev().map(|lag| past.at(lag)).collect()
+    }
+
+    fn arrive(demand: &Demand, requests: usize) {
+        for _ in 0..requests {
+            demand.arrived();
+        }
+    }
+
+    #[test]
+    fn the_present_rate_follows_the_arrivals() {
+        let demand = Demand::default();
+        for second in 1..=300 {
+            arrive(&demand, 20);
+            demand.tick_present(second * 1_000_000);
+        }
+        assert!((demand.present_per_s.load() - 20.0).abs() < 0.2);
+    }
+
+    #[test]
+    fn a_step_that_was_not_seen_whole_is_missing() {
+        let mut memory = [0.0; 32];
+        let mut history = History::new(&mut memory);
+        let demand = Demand::default();
+        // The first step began before anybody looked.
+        for (epoch_s, requests) in [(1030.0, 7), (1080.0, 60), (1141.0, 120), (1200.0, 5), (1381.0, 3), (1440.0, 0)] {
+            demand.tick_step(&mut history, STEP_S, epoch_s);
+            arrive(&demand, requests);
+        }
+        let found = pushed(&history);
+        let expected = [f32::NAN, 1.0, 2.0, f32::NAN, f32::NAN, f32::NAN, 0.05];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found == &expected || (found.is_nan() && expected.is_nan()), "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_loses_nothing_and_repeats_nothing() {
+        let mut memory = [0.0; 8];
+        let mut history = History::new(&mut memory);
+        let demand = Demand::default();
+        for epoch_s in [1000.0, 1030.0, 1090.0, 970.0, 1091.0, f64::NAN, -5.0, 1150.0] {
+            demand.tick_step(&mut history, STEP_S, epoch_s);
+        }
+        assert_eq!(history.pushed(), 3);
+    }
+
+    #[test]
+    fn without_a_forecast_the_present_is_the_demand() {
+        let demand = Demand::default();
+        for second in 1..=600 {
+            arrive(&demand, 10);
+            demand.tick_present(second * 1_000_000);
+        }
+        let scale = ScaleModel { replica_requests_per_s: 4.0, lead_s: 60.0, quantile: 0.9, headroom: 1.2 };
+        let reading = demand.read(None, &scale);
+        assert!((reading.replicas - 3.0).abs() < 0.05, "{reading:?}");
+        assert!(reading.forecast_per_s.is_nan());
+    }
+}

@@ -1,0 +1,93 @@
+//! The SCALE section: what demand is measured in and how far ahead it is looked for.
+//!
+//! ```text
+//! 0    u32 version   f32 replica_requests_per_s   f32 lead_s   f32 quantile
+//! 16   f32 headroom  (zero to 32)
+//! ```
+//!
+//! All little-endian. An artifact without the section publishes rates and no replicas.
+
+use crate::artifact::ArtifactError;
+
+/// Length of the section.
+pub const SCALE_BYTES: usize = 32;
+
+const VERSION: u32 = 1;
+
+/// What one replica carries, and how a forecast becomes a demand for replicas.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScaleModel {
+    /// Requests a second that one warm replica of weight 1 carries at the objective.
+    pub replica_requests_per_s: f32,
+    /// Seconds from asking for a replica until it serves at full speed: the cold start, as
+    /// measured.
+    pub lead_s: f32,
+    /// Quantile of the forecast that replicas are kept ready for, 0.1 to 0.9.
+    pub quantile: f32,
+    /// Factor on the demand, at least 1: room for what happens between two decisions.
+    pub headroom: f32,
+}
+
+impl ScaleModel {
+    /// Reads the section.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Scale`] if it is short, of another version, or has a value out of
+    /// its range.
+    pub fn decode(section: &[u8]) -> Result<Self, ArtifactError> {
+        let section: &[u8; SCALE_BYTES] = section.first_chunk().ok_or(ArtifactError::Scale)?;
+        let [version, capacity, lead, quantile, headroom, zeros @ ..] =
+            *section.as_chunks::<4>().0.first_chunk::<8>().ok_or(ArtifactError::Scale)?;
+        let model = Self {
+            replica_requests_per_s: f32::from_le_bytes(capacity),
+            lead_s: f32::from_le_bytes(lead),
+            quantile: f32::from_le_bytes(quantile),
+            headroom: f32::from_le_bytes(headroom),
+        };
+        let is_valid = u32::from_le_bytes(version) == VERSION && zeros == [[0; 4]; 3] && model.is_valid();
+        if is_valid { Ok(model) } else { Err(ArtifactError::Scale) }
+    }
+
+    /// The section of this model.
+    pub fn encode(&self) -> [u8; SCALE_BYTES] {
+        let mut section = [0; SCALE_BYTES];
+        let fields = [self.replica_requests_per_s, self.lead_s, self.quantile, self.headroom];
+        let (version, rest) = section.split_at_mut(4);
+        version.copy_from_slice(&VERSION.to_le_bytes());
+        for (word, field) in rest.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
+            *word = field.to_le_bytes();
+        }
+        section
+    }
+
+    /// Whether every value is within its range: a capacity and a lead that are positive and
+    /// sane, a quantile that is forecast, a headroom from 1 to 10.
+    pub fn is_valid(&self) -> bool {
+        (1e-6..=1e9).contains(&self.replica_requests_per_s)
+            && (0.0..=1e6).contains(&self.lead_s)
+            && (0.1..=0.9).contains(&self.quantile)
+            && (1.0..=10.0).contains(&self.headroom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: ScaleModel = ScaleModel { replica_requests_per_s: 2.5, lead_s: 85.0, quantile: 0.9, headroom: 1.1 };
+
+    #[test]
+    fn a_section_is_read_as_it_was_written() {
+        assert_eq!(ScaleModel::decode(&MODEL.encode()), Ok(MODEL));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for at in [0, 4, 8, 12, 16, 20, 31] {
+            let mut section = MODEL.encode();
+            section[at..(at + 4).min(SCALE_BYTES)].fill(0xFF);
+            assert_eq!(ScaleModel::decode(&section), Err(ArtifactError::Scale), "byte {at}");
+        }
+        assert_eq!(ScaleModel::decode(&MODEL.encode()[..31]), Err(ArtifactError::Scale));
+    }
+}
