@@ -77,6 +77,12 @@ impl<'a> Forecaster<'a> {
         &self.calibration
     }
 
+    /// The same network with another service's calibration.
+    #[must_use]
+    pub fn with_calibration(self, calibration: Calibration) -> Self {
+        Self { calibration, ..self }
+    }
+
     /// Length of the scratch memory that [`predict`](Self::predict) needs, in `f32`s.
     pub fn scratch_len(&self) -> usize {
         self.program.scratch_len(HORIZONS)

@@ -7,7 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use evenkeel_datasets::Format;
 use serde::{Deserialize, Serialize};
 
+use crate::commands::forecast_eval::ForecastEvalArgs;
 use crate::device::DeviceChoice;
+use crate::policy::objective::RewardWeights;
+use crate::policy::train::FineTune;
 
 /// Learns from an inference service's traces how to balance its load and foresee its
 /// demand, and compiles both into one small file for NGINX and Envoy.
@@ -26,6 +29,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Replay traces under an artifact's policy and the rules it competes with.
     Eval(EvalArgs),
+    /// Forecast the test part of series and compare with other models.
+    ForecastEval(ForecastEvalArgs),
     /// Compile ONNX files, trained here or elsewhere, into an artifact.
     Compile(CompileArgs),
     /// Print all that is in an artifact.
@@ -63,6 +68,12 @@ pub struct TrainArgs {
     /// Train briefly: a first look, not a model to deploy.
     #[arg(long)]
     pub quick: bool,
+    /// What follows imitation of the oracle.
+    #[arg(long, value_enum, default_value_t = FineTune::Ppo)]
+    pub fine_tune: FineTune,
+    /// What to fine-tune for.
+    #[command(flatten)]
+    pub reward: RewardWeights,
 }
 
 /// How input files are read.

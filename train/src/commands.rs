@@ -3,4 +3,5 @@
 pub mod compile;
 pub mod dataset;
 pub mod eval;
+pub mod forecast_eval;
 pub mod inspect;

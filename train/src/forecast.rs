@@ -8,16 +8,18 @@
 //! gets its own conformal offsets and, where a simple rule serves it better on validation
 //! data, that rule. The artifact carries the calibration of the first series.
 
+pub mod baselines;
+pub mod bootstrap;
 pub mod calibrate;
 pub mod dataset;
 pub mod evaluate;
 pub mod export;
 pub mod fit;
 pub mod network;
+pub mod score;
+pub mod serve;
 #[cfg(test)]
 mod tests;
-
-pub use evaluate::evaluate;
 
 use anyhow::{Context, Result, ensure};
 use burn::prelude::Device;
@@ -27,7 +29,7 @@ use evenkeel_export::onnx::{BuildError, OnnxModel};
 use evenkeel_runtime::forecast::{Calibration, HORIZONS};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::CurvePoint;
+use crate::metrics::{CurvePoint, ForecastResult};
 use crate::output::RunFolder;
 use crate::progress::Stage;
 use crate::stop::StopFlag;
@@ -154,6 +156,16 @@ fn fit_network(
         },
     )?;
     Ok(Checkpoint { weights: fitted.weights, curve: fitted.curve })
+}
+
+/// Evaluates an artifact's forecaster on the test part of each series, for a run's report.
+///
+/// # Errors
+/// If the artifact is refused by the runtime or has no forecaster.
+pub fn evaluate(artifact: &[u8], series: &[Series], split: &Split) -> Result<Vec<ForecastResult>> {
+    let options = evaluate::Options { split: *split, ..evaluate::Options::default() };
+    let results = evaluate::evaluate(artifact, series, &options)?;
+    Ok(results.iter().map(evaluate::SeriesResult::summary).collect())
 }
 
 impl TrainedForecaster {

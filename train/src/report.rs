@@ -15,25 +15,15 @@ pub(crate) mod sample;
 mod summary;
 mod training;
 
+use crate::forecast::evaluate::SeriesResult;
 use crate::metrics::Metrics;
-
-use html::put;
 
 /// The whole page: styles, script and charts are inside it. Values that are not finite
 /// are shown as missing.
 pub fn render(metrics: &Metrics) -> String {
     let groups = compare::groups(&metrics.policies);
     let palette = palette::Palette::new(&metrics.policies);
-    let mut page = String::new();
-    put!(
-        page,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-         <meta name=\"color-scheme\" content=\"light dark\"/>\n\
-         <title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n",
-        summary::title(&groups),
-        include_str!("report/style.css"),
-    );
+    let mut page = head(&summary::title(&groups));
     page.push_str(&summary::header(metrics, &groups));
     page.push_str(&results::section(&groups));
     page.push_str(&results::losses_section(&groups));
@@ -42,8 +32,27 @@ pub fn render(metrics: &Metrics) -> String {
     page.push_str(&forecast::section(&metrics.forecasts));
     page.push_str(&training::section(metrics));
     page.push_str(&definitions::section());
-    put!(page, "</main>\n<script>\n{}</script>\n</body>\n</html>\n", include_str!("report/script.js"));
+    page.push_str(&foot());
     page
+}
+
+/// A page of forecasts alone: every model's figures, and the trained one's forecasts.
+pub fn forecast_page(results: &[SeriesResult]) -> String {
+    head("Evenkeel: forecasts") + &forecast::page(results) + &foot()
+}
+
+fn head(title: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <meta name=\"color-scheme\" content=\"light dark\"/>\n\
+         <title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n",
+        include_str!("report/style.css"),
+    )
+}
+
+fn foot() -> String {
+    format!("</main>\n<script>\n{}</script>\n</body>\n</html>\n", include_str!("report/script.js"))
 }
 
 #[cfg(test)]

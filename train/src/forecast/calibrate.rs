@@ -4,7 +4,7 @@ use evenkeel_datasets::{Series, Split};
 use evenkeel_runtime::forecast::{Calibration, HORIZONS, Kind, QUANTILE_COUNT, QUANTILES, Quantiles};
 
 use super::dataset::{Parts, Windows};
-use super::evaluate::Score;
+use super::score::Score;
 
 /// The network's output at every horizon of every window.
 pub type Predict<'a> = &'a dyn Fn(&Windows) -> Vec<Quantiles>;

@@ -1,20 +1,30 @@
 //! Rolling-origin evaluation on the test split, with what the artifact holds.
 
-use std::ops::RangeInclusive;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use evenkeel_datasets::{Series, Split};
 use evenkeel_runtime::forecast::{
-    Calibration, FORECAST_FEATURES, HORIZONS, QUANTILE_COUNT, QUANTILES, Quantiles, steps_per_day,
+    Calibration, FORECAST_FEATURES, Forecaster, HORIZONS, QUANTILE_COUNT, Quantiles, steps_per_day,
 };
 use evenkeel_runtime::{Model, Program};
+use rayon::prelude::*;
 
+use super::baselines::{self, External, mean_of_last, seasonal_naive};
+use super::bootstrap::{Pair, estimates};
 use super::calibrate::calibrate;
 use super::dataset::{Parts, Windows};
-use crate::metrics::{ForecastPlot, ForecastResult};
+use super::score::{FIGURES, Score, seasonal_error};
+use super::serve::serve;
+use crate::metrics::{Estimate, ForecastPlot, ForecastResult};
 
-/// Most origins that a series is evaluated at.
-const ORIGINS_MAX: usize = 3000;
+/// Name of the trained model in results.
+pub const TRAINED: &str = "evenkeel";
+/// Name of the rule that others are compared with.
+pub const SEASONAL_NAIVE: &str = "seasonal_naive";
+
+/// Most origins that a series is evaluated at, unless told otherwise.
+pub const ORIGINS_MAX: usize = 3000;
 
 /// The plot shows forecasts made about this long before.
 const PLOT_HORIZON_S: f64 = 3600.0;
@@ -22,56 +32,137 @@ const PLOT_HORIZON_S: f64 = 3600.0;
 /// Most points of a plot.
 const PLOT_POINTS_MAX: usize = 700;
 
-/// Evaluates an artifact's forecaster on the test part of each series, over all horizons.
-///
-/// The first series, which the artifact was calibrated for, is served with the artifact's
-/// own calibration, the others with one made from their validation part.
-///
-/// # Errors
-/// If the artifact is refused by the runtime or has no forecaster.
-pub fn evaluate(artifact: &[u8], series: &[Series], split: &Split) -> Result<Vec<ForecastResult>> {
-    let model = Model::parse(artifact)?;
-    let forecaster = model.forecaster().context("the artifact has no forecaster")?;
-    let predict = |windows: &Windows| run(forecaster.program(), windows);
-    let evaluate_one = |(index, series): (usize, &Series)| {
-        let calibration = if index == 0 { *forecaster.calibration() } else { calibrate(series, split, &predict) };
-        evaluate_series(series, split, &calibration, &predict, 0.0..=f64::INFINITY)
-    };
-    Ok(series.iter().enumerate().map(evaluate_one).collect())
+/// How to evaluate.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// How each series is split in time; only the last part is scored.
+    pub split: Split,
+    /// Most origins of a series, evenly spaced.
+    pub origins_max: usize,
+    /// Whether a series gets a calibration of its own from its validation part, as the
+    /// trainer would give it. Otherwise the artifact's is used: a new service, zero-shot.
+    pub calibrate: bool,
+    /// Forecasts of other models.
+    pub others: &'a [(String, External)],
+    /// Where to write the windows for other models.
+    pub export: Option<&'a Path>,
 }
 
-/// Evaluates one series at the horizons within `horizons_s`.
-pub fn evaluate_series(
-    series: &Series,
-    split: &Split,
-    calibration: &Calibration,
-    predict: &dyn Fn(&Windows) -> Vec<Quantiles>,
-    horizons_s: RangeInclusive<f64>,
-) -> ForecastResult {
-    let targets = Parts::new(series, split).test();
-    let mut windows = Windows::spaced(series, targets.clone(), ORIGINS_MAX);
-    for actual in &mut windows.actual {
-        for (value, horizon) in actual.iter_mut().zip(calibration.horizons) {
-            if !horizons_s.contains(&(f64::from(horizon) * series.step_s)) {
-                *value = f32::NAN;
-            }
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { split: Split::default(), origins_max: ORIGINS_MAX, calibrate: true, others: &[], export: None }
+    }
+}
+
+/// All models on one series.
+#[derive(Clone, Debug)]
+pub struct SeriesResult {
+    /// Name of the series.
+    pub series: String,
+    /// Seconds between points.
+    pub step_s: f64,
+    /// Number of windows that all models were scored on.
+    pub origins: usize,
+    /// What serves the series: the network, or a rule that did better on validation data.
+    pub served_by: &'static str,
+    /// Each model's name and [`FIGURES`], the trained one first.
+    pub models: Vec<(String, [Estimate; FIGURES.len()])>,
+    /// A stretch of the test part.
+    pub plot: ForecastPlot,
+}
+
+impl SeriesResult {
+    /// The trained model's figure of this name.
+    ///
+    /// # Panics
+    /// If there is no such figure.
+    pub fn figure(&self, name: &str) -> Estimate {
+        let index = FIGURES.iter().position(|known| *known == name).expect("a name out of FIGURES");
+        self.models[0].1[index]
+    }
+
+    /// The form in which a run's report shows it.
+    pub fn summary(&self) -> ForecastResult {
+        let figures = self.models[0].1.map(|estimate| estimate.value);
+        ForecastResult {
+            series: self.series.clone(),
+            step_s: self.step_s,
+            served_by: self.served_by.to_owned(),
+            wql: figures[0],
+            wql_over_seasonal_naive: figures[1],
+            mase: figures[2],
+            coverage: std::array::from_fn(|index| figures[FIGURES.len() - QUANTILE_COUNT + index]),
+            plot: self.plot.clone(),
         }
     }
-    let outputs = predict(&windows);
-    let all: Vec<usize> = (0..windows.len()).collect();
-    let (mut score, mut naive) = (Score::default(), Score::default());
-    score.add_windows(calibration, &windows, &outputs, &all);
-    naive.add_seasonal_naive(&windows);
-    ForecastResult {
+}
+
+/// Evaluates an artifact's forecaster and its rivals on the test part of each series, over
+/// all horizons, at the same origins.
+///
+/// # Errors
+/// If the artifact is refused by the runtime or has no forecaster, and what other models'
+/// files and the export of windows refuse.
+pub fn evaluate(artifact: &[u8], series: &[Series], options: &Options<'_>) -> Result<Vec<SeriesResult>> {
+    let model = Model::parse(artifact)?;
+    let forecaster = model.forecaster().context("the artifact has no forecaster")?;
+    let one = |(index, series): (usize, &Series)| evaluate_series(forecaster, index, series, options);
+    series.par_iter().enumerate().map(one).collect()
+}
+
+fn evaluate_series(
+    forecaster: &Forecaster<'_>,
+    index: usize,
+    series: &Series,
+    options: &Options<'_>,
+) -> Result<SeriesResult> {
+    let calibration = if options.calibrate {
+        calibrate(series, &options.split, &|windows| run(forecaster.program(), windows))
+    } else {
+        let Calibration { offsets, residuals, kind, .. } = *forecaster.calibration();
+        Calibration { offsets, residuals, kind, ..Calibration::new(series.step_s as f32) }
+    };
+    let forecaster = forecaster.with_calibration(calibration);
+    let targets = Parts::new(series, &options.split).test();
+    let windows = Windows::spaced(series, targets.clone(), options.origins_max);
+    let horizons = calibration.horizons;
+    if let Some(folder) = options.export {
+        baselines::export(folder, index, series, &windows, &horizons)?;
+    }
+    let at_origins =
+        |forecast: &dyn Fn(usize) -> Quantiles| windows.origins.iter().map(|origin| forecast(*origin)).collect();
+    let naive: Vec<Quantiles> = at_origins(&|origin| seasonal_naive(series, origin, &horizons));
+    let mut forecasts = vec![
+        (TRAINED.to_owned(), serve(&forecaster, series, &windows.origins)),
+        (SEASONAL_NAIVE.to_owned(), naive.clone()),
+        ("mean_of_last_6".to_owned(), at_origins(&|origin| mean_of_last(series, origin))),
+    ];
+    for (name, external) in options.others {
+        if let Some(found) = external.at(&series.name, &windows.origins).with_context(|| name.clone())? {
+            forecasts.push((name.clone(), found));
+        }
+    }
+    let error = seasonal_error(series, &options.split);
+    // Origins may be spaced: as many of them as make a day.
+    let spacing = windows.origins.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap_or(1);
+    let per_day = steps_per_day(series.step_s as f32).div_ceil(spacing.max(1));
+    let figures = |forecasts: &[Quantiles]| {
+        let pairs: Vec<Pair> = forecasts
+            .iter()
+            .zip(&naive)
+            .zip(&windows.actual)
+            .map(|((own, naive), actual)| [Score::of(own, actual), Score::of(naive, actual)])
+            .collect();
+        estimates(&pairs, per_day, error)
+    };
+    Ok(SeriesResult {
         series: series.name.clone(),
         step_s: series.step_s,
-        served_by: calibration.kind.name().to_owned(),
-        wql: score.wql(),
-        wql_over_seasonal_naive: score.wql() / naive.wql(),
-        mase: score.median_error() / seasonal_error(series, split),
-        coverage: score.coverage(),
-        plot: plot(series, targets, calibration, predict),
-    }
+        origins: windows.len(),
+        served_by: calibration.kind.name(),
+        models: forecasts.iter().map(|(name, forecasts)| (name.clone(), figures(forecasts))).collect(),
+        plot: plot(series, targets, &forecaster),
+    })
 }
 
 /// The compiled network's output at every horizon of every window.
@@ -90,112 +181,20 @@ pub fn run(program: &Program<'_>, windows: &Windows) -> Vec<Quantiles> {
     outputs
 }
 
-/// Sums of the errors of a forecast.
-#[derive(Clone, Debug, Default)]
-pub struct Score {
-    /// Twice the pinball loss, over all values and quantiles.
-    loss_sum: f64,
-    actual_sum: f64,
-    median_error_sum: f64,
-    covered: [u64; QUANTILE_COUNT],
-    count: u64,
-}
-
-impl Score {
-    /// Adds a calibrated forecast of some windows.
-    pub fn add_windows(
-        &mut self,
-        calibration: &Calibration,
-        windows: &Windows,
-        outputs: &[Quantiles],
-        chosen: &[usize],
-    ) {
-        let mut forecast = [[0.0; QUANTILE_COUNT]; HORIZONS];
-        for window in chosen {
-            calibration.apply(&windows.frames[*window], &outputs[*window], &mut forecast);
-            for (quantiles, actual) in forecast.iter().zip(&windows.actual[*window]) {
-                self.add(quantiles, *actual);
-            }
-        }
-    }
-
-    /// Adds the value of a day before as a point forecast: each quantile is that value.
-    pub fn add_seasonal_naive(&mut self, windows: &Windows) {
-        for (frame, actual) in windows.frames.iter().zip(&windows.actual) {
-            for (bases, actual) in frame.bases.iter().zip(actual) {
-                self.add(&[bases.seasonal_naive * frame.scale; QUANTILE_COUNT], *actual);
-            }
-        }
-    }
-
-    fn add(&mut self, quantiles: &[f32; QUANTILE_COUNT], actual: f32) {
-        if actual.is_nan() {
-            return;
-        }
-        for ((quantile, probability), covered) in quantiles.iter().zip(QUANTILES).zip(&mut self.covered) {
-            let error = f64::from(actual) - f64::from(*quantile);
-            let probability = f64::from(probability);
-            self.loss_sum += 2.0 * (probability * error).max((probability - 1.0) * error);
-            *covered += u64::from(actual <= *quantile);
-        }
-        self.actual_sum += f64::from(actual.abs());
-        self.median_error_sum += f64::from((actual - quantiles[QUANTILE_COUNT / 2]).abs());
-        self.count += 1;
-    }
-
-    /// Weighted quantile loss: the mean over quantiles of twice the pinball loss, over the
-    /// sum of the actual values.
-    pub fn wql(&self) -> f64 {
-        self.loss_sum / QUANTILE_COUNT as f64 / self.actual_sum
-    }
-
-    /// Mean absolute error of the median.
-    pub fn median_error(&self) -> f64 {
-        self.median_error_sum / self.count as f64
-    }
-
-    /// Share of the actual values at or under each quantile.
-    pub fn coverage(&self) -> [f64; QUANTILE_COUNT] {
-        self.covered.map(|covered| covered as f64 / self.count as f64)
-    }
-}
-
-/// Mean absolute difference to the day before within the training part.
-fn seasonal_error(series: &Series, split: &Split) -> f64 {
-    let day = steps_per_day(series.step_s as f32);
-    let [training, ..] = series.split(split);
-    let values = &training.values;
-    let errors = values.iter().zip(values.iter().skip(day)).map(|(old, new)| f64::from((new - old).abs()));
-    let (sum, count) =
-        errors.filter(|error| !error.is_nan()).fold((0.0, 0), |(sum, count), error| (sum + error, count + 1));
-    sum / f64::from(count)
-}
-
 /// Forecasts of the first stretch of the test part, each made the plotted horizon before.
-fn plot(
-    series: &Series,
-    targets: std::ops::Range<usize>,
-    calibration: &Calibration,
-    predict: &dyn Fn(&Windows) -> Vec<Quantiles>,
-) -> ForecastPlot {
+fn plot(series: &Series, targets: std::ops::Range<usize>, forecaster: &Forecaster<'_>) -> ForecastPlot {
     let distance = |horizon: u32| (f64::from(horizon) * series.step_s - PLOT_HORIZON_S).abs();
-    let horizons = calibration.horizons.into_iter().enumerate();
+    let horizons = forecaster.calibration().horizons.into_iter().enumerate();
     let Some((row, horizon)) = horizons.min_by(|a, b| distance(a.1).total_cmp(&distance(b.1))) else {
         return ForecastPlot::default();
     };
-    let end = targets.end.min(targets.start + PLOT_POINTS_MAX + horizon as usize);
-    let windows = Windows::spaced(series, targets.start..end, usize::MAX);
-    let outputs = predict(&windows);
+    let first = targets.start.saturating_sub(horizon as usize);
+    let end = targets.end.min(targets.start + PLOT_POINTS_MAX).saturating_sub(horizon as usize);
+    let origins: Vec<usize> = (first..end).collect();
     let mut plot = ForecastPlot { horizon_s: f64::from(horizon) * series.step_s, ..ForecastPlot::default() };
-    let mut forecast = [[0.0; QUANTILE_COUNT]; HORIZONS];
-    for (window, origin) in windows.origins.iter().enumerate() {
+    for (origin, forecast) in origins.iter().zip(serve(forecaster, series, &origins)) {
         let target = origin + horizon as usize;
-        if target >= end {
-            break;
-        }
-        calibration.apply(&windows.frames[window], &outputs[window], &mut forecast);
-        let quantiles = forecast[row].map(f64::from);
-        let actual = series.values[target];
+        let (quantiles, actual) = (forecast[row].map(f64::from), series.values[target]);
         plot.time_s.push(series.time_s(target));
         plot.actual.push((!actual.is_nan()).then_some(f64::from(actual)));
         plot.q10.push(quantiles[0]);

@@ -1,6 +1,7 @@
 //! Forecasts: a table of their errors, what came against what was expected, calibration.
 
-use crate::metrics::ForecastResult;
+use crate::forecast::evaluate::SeriesResult;
+use crate::metrics::{Estimate, ForecastResult};
 
 use super::axis::Axis;
 use super::chart::{Chart, thin};
@@ -9,9 +10,9 @@ use super::number;
 use super::palette::legend;
 
 /// More series than this are listed but not drawn.
-const DRAWN_SERIES: usize = 24;
+const DRAWN_SERIES: usize = 48;
 /// Points drawn over all series together, which bounds the size of the page.
-const DRAWN_POINTS: usize = 12_000;
+const DRAWN_POINTS: usize = 16_000;
 /// Width and height of the chart of a series.
 const SIZE: [f64; 2] = [640.0, 280.0];
 
@@ -31,20 +32,78 @@ pub(super) fn section(forecasts: &[ForecastResult]) -> String {
         forecasts.len()
     );
     out.push_str(&table(forecasts));
+    out.push_str(&drawings(forecasts));
+    out.push_str("</section>\n");
+    out
+}
+
+/// The body of a page of its own: models side by side, then what the trained one forecast.
+pub(super) fn page(results: &[SeriesResult]) -> String {
+    let mut out = String::from(
+        "<header><h1>Forecasts</h1></header>\n<section id=\"models\">\n<h2>Models</h2>\n\
+         <p>On the test split, over all horizons, all models at the same origins; 95\u{202f}% intervals from \
+         a bootstrap over blocks of a day. WQL is the weighted quantile loss over nine quantiles; MASE is \
+         scaled by the training split's difference to the day before; sMAPE runs from 0 to 2.</p>\n\
+         <div class=\"scroll\"><table class=\"results\">\n<thead><tr><th scope=\"col\">model</th>\
+         <th scope=\"col\">WQL</th><th scope=\"col\">against seasonal naive</th><th scope=\"col\">MASE</th>\
+         <th scope=\"col\">sMAPE</th><th scope=\"col\">at or under q10</th>\
+         <th scope=\"col\">at or under q90</th></tr></thead>\n",
+    );
+    for result in results {
+        put!(
+            out,
+            "<tbody>\n<tr class=\"load\"><th colspan=\"7\" scope=\"rowgroup\">{}, every {}, {} forecasts</th></tr>\n",
+            escape(&result.series),
+            typeset(&number::span(result.step_s)),
+            result.origins
+        );
+        for (index, (model, figures)) in result.models.iter().enumerate() {
+            let class = if index == 0 { "ours" } else { "baseline" };
+            put!(out, "<tr class=\"{class}\"><th scope=\"row\">{}</th>", escape(model));
+            let [wql, ratio, mase, smape, low, .., high] = figures;
+            for figure in [wql, ratio, mase, smape] {
+                put!(out, "{}", cell(figure, number::significant));
+            }
+            for figure in [low, high] {
+                put!(out, "{}", cell(figure, number::percent));
+            }
+            out.push_str("</tr>\n");
+        }
+        out.push_str("</tbody>\n");
+    }
+    out.push_str("</table></div>\n</section>\n<section id=\"forecast\">\n<h2>What came, and what was expected</h2>\n");
+    let drawn: Vec<ForecastResult> = results.iter().map(SeriesResult::summary).collect();
+    out.push_str(&drawings(&drawn));
+    out.push_str("</section>\n");
+    out
+}
+
+fn cell(estimate: &Estimate, format: fn(f64) -> String) -> String {
+    let [low, high] = estimate.ci95.map(format);
+    format!(
+        "<td>{}<small>{}\u{2009}–\u{2009}{}</small></td>",
+        typeset(&format(estimate.value)),
+        typeset(&low),
+        typeset(&high)
+    )
+}
+
+/// A chart and a calibration for each series.
+fn drawings(forecasts: &[ForecastResult]) -> String {
+    let mut out = String::new();
     out.push_str(&legend(&[
         ("actual", "actual".to_owned()),
         ("ours", "forecast, median".to_owned()),
         ("ours area", "forecast, 10–90 % band".to_owned()),
     ]));
     let drawn = &forecasts[..forecasts.len().min(DRAWN_SERIES)];
-    let limit = (DRAWN_POINTS / drawn.len()).clamp(100, 700);
+    let limit = (DRAWN_POINTS / drawn.len().max(1)).clamp(100, 700);
     for forecast in drawn {
         put!(out, "<div class=\"forecast\">\n{}{}</div>\n", plot(forecast, limit), calibration(forecast));
     }
     if drawn.len() < forecasts.len() {
         put!(out, "<p class=\"empty\">Drawn are the first {} series of {}.</p>\n", drawn.len(), forecasts.len());
     }
-    out.push_str("</section>\n");
     out
 }
 
