@@ -1,10 +1,11 @@
-//! The project's chores: `cargo xtask train`, `test`, `bench`, `dist`.
+//! The project's chores: `cargo xtask train`, `eval`, `test`, `bench`, `dist`.
 //!
 //! It runs processes and links none of the project's crates, so that it builds in
 //! seconds and works when they do not.
 
 mod bench;
 mod dist;
+mod eval;
 mod process;
 mod test;
 mod train;
@@ -29,6 +30,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Build the benchmark, and compare a model's policy with the rules on a trace
+    #[command(disable_help_flag = true)]
+    Eval {
+        /// Handed to `evenkeel eval`: try --help
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Check everything: formatting, lints, tests, the C library, short trainings
     Test(test::Options),
     /// Measure the crates' hot paths
@@ -40,6 +48,7 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().chore {
         Chore::Train { arguments } => train::run(&arguments),
+        Chore::Eval { arguments } => eval::run(&arguments),
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Dist => dist::run(),

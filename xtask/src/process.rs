@@ -1,6 +1,6 @@
 //! Running other programs, and where things are.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -53,6 +53,23 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         bail!("`{}` ended with {}", describe(command), output.status);
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{}` wrote something else than UTF-8", describe(command)))
+}
+
+/// Runs a subcommand of the trainer in the user's folder, not the workspace's: paths in the
+/// arguments are relative to it. On Unix the trainer takes this process's place, and with
+/// it Ctrl-C and the exit status.
+#[cfg(unix)]
+pub(crate) fn hand_over(subcommand: &str, arguments: &[OsString]) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let error = Command::new(evenkeel()).arg(subcommand).args(arguments).exec();
+    Err(anyhow::Error::new(error).context(format!("{} could not be started", evenkeel().display())))
+}
+
+/// Runs a subcommand of the trainer in the user's folder, and ends with its exit status.
+#[cfg(not(unix))]
+pub(crate) fn hand_over(subcommand: &str, arguments: &[OsString]) -> Result<()> {
+    let status = Command::new(evenkeel()).arg(subcommand).args(arguments).status()?;
+    std::process::exit(status.code().unwrap_or(1));
 }
 
 /// Whether a program starts and succeeds, whatever it prints.

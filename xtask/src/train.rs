@@ -18,21 +18,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     }
     eprintln!("building the trainer {}", if with_gpu { "with GPU support (wgpu)" } else { "for the CPU" });
     process::run(&mut process::cargo(build))?;
-    hand_over(arguments)
-}
-
-#[cfg(unix)]
-fn hand_over(arguments: &[OsString]) -> Result<()> {
-    use std::os::unix::process::CommandExt;
-    // The user's folder, not the workspace's: paths in the arguments are relative to it.
-    let error = std::process::Command::new(process::evenkeel()).arg("train").args(arguments).exec();
-    Err(anyhow::Error::new(error).context(format!("{} could not be started", process::evenkeel().display())))
-}
-
-#[cfg(not(unix))]
-fn hand_over(arguments: &[OsString]) -> Result<()> {
-    let status = std::process::Command::new(process::evenkeel()).arg("train").args(arguments).status()?;
-    std::process::exit(status.code().unwrap_or(1));
+    process::hand_over("train", arguments)
 }
 
 /// Value of the last `--device`, as clap would see it.
