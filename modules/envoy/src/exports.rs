@@ -1,0 +1,39 @@
+//! The functions that Envoy calls. None lets a panic out: it would end Envoy.
+//!
+//! A pointer that Envoy keeps for the module comes from `Box::into_raw` or
+//! `Arc::into_raw` in a hook whose name ends in `_new`, is handed to the other hooks of its
+//! kind, and comes back once, to the one whose name ends in `_destroy`.
+
+#![allow(unsafe_code, reason = "called by Envoy, with pointers")]
+
+mod access_logger;
+mod bootstrap;
+mod load_balancer;
+
+use std::ffi::c_char;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::abi::{ABI_VERSION, LogLevel};
+use crate::envoy;
+
+/// Runs a hook; if it panics, says so and returns `otherwise`. What the hook was working on
+/// is counts and averages, which are never in a state that must not be seen.
+fn guard<T>(hook: &'static str, otherwise: T, run: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let cause = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("of unknown cause");
+        let _ = catch_unwind(|| {
+            envoy::log(LogLevel::Error, format_args!("panic in {hook}: {cause}; please report this"));
+        });
+        otherwise
+    })
+}
+
+/// The first call: the version of the interface that the module was written for.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
+    ABI_VERSION.as_ptr()
+}

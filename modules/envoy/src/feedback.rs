@@ -1,0 +1,174 @@
+//! What comes back from the hosts: the end of each request, and the reports in its headers.
+//!
+//! The load balancer opens a ticket for each choice, and the access log in the router's
+//! `upstream_log` closes it: on the same thread, and known by the host and by the time it
+//! was sent, which differs by the microseconds between choice and request. What is never
+//! logged (other filters' requests, TCP) is found out by comparing with Envoy's own count
+//! of the requests under way.
+
+use evenkeel_runtime::{Outcome, ServiceModel, State, Status, Ticket, orca};
+
+use crate::abi::{HOST_STAT_REQUEST_ERRORS, HOST_STAT_REQUESTS_ACTIVE};
+use crate::clock;
+use crate::envoy::{LoadBalancerView, LogEntry};
+use crate::prompt;
+use crate::table::Table;
+use crate::tickets::Tickets;
+use crate::worker::Worker;
+
+/// The log is taken to be configured if it told of a request within this time.
+const LOG_SILENCE_US: u64 = 30_000_000;
+
+/// With the log: how often counts are compared with Envoy's, and how old a request must be.
+const LOGGED_INTERVAL_US: u64 = 1_000_000;
+const LOGGED_AGE_US: u64 = 15_000_000;
+
+/// Without the log: how old a request must be, so that its connection is up.
+const UNLOGGED_AGE_US: u64 = 10_000;
+
+/// A request whose host is gone, and of which nothing was heard for this long, is over.
+const GONE_AGE_US: u64 = 600_000_000;
+
+/// Response header of ORCA load reports.
+const ORCA_HEADER: &[u8] = b"endpoint-load-metrics";
+
+/// An attempt has ended.
+pub(crate) fn log(entry: LogEntry<'_>) {
+    let Some(worker) = entry.cluster().and_then(Worker::find) else { return };
+    let Some(slot) = entry.host_address().and_then(|address| worker.place(address)) else { return };
+    let timing = entry.timing();
+    let sent_us = clock::from_unix_ns(timing.start_time_unix_ns);
+    let now_us = clock::now_us();
+    worker.last_log_us.set(now_us);
+    let Some(mut ticket) = worker.tickets.borrow_mut().take(slot, sent_us) else { return };
+    let state = worker.region.state();
+    let after_start_us = |ns: i64| (ns >= 0).then(|| sent_us + ns as u64 / 1_000).map(|us| us.min(now_us));
+    let first_byte_us = after_start_us(timing.first_upstream_rx_byte_received_ns);
+    if let Some(first_byte_us) = first_byte_us {
+        state.first_byte(&mut ticket, first_byte_us);
+        if let Some(telemetry) = entry.response_header(ORCA_HEADER).and_then(orca::parse) {
+            state.report(slot, &telemetry, first_byte_us);
+        }
+    }
+    let settings = worker.settings.borrow();
+    let status = status(entry);
+    let output_tokens = match &settings.options.output_tokens {
+        Some(name) if status == Status::Success => entry.response_header(name.as_bytes()).map_or(0, prompt::number),
+        _ => 0,
+    };
+    // The last byte: what Envoy does afterwards is not the host's time.
+    let ended_us = match status {
+        Status::Success => after_start_us(timing.last_upstream_rx_byte_received_ns).unwrap_or(now_us),
+        _ => now_us,
+    };
+    let model = settings.artifact.current();
+    state.finish(&ticket, &Outcome { status, output_tokens }, model.model().service(), ended_us.max(ticket.sent_us));
+}
+
+/// How an attempt ended. A host that refuses work is quick at it: that is no success.
+fn status(entry: LogEntry<'_>) -> Status {
+    const TOO_MANY_REQUESTS: u64 = 429;
+
+    let flags = entry.flags();
+    if flags.is_not_the_hosts() {
+        return Status::ClientAbort;
+    }
+    if flags.is_timeout() {
+        return Status::Timeout;
+    }
+    match entry.status() {
+        _ if flags.is_failure() => Status::Failure,
+        Some(status) if status >= 500 || status == TOO_MANY_REQUESTS => Status::Failure,
+        Some(_) => Status::Success,
+        // Neither a response nor a reason: the stream was given up from this side.
+        None => Status::ClientAbort,
+    }
+}
+
+/// Counts a request out without learning from it.
+pub(crate) fn forget(state: &State<'_>, ticket: &Ticket) {
+    end(state, ticket, Status::ClientAbort);
+}
+
+/// Ends a request whose time is not known: an end at its start adds nothing to averages.
+fn end(state: &State<'_>, ticket: &Ticket, status: Status) {
+    state.finish(ticket, &Outcome { status, output_tokens: 0 }, &UNTIMED, ticket.sent_us);
+}
+
+/// A service whose times do not matter, as no sample is taken.
+const UNTIMED: ServiceModel = ServiceModel {
+    kind: evenkeel_runtime::ServiceKind::Fifo,
+    step_base_s: 0.0,
+    step_per_request_s: 0.0,
+    step_per_kv_token_s: 0.0,
+    step_per_prefill_token_s: 0.0,
+    batch_max: 1.0,
+    kv_capacity_tokens: 1.0,
+    prompt_tokens_mean: 1.0,
+    output_tokens_mean: 1.0,
+    service_mean_s: 1.0,
+    servers: 1.0,
+    step_typical_s: 1.0,
+    latency_typical_s: 1.0,
+    ttft_typical_s: 1.0,
+    queue_weight: 1.0,
+    kv_weight: 0.0,
+    delay_weight: 0.0,
+};
+
+/// Ends the requests that Envoy no longer has under way.
+///
+/// With the log that is a safety net, now and then, for old requests. Without it, it is how
+/// the counts are kept at all, at each decision, and failures are read off Envoy's count.
+pub(crate) fn reconcile(worker: &Worker, table: &Table, view: LoadBalancerView<'_>, last_us: &mut u64, now_us: u64) {
+    let last_log_us = worker.last_log_us.get();
+    let logged = last_log_us != 0 && now_us.saturating_sub(last_log_us) < LOG_SILENCE_US;
+    if logged && now_us.saturating_sub(*last_us) < LOGGED_INTERVAL_US {
+        return;
+    }
+    let least_age_us = if logged { LOGGED_AGE_US } else { UNLOGGED_AGE_US };
+    let tickets = &mut *worker.tickets.borrow_mut();
+    let state = worker.region.state();
+    for (priority, hosts) in (0..).zip(&table.priorities) {
+        for &(slot, index) in &hosts.all {
+            let is_due = |oldest_us: Option<u64>| {
+                oldest_us.is_some_and(|sent_us| now_us.saturating_sub(sent_us) >= least_age_us)
+            };
+            if !is_due(tickets.oldest_us(slot)) {
+                continue;
+            }
+            let Some(host) = state.host(slot) else { continue };
+            let active = view.host_stat(priority, index, HOST_STAT_REQUESTS_ACTIVE);
+            let mut errors = if logged { 0 } else { unseen_errors(worker, view, priority, index, slot) };
+            while u64::from(host.in_flight()) > active && is_due(tickets.oldest_us(slot)) {
+                let Some(ticket) = tickets.take_oldest(slot) else { break };
+                end(&state, &ticket, if errors > 0 { Status::Failure } else { Status::ClientAbort });
+                errors = errors.saturating_sub(1);
+            }
+        }
+    }
+    if logged || now_us.saturating_sub(*last_us) >= LOGGED_INTERVAL_US {
+        *last_us = now_us;
+        forget_gone(worker, table, tickets, now_us);
+    }
+}
+
+/// Failures at a host that Envoy counted since they were last asked for.
+fn unseen_errors(worker: &Worker, view: LoadBalancerView<'_>, priority: u32, index: u32, slot: u32) -> u64 {
+    worker.region.new_errors(slot, view.host_stat(priority, index, HOST_STAT_REQUEST_ERRORS))
+}
+
+/// Ends old requests to hosts that the cluster no longer has.
+fn forget_gone(worker: &Worker, table: &Table, tickets: &mut Tickets, now_us: u64) {
+    let state = worker.region.state();
+    for slot in worker.places.borrow().values() {
+        let is_old =
+            |oldest_us: Option<u64>| oldest_us.is_some_and(|sent_us| now_us.saturating_sub(sent_us) >= GONE_AGE_US);
+        if is_old(tickets.oldest_us(*slot)) && !table.has(*slot) {
+            while is_old(tickets.oldest_us(*slot)) {
+                let Some(ticket) = tickets.take_oldest(*slot) else { break };
+                forget(&state, &ticket);
+            }
+        }
+    }
+}

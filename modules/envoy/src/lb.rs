@@ -1,0 +1,224 @@
+//! The choice of a host for a request.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use evenkeel_runtime::decide::scratch_len;
+use evenkeel_runtime::{Eligible, Reason, Request, decide};
+
+use crate::clock;
+use crate::config::Mode;
+use crate::envoy::{ContextView, LoadBalancerView};
+use crate::feedback;
+use crate::prompt;
+use crate::random::Random;
+use crate::rotation::Rotation;
+use crate::settings::Settings;
+use crate::table::{Group, Priority, Table};
+use crate::worker::Worker;
+
+/// Scratch memory is fastest on multiples of this.
+const SCRATCH_ALIGNMENT: usize = 64;
+
+/// The load balancer of one worker for one cluster.
+pub(crate) struct LoadBalancer {
+    settings: Arc<Settings>,
+    worker: Rc<Worker>,
+    table: Table,
+    rotation: Rotation,
+    random: Random,
+    scratch: Vec<f32>,
+    /// Hosts that this request may go to, where they are not simply a group's.
+    eligible: Vec<u64>,
+    reconciled_us: u64,
+}
+
+/// A host as Envoy wants it named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) priority: u32,
+    pub(crate) healthy_index: u32,
+}
+
+impl LoadBalancer {
+    pub(crate) fn new(settings: Arc<Settings>, view: LoadBalancerView<'_>) -> Self {
+        let worker = Worker::of_cluster(&String::from_utf8_lossy(view.cluster()), &settings);
+        let mut lb = Self {
+            table: Table::new(worker.region.clone(), settings.options.locality),
+            rotation: Rotation::default(),
+            random: Random::new(clock::now_ns()),
+            scratch: Vec::new(),
+            eligible: Vec::new(),
+            reconciled_us: 0,
+            settings,
+            worker,
+        };
+        lb.update(view);
+        lb
+    }
+
+    /// Hosts came, went, or changed their health or weight.
+    pub(crate) fn update(&mut self, view: LoadBalancerView<'_>) {
+        let places = self.table.rebuild(view, clock::now_us());
+        // Hosts that are gone keep their entry: their requests may still end.
+        let mut known = self.worker.places.borrow_mut();
+        known.retain(|key, slot| self.worker.region.state().host(*slot).is_some_and(|host| host.key() == *key));
+        known.extend(places);
+        drop(known);
+        self.reserve();
+    }
+
+    /// Memory for a decision among all hosts.
+    fn reserve(&mut self) {
+        let hosts = self.table.priorities.iter().map(|priority| priority.healthy.len()).max().unwrap_or(0);
+        let artifact = self.settings.artifact.current();
+        let needed = scratch_len(artifact.model(), hosts) + SCRATCH_ALIGNMENT / size_of::<f32>();
+        if self.scratch.len() < needed {
+            self.scratch.resize(needed, 0.0);
+        }
+    }
+
+    /// Chooses a host; `None` if none is healthy.
+    pub(crate) fn choose(&mut self, view: LoadBalancerView<'_>, context: Option<ContextView<'_>>) -> Option<Choice> {
+        let started_ns = clock::now_ns();
+        let now_us = started_ns / 1_000;
+        let mut priority = self.draw_priority();
+        if !priority.is_some_and(|priority| self.table.is_current(view, priority)) {
+            // Envoy tells of every change; this is for one that it might not.
+            self.update(view);
+            priority = self.draw_priority();
+        }
+        let priority = priority?;
+        self.reconcile(view, now_us);
+        let prompt_tokens = context.map_or(0, |context| prompt::tokens(context, &self.settings.options));
+        let choice = self.decide(view, context, priority, prompt_tokens, now_us);
+        self.settings.metrics.record(self.settings.decision_ns, clock::now_ns() - started_ns);
+        choice
+    }
+
+    fn draw_priority(&mut self) -> Option<u32> {
+        match self.table.loads.as_slice() {
+            [first, ..] if *first == 100 => Some(0),
+            loads => self.random.weighted(loads.iter().copied()).map(|index| index as u32),
+        }
+    }
+
+    fn decide(
+        &mut self,
+        view: LoadBalancerView<'_>,
+        context: Option<ContextView<'_>>,
+        priority: u32,
+        prompt_tokens: u32,
+        now_us: u64,
+    ) -> Option<Choice> {
+        let hosts = self.table.priorities.get(priority as usize)?;
+        let group = match hosts.groups.as_slice() {
+            [only] => only,
+            groups => &groups[self.random.weighted(groups.iter().map(|group| group.weight))?],
+        };
+        let artifact = self.settings.artifact.current();
+        let needed = scratch_len(artifact.model(), hosts.healthy.len());
+        if self.scratch.len() < needed + SCRATCH_ALIGNMENT / size_of::<f32>() {
+            // An artifact with a larger network has come: once for each such swap.
+            self.scratch.resize(needed + SCRATCH_ALIGNMENT / size_of::<f32>(), 0.0);
+        }
+        let begin = self.scratch.as_ptr().align_offset(SCRATCH_ALIGNMENT).min(SCRATCH_ALIGNMENT / size_of::<f32>());
+        let scratch = &mut self.scratch[begin..];
+        let state = self.worker.region.state();
+        let request = Request { prompt_tokens, cached_tokens: &[] };
+        let slow_start_us = self.settings.options.slow_start.as_micros() as u64;
+        let warm =
+            slow_start_us > 0 && warm_hosts(&mut self.eligible, group, hosts, slow_start_us, now_us, &mut self.random);
+        let mask = if warm { self.eligible.as_slice() } else { group.mask.as_slice() };
+        let decision = decide(Some(artifact.model()), &state, &request, Eligible::Mask(mask), now_us, scratch);
+        count(&self.settings, decision.reason);
+        let mut slot = decision.host?;
+        if self.settings.options.mode == Mode::Shadow {
+            slot = self.rotation.next(&hosts.healthy, group).unwrap_or(slot);
+        }
+        if let Some(context) = context {
+            let tried = |slot| {
+                let index = hosts.healthy_index(slot).and_then(|index| hosts.healthy.get(index as usize));
+                index.is_some_and(|host| view.wants_another(context, priority, host.all_index))
+            };
+            if tried(slot) {
+                // A retry: among those that Envoy accepts, or else as it was.
+                without(&mut self.eligible, &group.mask, tried);
+                let eligible = Eligible::Mask(&self.eligible);
+                let again = decide(Some(artifact.model()), &state, &request, eligible, now_us, scratch);
+                slot = again.host.unwrap_or(slot);
+            }
+        }
+        let healthy_index = hosts.healthy_index(slot)?;
+        if let Some(ticket) = state.begin(slot, prompt_tokens, now_us)
+            && let Err(ticket) = self.worker.tickets.borrow_mut().push(ticket)
+        {
+            // More requests under way than can be tracked: this one is not.
+            feedback::forget(&state, &ticket);
+        }
+        Some(Choice { priority, healthy_index })
+    }
+
+    /// Ends what Envoy no longer has under way, though nobody told.
+    fn reconcile(&mut self, view: LoadBalancerView<'_>, now_us: u64) {
+        feedback::reconcile(&self.worker, &self.table, view, &mut self.reconciled_us, now_us);
+    }
+}
+
+fn count(settings: &Settings, reason: Reason) {
+    settings.metrics.add(settings.decisions, [], 1);
+    if matches!(reason, Reason::NoPolicy | Reason::NoScore) {
+        settings.metrics.add(settings.fallbacks, [], 1);
+    }
+}
+
+/// Of a group, the hosts that are not warming up, and those that are with a probability
+/// that grows from a tenth to one. `false` if that would be none, or all.
+fn warm_hosts(
+    eligible: &mut Vec<u64>,
+    group: &Group,
+    hosts: &Priority,
+    slow_start_us: u64,
+    now_us: u64,
+    random: &mut Random,
+) -> bool {
+    /// As in Envoy's own slow start: less would leave a new host without any measurement.
+    const LEAST: f64 = 0.1;
+
+    let mut left_out = false;
+    for host in &hosts.healthy {
+        let age_us = now_us.saturating_sub(host.since_us);
+        if age_us >= slow_start_us {
+            continue;
+        }
+        if !left_out {
+            eligible.clear();
+            eligible.extend_from_slice(&group.mask);
+        }
+        let share = (age_us as f64 / slow_start_us as f64).max(LEAST);
+        if !random.happens(share)
+            && let Some(word) = eligible.get_mut(host.slot as usize / 64)
+        {
+            *word &= !(1 << (host.slot % 64));
+        }
+        left_out = true;
+    }
+    left_out && eligible.iter().any(|word| *word != 0)
+}
+
+/// A mask without some hosts.
+fn without(eligible: &mut Vec<u64>, mask: &[u64], excluded: impl Fn(u32) -> bool) {
+    eligible.clear();
+    for (word, bits) in (0..).zip(mask) {
+        let mut kept = *bits;
+        let mut rest = *bits;
+        while rest != 0 {
+            let bit = rest.trailing_zeros();
+            rest &= rest - 1;
+            if excluded(word * 64 + bit) {
+                kept &= !(1 << bit);
+            }
+        }
+        eligible.push(kept);
+    }
+}

@@ -1,0 +1,35 @@
+//! The policy inside Envoy: a dynamic module.
+//!
+//! ```text
+//!           main thread                         each worker thread
+//! bootstrap ─► artifact (swap)  ─────────────►  lb: table, scratch ─► runtime: decide
+//!           ─► status page, metrics                │ ticket                  │
+//!                   ▲                              ▼                         ▼
+//!                   └──────── region: one for each cluster, all atomics ◄────┤
+//!                                                  ▲                         │
+//!                             access log, filter ──┘ feedback         Envoy: request
+//! ```
+//!
+//! `exports` has the functions that Envoy calls, `abi` those of Envoy that are called, and
+//! `envoy` makes them safe: unsafe code is in these three. What scores, averages and reads
+//! reports is in `evenkeel_runtime`; here, Envoy's life of a request is told to it.
+
+mod abi;
+mod artifact;
+mod bootstrap;
+mod clock;
+mod config;
+mod envoy;
+mod exports;
+mod feedback;
+mod lb;
+mod priority;
+mod prompt;
+mod random;
+mod region;
+mod rotation;
+mod settings;
+mod status;
+mod table;
+mod tickets;
+mod worker;

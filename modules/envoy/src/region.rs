@@ -1,0 +1,208 @@
+//! What is known of a cluster's hosts: one region for all workers of the process.
+//!
+//! A host keeps its place, and what was learned of it, as long as some worker's load
+//! balancer has it, and a while longer: addresses come back after a restart, and a cluster
+//! that is updated is built anew before, or after, the old one is taken down.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use evenkeel_runtime::state::{HOSTS_MAX, RegisterError};
+use evenkeel_runtime::{HostSlot, State, StateHeader};
+
+use crate::clock;
+
+/// How long a host that no worker has any more keeps its place.
+const HOST_LINGERS_US: u64 = 60_000_000;
+
+/// How long a region without load balancers is kept.
+const REGION_LINGERS_US: u64 = 600_000_000;
+
+/// The hosts of one cluster.
+#[derive(Debug)]
+pub(crate) struct Region {
+    cluster: Box<str>,
+    header: StateHeader,
+    slots: Box<[HostSlot]>,
+    /// Envoy's count of each host's failures, as last seen.
+    errors_seen: Box<[AtomicU64]>,
+    hosts: Mutex<BTreeMap<u64, Registration>>,
+}
+
+/// A host that has a place.
+#[derive(Clone, Debug)]
+pub(crate) struct Registration {
+    /// Address and port, as Envoy writes them.
+    pub(crate) address: Box<str>,
+    /// Index in the region.
+    pub(crate) slot: u32,
+    weight: u32,
+    /// Load balancers that have it.
+    holders: usize,
+    released_us: u64,
+}
+
+/// The key of an address: FNV-1a, as in the NGINX module.
+pub(crate) fn key(address: &[u8]) -> u64 {
+    let hash = address
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    hash.max(1)
+}
+
+impl Region {
+    fn new(cluster: &str) -> Self {
+        Self {
+            cluster: cluster.into(),
+            header: StateHeader::new(key(cluster.as_bytes()) ^ clock::now_ns()),
+            slots: (0..HOSTS_MAX).map(|_| HostSlot::default()).collect(),
+            errors_seen: (0..HOSTS_MAX).map(|_| AtomicU64::new(0)).collect(),
+            hosts: Mutex::default(),
+        }
+    }
+
+    /// Name of the cluster.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// The runtime's view; all of it is atomic.
+    pub(crate) fn state(&self) -> State<'_> {
+        State::new(&self.header, &self.slots)
+    }
+
+    /// Holds a host's place, to be released once for each call. Without a weight, the one
+    /// it had stays, and is 1 at first.
+    pub(crate) fn hold(&self, address: &[u8], weight: Option<u32>, now_us: u64) -> Result<u32, RegisterError> {
+        let mut hosts = self.lock();
+        let key = key(address);
+        if let Some(host) = hosts.get_mut(&key) {
+            host.holders += 1;
+            if let Some(weight) = weight
+                && weight != host.weight
+            {
+                host.weight = weight;
+                self.state().register(key, weight as f32, now_us)?;
+            }
+            return Ok(host.slot);
+        }
+        let weight = weight.unwrap_or(1);
+        self.expire(&mut hosts, now_us, HOST_LINGERS_US);
+        let slot = match self.state().register(key, weight as f32, now_us) {
+            Err(RegisterError::Full) => {
+                self.expire(&mut hosts, now_us, 0);
+                self.state().register(key, weight as f32, now_us)
+            }
+            result => result,
+        }?;
+        let address = String::from_utf8_lossy(address).into();
+        hosts.insert(key, Registration { address, slot, weight, holders: 1, released_us: 0 });
+        Ok(slot)
+    }
+
+    /// Gives up a host's place.
+    pub(crate) fn release(&self, key: u64, now_us: u64) {
+        if let Some(host) = self.lock().get_mut(&key) {
+            host.holders = host.holders.saturating_sub(1);
+            host.released_us = now_us;
+        }
+    }
+
+    /// How many of a host's failures nobody has asked for yet, from Envoy's count of all.
+    pub(crate) fn new_errors(&self, slot: u32, total: u64) -> u64 {
+        let seen = self.errors_seen.get(slot as usize).map_or(0, |seen| seen.swap(total, Relaxed));
+        total.saturating_sub(seen)
+    }
+
+    /// The hosts that some load balancer has.
+    pub(crate) fn hosts(&self) -> Vec<Registration> {
+        self.lock().values().filter(|host| host.holders > 0).cloned().collect()
+    }
+
+    fn expire(&self, hosts: &mut BTreeMap<u64, Registration>, now_us: u64, lingers_us: u64) {
+        hosts.retain(|key, host| {
+            let keeps = host.holders > 0 || now_us.saturating_sub(host.released_us) < lingers_us;
+            if !keeps {
+                self.state().remove(*key);
+            }
+            keeps
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Registration>> {
+        // What a panic interrupted is a count at worst.
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Known {
+    region: Arc<Region>,
+    /// When a load balancer was last seen to have it.
+    used_us: u64,
+}
+
+static REGIONS: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+
+/// The region of a cluster, made if there is none.
+pub(crate) fn of_cluster(cluster: &str, now_us: u64) -> Arc<Region> {
+    let mut regions = REGIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    for known in regions.iter_mut().filter(|known| Arc::strong_count(&known.region) > 1) {
+        known.used_us = now_us;
+    }
+    regions.retain(|known| now_us.saturating_sub(known.used_us) < REGION_LINGERS_US);
+    if let Some(known) = regions.iter_mut().find(|known| known.region.cluster() == cluster) {
+        known.used_us = now_us;
+        return known.region.clone();
+    }
+    let region = Arc::new(Region::new(cluster));
+    regions.push(Known { region: region.clone(), used_us: now_us });
+    region
+}
+
+/// All regions that a load balancer uses.
+pub(crate) fn all() -> Vec<Arc<Region>> {
+    let regions = REGIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    regions.iter().map(|known| &known.region).filter(|region| Arc::strong_count(region) > 1).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_keeps_its_place_while_held_and_a_while_longer() {
+        let region = Region::new("test");
+        let slot = region.hold(b"10.0.0.1:80", Some(1), 0).expect("a place");
+        assert_eq!(region.hold(b"10.0.0.1:80", Some(1), 0), Ok(slot));
+        let other = region.hold(b"10.0.0.2:80", Some(2), 0).expect("a place");
+        assert_ne!(slot, other);
+        let key = key(b"10.0.0.1:80");
+        region.release(key, 5);
+        region.release(key, 5);
+        assert_eq!(region.hosts().len(), 1);
+        region.hold(b"10.0.0.3:80", Some(1), 10).expect("a place");
+        assert_eq!(region.state().find(key), Some(slot), "it lingers");
+        region.hold(b"10.0.0.4:80", Some(1), 10 + HOST_LINGERS_US).expect("a place");
+        assert_eq!(region.state().find(key), None, "it has made room");
+    }
+
+    #[test]
+    fn what_lingers_makes_room_when_the_region_is_full() {
+        let region = Region::new("test");
+        for n in 0..HOSTS_MAX {
+            region.hold(n.to_string().as_bytes(), Some(1), 0).expect("a place");
+        }
+        assert_eq!(region.hold(b"one too many", Some(1), 1), Err(RegisterError::Full));
+        region.release(key(b"7"), 1);
+        assert!(region.hold(b"in place of 7", Some(1), 2).is_ok());
+    }
+
+    #[test]
+    fn a_weight_that_changes_is_taken_over() {
+        let region = Region::new("test");
+        let slot = region.hold(b"a", Some(1), 0).expect("a place");
+        region.hold(b"a", Some(7), 0).expect("a place");
+        assert_eq!(region.state().host(slot).map(HostSlot::weight), Some(7.0));
+    }
+}

@@ -1,0 +1,220 @@
+//! A worker's view of a cluster: which of Envoy's indices is which place in the region.
+//!
+//! Envoy counts hosts twice: a choice is an index among the *healthy* hosts, statistics and
+//! retries go by the index among *all* hosts. Both shift whenever a host comes, goes or
+//! changes its health, which Envoy tells by a membership update; the region's place stays.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use evenkeel_runtime::state::HOSTS_MAX;
+
+use crate::abi::LogLevel;
+use crate::config::Locality;
+use crate::envoy::{self, LoadBalancerView};
+use crate::priority;
+use crate::region::{self, Region};
+
+/// No healthy host has this place.
+const NOWHERE: u16 = u16::MAX;
+
+/// A host that may be chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct Healthy {
+    /// Place in the region.
+    pub(crate) slot: u32,
+    /// Index among all hosts.
+    pub(crate) all_index: u32,
+    /// Envoy's weight, 1 to 128.
+    pub(crate) weight: u32,
+    /// When this worker first saw it healthy; 0 if it was there from the start.
+    pub(crate) since_us: u64,
+}
+
+/// Hosts that requests may be spread over together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) weight: u32,
+    /// Bit by place in the region.
+    pub(crate) mask: Vec<u64>,
+}
+
+/// Hosts of one priority.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Priority {
+    /// Hosts, whatever their health.
+    pub(crate) total: usize,
+    /// By Envoy's index among healthy hosts.
+    pub(crate) healthy: Vec<Healthy>,
+    /// All healthy hosts, or those of each locality. Empty where no host is healthy.
+    pub(crate) groups: Vec<Group>,
+    /// Place and index among all hosts, of every host.
+    pub(crate) all: Vec<(u32, u32)>,
+    healthy_index: Vec<u16>,
+}
+
+impl Priority {
+    /// Index among healthy hosts of a place in the region.
+    pub(crate) fn healthy_index(&self, slot: u32) -> Option<u32> {
+        let index = *self.healthy_index.get(slot as usize)?;
+        (index != NOWHERE).then_some(u32::from(index))
+    }
+}
+
+/// The whole cluster.
+#[derive(Debug)]
+pub(crate) struct Table {
+    region: Arc<Region>,
+    locality: Locality,
+    pub(crate) priorities: Vec<Priority>,
+    /// Share of the requests that each priority gets, in percent.
+    pub(crate) loads: Vec<u32>,
+    /// Keys whose places in the region are held.
+    held: Vec<u64>,
+    built: bool,
+}
+
+impl Table {
+    pub(crate) fn new(region: Arc<Region>, locality: Locality) -> Self {
+        Self { region, locality, priorities: Vec::new(), loads: Vec::new(), held: Vec::new(), built: false }
+    }
+
+    /// Whether Envoy's counts are those that the table was built from.
+    pub(crate) fn is_current(&self, view: LoadBalancerView<'_>, priority: u32) -> bool {
+        self.priorities.get(priority as usize).is_some_and(|known| known.healthy.len() == view.healthy_hosts(priority))
+    }
+
+    /// Whether the cluster has a host at this place of the region.
+    pub(crate) fn has(&self, slot: u32) -> bool {
+        self.priorities.iter().any(|priority| priority.all.iter().any(|(known, _)| *known == slot))
+    }
+
+    /// Builds the table anew; returns the key and place of every host.
+    pub(crate) fn rebuild(&mut self, view: LoadBalancerView<'_>, now_us: u64) -> HashMap<u64, u32> {
+        let since: HashMap<u32, u64> = self
+            .priorities
+            .iter()
+            .flat_map(|priority| &priority.healthy)
+            .map(|host| (host.slot, host.since_us))
+            .collect();
+        // New places are held before old ones are given up: a host that stays must not
+        // lose what was learned of it.
+        let held_before = std::mem::take(&mut self.held);
+        let first = !self.built;
+        let mut places = HashMap::new();
+        self.priorities = (0..view.priorities())
+            .map(|priority| {
+                let all = self.hold_all(view, priority, now_us, &mut places);
+                let since_us = |slot| *since.get(&slot).unwrap_or(if first { &0 } else { &now_us });
+                self.priority(view, priority, all, &places, since_us)
+            })
+            .collect();
+        for key in held_before {
+            self.region.release(key, now_us);
+        }
+        self.built = first && self.priorities.iter().any(|priority| priority.total > 0) || self.built;
+        self.loads = priority::loads(self.priorities.iter().map(|priority| (priority.healthy.len(), priority.total)));
+        places
+    }
+
+    /// Holds the place of every host of a priority.
+    fn hold_all(
+        &mut self,
+        view: LoadBalancerView<'_>,
+        priority: u32,
+        now_us: u64,
+        places: &mut HashMap<u64, u32>,
+    ) -> Vec<(u32, u32)> {
+        // Envoy tells weights of healthy hosts only; the others keep theirs.
+        let weights: HashMap<&[u8], u32> = (0..view.healthy_hosts(priority))
+            .filter_map(|index| Some((view.healthy_address(priority, index)?, view.healthy_weight(priority, index))))
+            .collect();
+        let mut all = Vec::with_capacity(view.hosts(priority));
+        for index in 0..view.hosts(priority) {
+            let Some(address) = view.host_address(priority, index) else { continue };
+            let key = region::key(address);
+            match self.region.hold(address, weights.get(address).copied(), now_us) {
+                Ok(slot) => {
+                    self.held.push(key);
+                    places.insert(key, slot);
+                    all.push((slot, index as u32));
+                }
+                Err(_) => envoy::log(
+                    LogLevel::Warn,
+                    format_args!(
+                        "cluster {:?}: no place for {}: it takes no requests, more than {HOSTS_MAX} hosts",
+                        self.region.cluster(),
+                        String::from_utf8_lossy(address)
+                    ),
+                ),
+            }
+        }
+        all
+    }
+
+    fn priority(
+        &self,
+        view: LoadBalancerView<'_>,
+        priority: u32,
+        all: Vec<(u32, u32)>,
+        places: &HashMap<u64, u32>,
+        since_us: impl Fn(u32) -> u64,
+    ) -> Priority {
+        let all_index: HashMap<u32, u32> = all.iter().copied().collect();
+        let place = |address| places.get(&region::key(address)).copied();
+        let mut healthy_index = vec![NOWHERE; HOSTS_MAX];
+        let mut healthy = Vec::with_capacity(view.healthy_hosts(priority));
+        for index in 0..view.healthy_hosts(priority) {
+            // A host without a place stays in the list, which goes by Envoy's index.
+            let slot = view.healthy_address(priority, index).and_then(place);
+            let known = slot.and_then(|slot| Some((slot, *all_index.get(&slot)?)));
+            if let Some((slot, _)) = known
+                && let Some(entry) = healthy_index.get_mut(slot as usize)
+            {
+                *entry = index as u16;
+            }
+            let (slot, all_index) = known.unwrap_or((u32::MAX, u32::MAX));
+            let weight = view.healthy_weight(priority, index);
+            healthy.push(Healthy { slot, all_index, weight, since_us: since_us(slot) });
+        }
+        let words = self.region.state().host_end().div_ceil(64);
+        let groups = match self.locality {
+            Locality::Weighted => (0..view.localities(priority))
+                .map(|locality| {
+                    let slots = view.locality_addresses(priority, locality).filter_map(place);
+                    Group::new(view.locality_weight(priority, locality), words, slots)
+                })
+                .filter(|group| group.weight > 0 && group.mask.iter().any(|word| *word != 0))
+                .collect(),
+            Locality::Ignore => Vec::new(),
+        };
+        // No weights configured: as without localities.
+        let groups = if groups.is_empty() && !healthy.is_empty() {
+            vec![Group::new(1, words, healthy.iter().map(|host| host.slot))]
+        } else {
+            groups
+        };
+        Priority { total: view.hosts(priority), healthy, groups, all, healthy_index }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let now_us = crate::clock::now_us();
+        for key in self.held.drain(..) {
+            self.region.release(key, now_us);
+        }
+    }
+}
+
+impl Group {
+    fn new(weight: u32, words: usize, slots: impl Iterator<Item = u32>) -> Self {
+        let mut mask = vec![0; words];
+        for slot in slots {
+            if let Some(word) = mask.get_mut(slot as usize / 64) {
+                *word |= 1 << (slot % 64);
+            }
+        }
+        Self { weight, mask }
+    }
+}

@@ -1,0 +1,167 @@
+//! The requests of one worker that are under way, by host, oldest first.
+//!
+//! A slab of fixed capacity: nothing is allocated while requests come and go. Requests
+//! beyond it are not tracked.
+
+use evenkeel_runtime::Ticket;
+use evenkeel_runtime::state::HOSTS_MAX;
+
+/// Requests of one worker under way to one cluster that can be tracked.
+const CAPACITY: usize = 16_384;
+
+/// A choice is followed by its request on the same thread, with nothing in between but
+/// what keeps the thread from running.
+const EARLIER_US: u64 = 1_000_000;
+
+/// How far two clocks may be apart.
+const LATER_US: u64 = 500;
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    ticket: Ticket,
+    next: u32,
+}
+
+/// A host's queue.
+#[derive(Clone, Copy, Debug)]
+struct Queue {
+    oldest: u32,
+    newest: u32,
+}
+
+/// Open tickets of one worker.
+#[derive(Debug)]
+pub(crate) struct Tickets {
+    entries: Vec<Entry>,
+    free: u32,
+    queues: Vec<Queue>,
+}
+
+impl Tickets {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: Vec::with_capacity(CAPACITY),
+            free: NONE,
+            queues: vec![Queue { oldest: NONE, newest: NONE }; HOSTS_MAX],
+        }
+    }
+
+    /// Keeps a ticket; hands it back if there is no room.
+    pub(crate) fn push(&mut self, ticket: Ticket) -> Result<(), Ticket> {
+        let entry = Entry { ticket, next: NONE };
+        let index = if let Some(free) = self.entries.get_mut(self.free as usize) {
+            let index = std::mem::replace(&mut self.free, free.next);
+            *free = entry;
+            index
+        } else if self.entries.len() < CAPACITY {
+            self.entries.push(entry);
+            self.entries.len() as u32 - 1
+        } else {
+            return Err(ticket);
+        };
+        let queue = &mut self.queues[ticket.host as usize];
+        let newest = std::mem::replace(&mut queue.newest, index);
+        match self.entries.get_mut(newest as usize) {
+            Some(newest) => newest.next = index,
+            None => queue.oldest = index,
+        }
+        Ok(())
+    }
+
+    /// When the oldest request to a host was sent.
+    pub(crate) fn oldest_us(&self, host: u32) -> Option<u64> {
+        let queue = self.queues.get(host as usize)?;
+        self.entries.get(queue.oldest as usize).map(|entry| entry.ticket.sent_us)
+    }
+
+    /// Takes the oldest request to a host.
+    pub(crate) fn take_oldest(&mut self, host: u32) -> Option<Ticket> {
+        let oldest = self.queues.get(host as usize)?.oldest;
+        self.unlink(host, NONE, oldest)
+    }
+
+    /// Takes the request to a host that started at a moment: the newest that was sent
+    /// before, or hardly after, where the clocks differ.
+    pub(crate) fn take(&mut self, host: u32, started_us: u64) -> Option<Ticket> {
+        let (previous, index) = self.newest_before(host, started_us)?;
+        self.unlink(host, previous, index)
+    }
+
+    /// The entry before the one that fits, and that.
+    fn newest_before(&self, host: u32, started_us: u64) -> Option<(u32, u32)> {
+        let (from_us, to_us) = (started_us.saturating_sub(EARLIER_US), started_us.saturating_add(LATER_US));
+        let mut previous = NONE;
+        let mut index = self.queues.get(host as usize)?.oldest;
+        let mut newest = None;
+        while let Some(entry) = self.entries.get(index as usize).filter(|entry| entry.ticket.sent_us <= to_us) {
+            if entry.ticket.sent_us >= from_us {
+                newest = Some((previous, index));
+            }
+            previous = index;
+            index = entry.next;
+        }
+        newest
+    }
+
+    fn unlink(&mut self, host: u32, previous: u32, index: u32) -> Option<Ticket> {
+        let entry = *self.entries.get(index as usize)?;
+        let queue = &mut self.queues[host as usize];
+        if queue.newest == index {
+            queue.newest = previous;
+        }
+        match self.entries.get_mut(previous as usize) {
+            Some(previous) => previous.next = entry.next,
+            None => queue.oldest = entry.next,
+        }
+        self.entries[index as usize].next = std::mem::replace(&mut self.free, index);
+        Some(entry.ticket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(host: u32, sent_us: u64) -> Ticket {
+        Ticket { host, prompt_tokens: 1, sent_us, first_byte_us: 0, in_flight_at_send: 1 }
+    }
+
+    fn sent(ticket: Option<Ticket>) -> Option<u64> {
+        ticket.map(|ticket| ticket.sent_us)
+    }
+
+    #[test]
+    fn the_newest_before_the_start_is_taken() {
+        let mut tickets = Tickets::new();
+        for sent_us in [10_000, 20_000, 30_000] {
+            tickets.push(ticket(1, sent_us)).expect("room");
+        }
+        tickets.push(ticket(2, 21_000)).expect("room");
+        assert_eq!(sent(tickets.take(1, 22_000)), Some(20_000));
+        assert_eq!(sent(tickets.take(1, 9_000)), None, "none was sent before");
+        assert_eq!(sent(tickets.take(1, 29_900)), Some(30_000), "clocks differ");
+        assert_eq!(sent(tickets.take(1, 2_000_000)), None, "the others were sent too long before");
+        tickets.push(ticket(1, 50_000)).expect("room");
+        assert_eq!(tickets.oldest_us(1), Some(10_000));
+        assert_eq!([sent(tickets.take_oldest(1)), sent(tickets.take_oldest(1))], [Some(10_000), Some(50_000)]);
+        assert_eq!(sent(tickets.take_oldest(1)), None);
+        assert_eq!(sent(tickets.take_oldest(2)), Some(21_000));
+    }
+
+    #[test]
+    fn places_are_used_again() {
+        let mut tickets = Tickets::new();
+        for round in 0..3 {
+            for n in 0..CAPACITY as u64 {
+                tickets.push(ticket((n % 7) as u32, n * 1_000)).expect("room");
+            }
+            assert_eq!(tickets.push(ticket(1, round)), Err(ticket(1, round)));
+            for n in 0..CAPACITY as u64 {
+                assert_eq!(sent(tickets.take((n % 7) as u32, n * 1_000)), Some(n * 1_000));
+            }
+        }
+        assert_eq!(tickets.entries.len(), CAPACITY);
+    }
+}

@@ -1,0 +1,269 @@
+"""A real Envoy with the module, in a folder of its own, all on the loopback."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from hosts import Load, free_port
+
+MODULE = os.environ["EVENKEEL_ENVOY_MODULE"]
+ARTIFACT = os.environ["EVENKEEL_ARTIFACT"]
+ENVOY = os.environ["ENVOY"]
+
+_MODULE = {"name": "evenkeel_envoy", "do_not_close": True}
+
+
+def _any(kind, **fields):
+    return {"@type": f"type.googleapis.com/{kind}", **fields}
+
+
+def struct(value):
+    return _any("google.protobuf.Struct", value=value)
+
+
+def policy(options):
+    """The load-balancing policy with these options; None for Envoy's own."""
+    return {
+        "policies": [
+            {
+                "typed_extension_config": {
+                    "name": "envoy.load_balancing_policies.dynamic_modules",
+                    "typed_config": _any(
+                        "envoy.extensions.load_balancing_policies.dynamic_modules.v3.DynamicModulesLoadBalancerConfig",
+                        dynamic_module_config=_MODULE,
+                        lb_policy_name="evenkeel",
+                        lb_policy_config=struct(options),
+                    ),
+                }
+            }
+        ]
+    }
+
+
+def built_in(name):
+    """One of Envoy's own policies: round_robin, least_request."""
+    kind = "".join(word.capitalize() for word in name.split("_"))
+    return {
+        "policies": [
+            {
+                "typed_extension_config": {
+                    "name": f"envoy.load_balancing_policies.{name}",
+                    "typed_config": _any(f"envoy.extensions.load_balancing_policies.{name}.v3.{kind}"),
+                }
+            }
+        ]
+    }
+
+
+class Envoy:
+    """One Envoy in front of hosts that come from a file, which can be changed."""
+
+    def __init__(self, hosts, options=None, workers=1, log=True, lb_policy=None, cluster=None, route=None, version=None):
+        self.folder = tempfile.mkdtemp(prefix="evenkeel-envoy-")
+        self.port, self.admin = free_port(), free_port()
+        self.workers, self.version = workers, version or ENVOY
+        self.process = None
+        os.mkdir(f"{self.folder}/modules")
+        shutil.copy(MODULE, f"{self.folder}/modules/libevenkeel_envoy.so")
+        self.options = {"artifact": ARTIFACT} if options is None else options
+        self.lb_policy = lb_policy or policy(self.options)
+        self.log, self.cluster, self.route = log, cluster or {}, route or {}
+        self.set_hosts(hosts)
+        self.write(f"{self.folder}/envoy.json", self.configuration())
+
+    @staticmethod
+    def write(path, value):
+        """Renamed into place, as Envoy wants its files to be changed."""
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            json.dump(value, file)
+        os.rename(f"{path}.new", path)
+
+    def set_hosts(self, hosts):
+        """Hosts, or (host, fields of its LbEndpoint); in a list, or lists by priority."""
+        priorities = hosts if hosts and isinstance(hosts[0], list) else [hosts]
+        endpoints = [
+            {"priority": priority, "locality": {"zone": f"zone-{priority}"}, "lb_endpoints": [_endpoint(h) for h in of]}
+            for priority, of in enumerate(priorities)
+        ]
+        self.set_endpoints(endpoints)
+
+    def set_endpoints(self, endpoints):
+        assignment = _any(
+            "envoy.config.endpoint.v3.ClusterLoadAssignment", cluster_name="llm", endpoints=endpoints
+        )
+        self.write(f"{self.folder}/eds.json", {"resources": [assignment]})
+
+    def configuration(self):
+        router = _any("envoy.extensions.filters.http.router.v3.Router")
+        if self.log:
+            router["upstream_log"] = [
+                {
+                    "name": "envoy.access_loggers.dynamic_modules",
+                    "typed_config": _any(
+                        "envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog",
+                        dynamic_module_config=_MODULE,
+                        logger_name="evenkeel",
+                    ),
+                }
+            ]
+        manager = _any(
+            "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            stat_prefix="ingress",
+            route_config={
+                "virtual_hosts": [
+                    {
+                        "name": "all",
+                        "domains": ["*"],
+                        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "llm", **self.route}}],
+                    }
+                ]
+            },
+            http_filters=[{"name": "envoy.filters.http.router", "typed_config": router}],
+        )
+        return {
+            "node": {"id": "test", "cluster": "test"},
+            "admin": {"address": _address(self.admin)},
+            "bootstrap_extensions": [
+                {
+                    "name": "envoy.bootstrap.dynamic_modules",
+                    "typed_config": _any(
+                        "envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension",
+                        dynamic_module_config=_MODULE,
+                        extension_name="evenkeel",
+                    ),
+                }
+            ],
+            "static_resources": {
+                "listeners": [
+                    {
+                        "name": "ingress",
+                        "address": _address(self.port),
+                        "enable_reuse_port": self.workers > 1,
+                        "filter_chains": [
+                            {
+                                "filters": [
+                                    {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+                                ]
+                            }
+                        ],
+                    }
+                ],
+                "clusters": [
+                    {
+                        "name": "llm",
+                        "type": "EDS",
+                        "connect_timeout": "0.5s",
+                        "eds_cluster_config": {
+                            "eds_config": {"path_config_source": {"path": f"{self.folder}/eds.json"}}
+                        },
+                        "load_balancing_policy": self.lb_policy,
+                        **self.cluster,
+                    }
+                ],
+            },
+        }
+
+    def command(self, *more):
+        return [self.version, "-c", f"{self.folder}/envoy.json", "--concurrency", str(self.workers),
+                "--disable-hot-restart", "-l", "warning", "--component-log-level", "dynamic_modules:info", *more]
+
+    def environment(self):
+        return {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": f"{self.folder}/modules"}
+
+    def validate(self):
+        """What `--mode validate` says, and whether it is content."""
+        result = subprocess.run(self.command("--mode", "validate"), env=self.environment(), capture_output=True,
+                                text=True, check=False, timeout=30)
+        return result.returncode == 0, result.stdout + result.stderr
+
+    def start(self):
+        with open(f"{self.folder}/log", "wb") as log:
+            self.process = subprocess.Popen(self.command(), env=self.environment(), stdout=log, stderr=log)
+        until(self.ready, lambda: f"Envoy does not start: {self.said()}")
+        return self
+
+    def ready(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"Envoy ended with {self.process.returncode}: {self.said()}")
+        try:
+            return self.ask("/ready")[1].strip() == "LIVE"
+        except OSError:
+            return False
+
+    def said(self):
+        with open(f"{self.folder}/log", encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def ask(self, path, method="GET"):
+        """A page of the admin interface."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=10)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def status(self):
+        """The hosts of the module's page, by their address, and the decisions."""
+        page = json.loads(self.ask("/evenkeel")[1])
+        cluster = page["clusters"][0]
+        return {host["host"]: host for host in cluster["hosts"]}, cluster["decisions"]
+
+    def artifact(self):
+        return json.loads(self.ask("/evenkeel")[1])["artifacts"][0]
+
+    def stats(self, pattern):
+        """Envoy's own statistics with this in their names."""
+        lines = self.ask(f"/stats?filter={pattern}")[1].splitlines()
+        return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+    def get(self, path="/", headers=None, body=None, timeout_s=10):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        try:
+            connection.request("POST" if body is not None else "GET", path, body=body, headers=headers or {})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def load(self, requests, clients=8, **options):
+        """Sends requests and counts the answers."""
+        return Load(self.port, clients, **options).start(requests).finish()
+
+    def stop(self):
+        code = 0
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                code = self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                code = self.process.wait()
+            self.process = None
+        said = self.said() if os.path.exists(f"{self.folder}/log") else ""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if code not in (0, -signal.SIGTERM) or "panic in" in said:
+            raise AssertionError(f"Envoy ended with {code}: {said[-4000:]}")
+
+
+def _address(port):
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _endpoint(host):
+    host, fields = host if isinstance(host, tuple) else (host, {})
+    return {"endpoint": {"address": _address(host.port)}, **fields}
+
+
+def until(condition, complaint, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(complaint() if callable(complaint) else complaint)
+        time.sleep(0.02)

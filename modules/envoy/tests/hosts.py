@@ -1,0 +1,160 @@
+"""HTTP hosts on the loopback, and clients that load what is in front of them.
+
+Both speak just enough HTTP/1.1 to be quick: several thousand requests a second from one
+Python, which also leaves the processor to what is tested.
+"""
+
+import asyncio
+import collections
+import socket
+import threading
+
+_loop = asyncio.new_event_loop()
+threading.Thread(target=_loop.run_forever, daemon=True).start()
+
+
+def run(coroutine, timeout_s=120):
+    """Runs on the thread that serves the hosts, and waits."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _loop).result(timeout_s)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Host:
+    """An HTTP server whose delay, status and headers can be changed at any time."""
+
+    def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False):
+        self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
+        self.resets = resets
+        self.port = free_port()
+        self.served = 0
+        self.requests = collections.deque(maxlen=64)
+        self.connections = set()
+        self.server = None
+        self.start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self):
+        async def listen():
+            self.server = await _loop.create_server(
+                lambda: _Connection(self), "127.0.0.1", self.port, backlog=1024, reuse_address=True
+            )
+
+        run(listen())
+
+    def stop(self):
+        """Refuses connections from now on, and resets those that are open."""
+
+        async def close():
+            if self.server is not None:
+                self.server.close()
+                self.server = None
+            for connection in list(self.connections):
+                connection.transport.abort()
+
+        run(close())
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, host):
+        self.host, self.buffer, self.transport = host, b"", None
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.host.connections.add(self)
+
+    def connection_lost(self, _):
+        self.host.connections.discard(self)
+
+    def data_received(self, data):
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = self.buffer[:end]
+            length = _content_length(head)
+            if len(self.buffer) < end + 4 + length:
+                return
+            self.buffer = self.buffer[end + 4 + length :]
+            self.host.requests.append(head.decode("latin-1"))
+            if self.host.delay_s:
+                _loop.call_later(self.host.delay_s, self.respond)
+            else:
+                self.respond()
+
+    def respond(self):
+        host = self.host
+        if self.transport.is_closing():
+            return
+        if host.resets:
+            self.transport.abort()
+            return
+        host.served += 1
+        body = host.address.encode()
+        extra = "".join(f"{name}: {value}\r\n" for name, value in host.headers.items()).encode("latin-1")
+        head = b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n%s\r\n" % (host.status, len(body), extra)
+        if host.body_delay_s:
+            self.transport.write(head)
+            _loop.call_later(host.body_delay_s, self.transport.write, body)
+        else:
+            self.transport.write(head + body)
+
+
+def _content_length(head):
+    at = head.lower().find(b"\r\ncontent-length:")
+    return int(head[at + 17 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+
+
+class Load:
+    """Requests to one port from several clients at once; counts (status, body)."""
+
+    def __init__(self, port, clients=8, path="/", headers=(), body=b""):
+        self.port, self.answers, self.left, self.stopped = port, collections.Counter(), 0, False
+        lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", "host: test", *(f"{n}: {v}" for n, v in headers)]
+        if body:
+            lines.append(f"content-length: {len(body)}")
+        self.request = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+        self.clients, self.future = clients, None
+
+    def start(self, requests=None):
+        """In the background: so many requests, or until it is told to stop."""
+        self.left = requests if requests is not None else 1 << 60
+
+        async def all_clients():
+            await asyncio.gather(*(self.client() for _ in range(self.clients)))
+
+        self.future = asyncio.run_coroutine_threadsafe(all_clients(), _loop)
+        return self
+
+    def finish(self, timeout_s=120):
+        self.future.result(timeout_s)
+        return self.answers
+
+    def stop(self):
+        self.left = 0
+        return self.finish()
+
+    async def client(self):
+        reader = writer = None
+        while self.left > 0:
+            self.left -= 1
+            try:
+                if writer is None:
+                    reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.write(self.request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await reader.readexactly(_content_length(head))
+                self.answers[int(head[9:12]), body.decode("latin-1")] += 1
+            except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+                self.answers[0, repr(error)] += 1
+                if writer is not None:
+                    writer.close()
+                writer = None
+                await asyncio.sleep(0.005)
+        if writer is not None:
+            writer.close()
