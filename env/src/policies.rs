@@ -1,27 +1,43 @@
 //! The baselines and the oracles, one file each, and a registry of them by name.
 
+mod c3;
+mod cache_aware;
 mod ext;
+mod grid;
+mod join_idle_queue;
 mod learned;
 mod least_request;
+mod least_time;
 mod oracle;
 mod peak_ewma;
 mod power_of_two;
 mod prequal;
+mod queue_kv;
 mod random;
+mod registry;
 mod round_robin;
+mod token_aware;
+mod weighted_round_robin;
 
+pub use c3::{C3, C3Options};
+pub use cache_aware::{CacheAware, CacheAwareOptions};
 pub use ext::{Ext, ExtWeights};
+pub use join_idle_queue::{JoinIdleQueue, JoinIdleQueueOptions};
 pub use learned::Learned;
 pub use least_request::LeastRequest;
+pub use least_time::{LeastTime, LeastTimeOptions};
 pub use oracle::{MarginalCost, ShortestQueue};
-pub use peak_ewma::PeakEwma;
+pub use peak_ewma::{PeakEwma, PeakEwmaOptions};
 pub use power_of_two::PowerOfTwo;
 pub use prequal::{Prequal, PrequalOptions};
+pub use queue_kv::{QueueKv, QueueKvWeights};
 pub use random::Random;
+pub use registry::REGISTRY;
 pub use round_robin::RoundRobin;
+pub use token_aware::{TokenAware, TokenAwareOptions};
+pub use weighted_round_robin::{WeightedRoundRobin, WeightedRoundRobinOptions};
 
 use crate::policy::Policy;
-use crate::sizes::Sizes;
 
 /// A number that a policy can be tuned by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,74 +96,6 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 /// Weight of the time to first token in the oracles' cost.
 pub const TTFT_WEIGHT: f64 = 4.0;
-
-/// Every policy that needs no model.
-pub const REGISTRY: &[Entry] = &[
-    Entry { name: "random", source: "uniform choice", is_oracle: false, parameters: &[], build: |_| Box::new(Random) },
-    Entry {
-        name: "round_robin",
-        source: "NGINX's default without weights",
-        is_oracle: false,
-        parameters: &[],
-        build: |_| Box::new(RoundRobin::default()),
-    },
-    Entry {
-        name: "p2c",
-        source: "Mitzenmacher, IEEE TPDS 2001",
-        is_oracle: false,
-        parameters: &[],
-        build: |_| Box::new(PowerOfTwo),
-    },
-    Entry {
-        name: "least_request",
-        source: "NGINX least_conn, Envoy least request over all hosts",
-        is_oracle: false,
-        parameters: &[],
-        build: |_| Box::new(LeastRequest),
-    },
-    Entry {
-        name: "peak_ewma",
-        source: "Finagle's and Linkerd's Peak-EWMA over two choices",
-        is_oracle: false,
-        parameters: &[],
-        build: |_| Box::new(PeakEwma),
-    },
-    Entry {
-        name: "prequal",
-        source: "Wydrowski et al., Load is not what you should balance, NSDI 2024",
-        is_oracle: false,
-        parameters: prequal::PARAMETERS,
-        build: |p| Box::new(Prequal::new(PrequalOptions::from_parameters(p))),
-    },
-    Entry {
-        name: "ext",
-        source: "expected completion plus the delay inflicted: the runtime's analytic estimate",
-        is_oracle: false,
-        parameters: ext::PARAMETERS,
-        build: |p| Box::new(Ext::new(ExtWeights { queue: p[0], kv: p[1], delay: p[2] })),
-    },
-    Entry {
-        name: "oracle_shortest_queue",
-        source: "join the shortest queue, on true state",
-        is_oracle: true,
-        parameters: &[],
-        build: |_| Box::new(ShortestQueue),
-    },
-    Entry {
-        name: "oracle_no_sizes",
-        source: "least marginal cost, true state, expected sizes",
-        is_oracle: true,
-        parameters: &[],
-        build: |_| Box::new(MarginalCost::new(Sizes::Expected, TTFT_WEIGHT)),
-    },
-    Entry {
-        name: "oracle",
-        source: "least marginal cost, true state, true sizes",
-        is_oracle: true,
-        parameters: &[],
-        build: |_| Box::new(MarginalCost::new(Sizes::True, TTFT_WEIGHT)),
-    },
-];
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,13 @@ pub trait Policy {
         false
     }
 
+    /// Most probes that the policy wants after a request, on average: it gets the scenario's
+    /// [`probes_per_request`](crate::telemetry::TelemetryOptions::probes_per_request) or
+    /// this, whichever is less.
+    fn probes_wanted(&self) -> f64 {
+        f64::INFINITY
+    }
+
     /// A request was sent to a host.
     fn on_sent(&mut self, event: &RequestEvent) {
         let _ = event;
@@ -107,6 +114,31 @@ impl Decision<'_> {
                 ties += 1;
                 if crate::random::below(self.rng, ties) == 0 {
                     chosen = host;
+                }
+            }
+        }
+        chosen as usize
+    }
+
+    /// The same among so many different eligible hosts at random; among all of them if there
+    /// are no more.
+    pub fn choose_lowest_of(&mut self, choices: usize, mut score: impl FnMut(u32) -> f64) -> usize {
+        let hosts = self.eligible.len();
+        if choices >= hosts {
+            return self.choose_lowest(score);
+        }
+        if choices == 2 {
+            let (a, b) = self.draw_two();
+            return if score(b) < score(a) { b as usize } else { a as usize };
+        }
+        let (mut best, mut chosen, mut wanted) = (f64::INFINITY, self.eligible[0], choices);
+        for (index, &host) in self.eligible.iter().enumerate() {
+            // Each subset of this size is equally likely (Knuth's algorithm S).
+            if crate::random::below(self.rng, hosts - index) < wanted {
+                wanted -= 1;
+                let value = score(host);
+                if value < best || wanted + 1 == choices {
+                    (best, chosen) = (value, host);
                 }
             }
         }

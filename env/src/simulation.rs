@@ -171,12 +171,7 @@ impl Simulation {
         let hosts: Vec<_> = speeds.iter().map(|speed| Host::new(&scenario.service, *speed, block_tokens)).collect();
         let weights: Vec<f32> =
             speeds.iter().map(|speed| if scenario.weights_known { *speed as f32 } else { 1.0 }).collect();
-        let cache_blocks = match &scenario.service {
-            ServiceOptions::Llm(options) if block_tokens > 0 => {
-                (options.prefix_cache_share * f64::from(options.kv_capacity_tokens) / f64::from(block_tokens)) as usize
-            }
-            _ => 0,
-        };
+        let cache_blocks = sent_prefix_blocks(scenario, block_tokens);
         let balancer = |index: u64| {
             let state_seed = evenkeel_datasets::random::mix(seed ^ Purpose::State as u64) ^ index;
             Balancer::new(state_seed, &weights, cache_blocks, microseconds(0.0))
@@ -396,6 +391,19 @@ impl Simulation {
         self.sequence += 1;
         let moment = if at_s.is_finite() { Moment::new(at_s, self.sequence) } else { Moment::NEVER };
         self.clock.set(host, moment);
+    }
+}
+
+/// How many blocks of prompts a balancer remembers of each host: the host's cache holds the
+/// prompts of all balancers, so its share of the cache, beyond which what it sent there has
+/// been displaced by now.
+fn sent_prefix_blocks(scenario: &Scenario, block_tokens: u32) -> usize {
+    match &scenario.service {
+        ServiceOptions::Llm(options) if block_tokens > 0 => {
+            let tokens = options.prefix_cache_share * f64::from(options.kv_capacity_tokens);
+            ((tokens / f64::from(block_tokens)) as usize).div_ceil(scenario.balancers)
+        }
+        _ => 0,
     }
 }
 

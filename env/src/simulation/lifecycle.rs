@@ -40,7 +40,7 @@ impl Simulation {
         if !is_up {
             self.fail(request, policy);
         }
-        self.send_probes(event.balancer);
+        self.send_probes(event.balancer, policy.probes_wanted());
     }
 
     pub(super) fn advance_host(&mut self, host: u32, policy: &mut dyn Policy) {
@@ -197,10 +197,11 @@ impl Simulation {
         }
     }
 
-    fn send_probes(&mut self, balancer: usize) {
+    fn send_probes(&mut self, balancer: usize, probes_wanted: f64) {
         let options = &self.scenario.telemetry;
         let half_way_s = 0.5 * options.probe_round_trip_s;
-        for _ in 0..options.probes_per_request.min(self.hosts.len() as u32) {
+        let allowed = options.probes_per_request.min(self.hosts.len() as u32);
+        for _ in 0..self.reports.probes_due(balancer, allowed, probes_wanted) {
             let host = self.reports.draw_probed_host(self.hosts.len());
             self.schedule_in_lane(PROBE_LANE, half_way_s, Event::ProbeMeasures { balancer: balancer as u32, host });
         }

@@ -33,6 +33,8 @@ pub(super) struct Reports {
     loss_rng: Pcg64Mcg,
     probe_rng: Pcg64Mcg,
     drawn: Vec<u32>,
+    /// Of each balancer: the fraction of a probe that is due.
+    probes_due: Vec<f64>,
     /// Of each host: the latest latencies with the requests that were ahead, oldest first.
     latencies: Vec<VecDeque<(u16, f64)>>,
     keeps_latencies: bool,
@@ -46,9 +48,20 @@ impl Reports {
             loss_rng: stream(seed, Purpose::TelemetryLoss, 0),
             probe_rng: stream(seed, Purpose::Probe, 0),
             drawn: Vec::new(),
+            probes_due: vec![0.0; scenario.balancers],
             latencies: vec![VecDeque::new(); scenario.fleet.hosts()],
             keeps_latencies: scenario.telemetry.probes_per_request > 0,
         }
+    }
+
+    /// Probes that a balancer sends now: `allowed`, or fewer if `wanted` is less.
+    pub(super) fn probes_due(&mut self, balancer: usize, allowed: u32, wanted: f64) -> u32 {
+        if wanted >= f64::from(allowed) {
+            return allowed;
+        }
+        let due = self.probes_due[balancer] + wanted.max(0.0);
+        self.probes_due[balancer] = due.fract();
+        due as u32
     }
 
     /// A host at random, other than those drawn since [`forget_drawn`](Self::forget_drawn).

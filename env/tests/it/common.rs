@@ -35,3 +35,27 @@ pub(crate) fn run(scenario: &Scenario, workload: &Workload, policy: &str, seed: 
 pub(crate) fn is_llm(scenario: &Scenario) -> bool {
     matches!(scenario.service, ServiceOptions::Llm(_))
 }
+
+/// Conversations: each request of one shares the blocks before it, and adds one.
+pub(crate) fn conversations(requests: usize) -> Workload {
+    const BLOCK_TOKENS: u32 = 512;
+    let mut rng = random::generator(3, 0);
+    let mut trace = Trace { prefix_block_tokens: BLOCK_TOKENS, ..Trace::default() };
+    let mut lengths = vec![4u64; 40];
+    let mut arrival_s = 0.0;
+    for _ in 0..requests {
+        arrival_s += random::exponential(&mut rng, 1.0);
+        let conversation = random::below(&mut rng, 40) as usize;
+        lengths[conversation] = 4 + (lengths[conversation] - 3) % 8;
+        let blocks = lengths[conversation];
+        let output = random::log_normal(&mut rng, 4.0, 0.8) as u32;
+        let begin = trace.prefix_blocks.len() as u32;
+        trace.prefix_blocks.extend((0..blocks).map(|block| conversation as u64 * 1000 + block + 1));
+        trace.requests.push(Request {
+            prefix_begin: begin,
+            prefix_len: blocks as u16,
+            ..Request::new(arrival_s, blocks as u32 * BLOCK_TOKENS, output)
+        });
+    }
+    Workload::new(trace.clone(), &trace)
+}

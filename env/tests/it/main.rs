@@ -1,5 +1,6 @@
 //! Tests of the simulator as its users see it.
 
+mod baselines;
 mod calibration;
 mod common;
 mod conservation;
@@ -11,6 +12,7 @@ mod knowledge;
 mod liars;
 mod llm_reference;
 mod ordering;
+mod prefixes;
 mod queueing_theory;
 mod scenarios;
 mod traces;

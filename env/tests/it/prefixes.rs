@@ -1,0 +1,71 @@
+//! What balancers remember of the prompts that they sent where.
+
+use evenkeel_env::fleet::Fleet;
+use evenkeel_env::{Decision, Policy, Scenario, simulate};
+
+use crate::common::{conversations, workload};
+
+/// Follows the estimate, and compares it with the truth.
+#[derive(Default)]
+struct Comparison {
+    estimated: f64,
+    cached: f64,
+    /// Cached and estimated so.
+    agreed: f64,
+    looks: usize,
+}
+
+impl Policy for Comparison {
+    fn name(&self) -> &'static str {
+        "comparison"
+    }
+
+    fn choose(&mut self, decision: &mut Decision<'_>) -> usize {
+        let (truth, estimates) = (decision.truth, decision.request.cached_tokens);
+        for (host, estimate) in truth.hosts().iter().zip(estimates) {
+            let cached = f64::from(host.cached_tokens(truth.job()));
+            self.estimated += f64::from(*estimate);
+            self.cached += cached;
+            self.agreed += cached.min(f64::from(*estimate));
+            self.looks += 1;
+        }
+        let state = decision.state;
+        decision.choose_lowest(|host| {
+            let in_flight = state.host(host).map_or(f64::NAN, |slot| f64::from(slot.in_flight()));
+            in_flight - 0.001 * f64::from(estimates.get(host as usize).copied().unwrap_or(0))
+        })
+    }
+}
+
+fn compare(balancers: usize, requests: usize) -> Comparison {
+    let scenario = Scenario { balancers, load: 0.9, ..Scenario::llm(Fleet::hom(4)) };
+    let mut comparison = Comparison::default();
+    simulate(&scenario, &conversations(requests), &mut comparison, 1);
+    comparison
+}
+
+#[test]
+fn a_lone_balancer_knows_what_is_cached() {
+    let Comparison { estimated, cached, agreed, looks } = compare(1, 2_000);
+    assert_eq!(looks, 4 * 2_000);
+    assert!(cached > 0.0 && agreed == cached && estimated == cached, "{estimated}, {cached}, {agreed}");
+}
+
+#[test]
+fn one_of_several_balancers_knows_its_share() {
+    let Comparison { estimated, cached, agreed, .. } = compare(4, 4_000);
+    println!(
+        "estimated {:.2} of what is cached, {:.2} of the estimate is right",
+        estimated / cached,
+        agreed / estimated
+    );
+    assert!(estimated < cached, "the others' prompts are unknown");
+    assert!(agreed > 0.8 * estimated, "what is said to be cached mostly is: {agreed} of {estimated}");
+}
+
+#[test]
+fn without_prefixes_nothing_is_looked_up() {
+    let mut comparison = Comparison::default();
+    simulate(&Scenario::llm(Fleet::hom(4)), &workload(200), &mut comparison, 1);
+    assert_eq!(comparison.looks, 0);
+}
