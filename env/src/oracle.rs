@@ -59,15 +59,25 @@ impl Truth<'_> {
     pub fn marginal_costs(&self, sizes: Sizes, ttft_weight: f64, costs: &mut Vec<f64>) {
         let scratch = &mut *self.scratch.borrow_mut();
         costs.clear();
-        costs.extend(self.hosts.iter().map(|host| {
-            if !host.is_up() {
-                return f64::INFINITY;
-            }
-            match host.engine() {
-                Engine::Llm(engine, _) => self.llm_cost_s(host, engine, sizes, ttft_weight, scratch),
-                Engine::Fifo(engine) => (1.0 + ttft_weight) * self.fifo_latency_s(engine, sizes, scratch),
-            }
-        }));
+        costs.extend(self.hosts.iter().map(|host| self.cost_s(host, sizes, ttft_weight, scratch)));
+    }
+
+    /// The same for one host alone, at one host's expense.
+    ///
+    /// # Panics
+    /// If there is no such host.
+    pub fn marginal_cost(&self, host: usize, sizes: Sizes, ttft_weight: f64) -> f64 {
+        self.cost_s(&self.hosts[host], sizes, ttft_weight, &mut self.scratch.borrow_mut())
+    }
+
+    fn cost_s(&self, host: &Host, sizes: Sizes, ttft_weight: f64, scratch: &mut Scratch) -> f64 {
+        if !host.is_up() {
+            return f64::INFINITY;
+        }
+        match host.engine() {
+            Engine::Llm(engine, _) => self.llm_cost_s(host, engine, sizes, ttft_weight, scratch),
+            Engine::Fifo(engine) => (1.0 + ttft_weight) * self.fifo_latency_s(engine, sizes, scratch),
+        }
     }
 
     fn llm_cost_s(&self, host: &Host, engine: &LlmHost, sizes: Sizes, ttft_weight: f64, scratch: &mut Scratch) -> f64 {

@@ -30,6 +30,14 @@ pub struct Weights {
     pub bias: Vec<f32>,
 }
 
+impl Weights {
+    /// A layer of the same shape that is 0 everywhere.
+    #[must_use]
+    pub fn zeros(&self) -> Self {
+        Self { weights: vec![0.0; self.weights.len()], bias: vec![0.0; self.bias.len()], ..*self }
+    }
+}
+
 /// Reads a layer's numbers back from its device.
 pub fn weights_of(layer: &Linear) -> Weights {
     let [inputs, outputs] = layer.weight.val().dims();

@@ -23,6 +23,12 @@ pub struct Metrics {
     pub forecasts: Vec<ForecastResult>,
     /// Loss over steps, one curve for each network.
     pub curves: Vec<Curve>,
+    /// What each stage of the policy's training added, on the validation split.
+    #[serde(default)]
+    pub policy_stages: Vec<PolicyStage>,
+    /// The policy's fine-tuning, iteration by iteration.
+    #[serde(default)]
+    pub fine_tuning: Vec<FineTunePoint>,
     /// Largest relative differences between implementations.
     pub parity: Vec<ParityResult>,
     /// What each stage took.
@@ -135,6 +141,50 @@ pub struct CurvePoint {
     pub train: f64,
     /// Validation loss, where it was computed.
     pub validation: Option<f64>,
+}
+
+/// The policy after one stage of its training, on the validation split, against the
+/// analytic rule EXT in the same settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PolicyStage {
+    /// `imitation`, `ppo` or `es`.
+    pub stage: String,
+    /// How much better than EXT: the difference of the objectives, about the share by which
+    /// latencies are shorter.
+    pub gain: Estimate,
+    /// Mean latency over EXT's: geometric mean over the settings.
+    pub latency_mean_ratio: Estimate,
+    /// 99th percentile of the latency over EXT's.
+    pub latency_p99_ratio: Estimate,
+    /// Mean time to first token over EXT's.
+    pub ttft_mean_ratio: Estimate,
+    /// 99th percentile of the time to first token over EXT's.
+    pub ttft_p99_ratio: Estimate,
+}
+
+/// An iteration of fine-tuning. What the method does not have is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FineTunePoint {
+    /// Iterations (PPO) or generations (ES) so far.
+    pub iteration: usize,
+    /// Mean objective of the replays: of the actor with its dice (PPO), of the perturbed
+    /// policies (ES). Each iteration has settings of its own, so it wanders.
+    pub objective: f64,
+    /// PPO: mean reward of a decision.
+    pub reward: Option<f64>,
+    /// PPO: mean entropy of the choices, in nats.
+    pub entropy: Option<f64>,
+    /// PPO: divergence of the policy from the one that acted, in nats, over the last epoch.
+    pub divergence: Option<f64>,
+    /// PPO: share of the probability ratios beyond the clip, over the last epoch.
+    pub clipped_share: Option<f64>,
+    /// PPO: share of the returns' variance that the critic foresaw.
+    pub value_explained: Option<f64>,
+    /// ES: length of the step in weight space.
+    pub step_norm: Option<f64>,
+    /// How much better than the imitated policy on the validation split (difference of the
+    /// objectives), where it was judged.
+    pub validation_gain: Option<f64>,
 }
 
 /// Parity of one network.

@@ -17,11 +17,13 @@ use crate::device;
 use crate::evaluate::{EvaluateOptions, evaluate, service_kind};
 use crate::export::{self, FORECAST_ONNX, POLICY_ONNX};
 use crate::forecast;
-use crate::metrics::{Curve, Metrics, Run};
+use crate::metrics::{Curve, Metrics, PolicyStage, Run};
 use crate::output::{RUN, RunFolder};
 use crate::policy;
 use crate::policy::network::PolicyNetwork;
-use crate::policy::train::PolicyOptions;
+use crate::policy::objective::RewardWeights;
+use crate::policy::task::{Means, Task};
+use crate::policy::train::{FineTune, PolicyOptions};
 use crate::progress::Stages;
 use crate::stop::{StopFlag, Stopped};
 use crate::{report, table};
@@ -34,6 +36,8 @@ struct RunOptions {
     input: InputArgs,
     seed: u64,
     quick: bool,
+    fine_tune: FineTune,
+    reward: RewardWeights,
 }
 
 /// Runs the whole pipeline.
@@ -62,6 +66,8 @@ fn open(arguments: &TrainArgs) -> Result<(RunFolder, RunOptions)> {
         input: arguments.input.clone(),
         seed: arguments.seed,
         quick: arguments.quick,
+        fine_tune: arguments.fine_tune,
+        reward: arguments.reward,
     };
     folder.save(RUN, &options)?;
     Ok((folder, options))
@@ -91,28 +97,26 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     stage.done(&forecaster.describe());
 
     let fleet = Replay::new(&data)?;
-    let policy_options = if options.quick { PolicyOptions::QUICK } else { PolicyOptions::FULL };
+    let length = if options.quick { PolicyOptions::QUICK } else { PolicyOptions::FULL };
+    let policy_options = PolicyOptions { fine_tune: options.fine_tune, reward: options.reward, ..length };
     let service = fleet.training[0].service_model(&fleet.service);
     let stage = stages.begin("policy", 0);
-    let trained = policy::train::train(
+    let task = Task {
         folder,
-        &fleet.training,
-        &fleet.validation,
-        fleet.service,
-        &service,
-        &policy_options,
-        options.seed,
-        &device.device,
-        stop,
-        &stage,
-    )?;
-    stage.done(&format!("{} rounds of DAgger, loss {:.4}", policy_options.fit.rounds, last_loss(&trained.curve)));
+        training: &fleet.training,
+        validation: &fleet.validation,
+        hosts: fleet.service,
+        service: &service,
+        means: Means::ALL,
+    };
+    let trained = policy::train::train(&task, &policy_options, options.seed, &device.device, stop, &stage)?;
+    stage.done(&describe(&trained.fine_tuned.stages));
 
     let stage = stages.begin("export", 0);
     let metadata = metadata(options, &data, device.name);
-    policy::export::onnx(&trained.weights, &[("producer", "evenkeel")])?.write(folder.file(POLICY_ONNX))?;
+    policy::export::onnx(&trained.fine_tuned.weights, &[("producer", "evenkeel")])?.write(folder.file(POLICY_ONNX))?;
     forecaster.onnx()?.write(folder.file(FORECAST_ONNX))?;
-    let network = PolicyNetwork::from_weights(&trained.weights, &device.device);
+    let network = PolicyNetwork::from_weights(&trained.fine_tuned.weights, &device.device);
     let (artifact, parity) = export::compile_and_verify(
         folder,
         &service,
@@ -151,6 +155,8 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
             Curve { network: "policy".to_owned(), points: trained.curve },
             Curve { network: "forecast".to_owned(), points: forecaster.curve.clone() },
         ],
+        policy_stages: trained.fine_tuned.stages,
+        fine_tuning: trained.fine_tuned.points,
         parity,
         stages: stages.times().to_vec(),
     };
@@ -209,8 +215,13 @@ fn metadata(options: &RunOptions, data: &Data, device: &str) -> String {
     .to_string()
 }
 
-fn last_loss(curve: &[crate::metrics::CurvePoint]) -> f64 {
-    curve.last().map_or(f64::NAN, |point| point.train)
+/// What each stage of the policy's training came to.
+fn describe(stages: &[PolicyStage]) -> String {
+    let stages = stages.iter().map(|stage| {
+        let [low, high] = stage.gain.ci95.map(|gain| 100.0 * gain);
+        format!("{} {:.1} % ({low:.1} to {high:.1})", stage.stage, 100.0 * stage.gain.value)
+    });
+    format!("better than EXT on validation by: {}", stages.collect::<Vec<_>>().join(", "))
 }
 
 fn files(folder: &RunFolder) -> String {

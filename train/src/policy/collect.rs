@@ -3,14 +3,14 @@
 
 use anyhow::Result;
 use evenkeel_datasets::random::generator;
-use evenkeel_env::host::ServiceOptions;
-use evenkeel_env::{Decision, Policy, Scenario, Sizes, Workload, simulate};
+use evenkeel_env::{Decision, Policy, Sizes, Workload, simulate};
 use evenkeel_runtime::{HOST_FEATURES, Model, decide, features, stride};
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 
 use super::samples::Samples;
+use super::task::Task;
 use crate::stop::StopFlag;
 
 /// How much to collect in a round.
@@ -31,8 +31,8 @@ pub struct CollectOptions {
 /// Replays random scenarios with the policy in `artifact`, and labels some decisions.
 /// The result depends on `seed` alone, not on the number of threads.
 pub fn collect(
+    task: &Task<'_>,
     workloads: &[Workload],
-    service: ServiceOptions,
     artifact: &[u8],
     options: &CollectOptions,
     seed: u64,
@@ -45,7 +45,7 @@ pub fn collect(
             stop.check()?;
             let mut rng = generator(seed, index);
             let workload = &workloads[index as usize % workloads.len()];
-            let scenario = Scenario { requests_max: options.requests, ..Scenario::random(service, &mut rng) };
+            let scenario = task.random_scenario(options.requests, &mut rng);
             let model = Model::parse(artifact)?;
             let mut collector = Collector::new(&model, options, rng);
             simulate(&scenario, workload, &mut collector, seed.wrapping_add(index));
@@ -86,7 +86,8 @@ impl<'m> Collector<'m> {
         self.scratch.resize(HOST_FEATURES * stride(rows), 0.0);
         let (service, eligible) = (self.model.service(), decision.eligible_set());
         features::write(service, &decision.state, decision.request, eligible, rows, decision.now_us, &mut self.scratch);
-        self.samples.push(&self.scratch, stride(rows), &costs_s);
+        let ln_costs = costs_s.iter().map(|cost_s| cost_s.max(1e-9).ln() as f32);
+        self.samples.push(&self.scratch, stride(rows), ln_costs);
     }
 }
 

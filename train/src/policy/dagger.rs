@@ -50,13 +50,14 @@ pub struct FitProgress {
     pub loss: f64,
 }
 
-/// Trains the network of one round on all decisions so far. `round` counts from 0.
+/// Trains the network of one round, which is on an autodiff device, on all decisions so
+/// far. `round` counts from 0.
 ///
 /// Adam starts afresh each round, so that a run resumed at a round's beginning goes on
 /// exactly as one that was never stopped.
 #[expect(clippy::too_many_arguments, reason = "the inputs of a round, each on its own")]
 pub fn fit_round(
-    start: &PolicyWeights,
+    start: PolicyNetwork,
     samples: &Samples,
     held_out: &Samples,
     round: usize,
@@ -69,7 +70,7 @@ pub fn fit_round(
     /// Steps between two points of the curve.
     const POINT_EVERY: usize = 50;
     let device = device.clone().autodiff();
-    let mut network = PolicyNetwork::from_weights(start, &device);
+    let mut network = start;
     let mut optimizer = AdamConfig::new().init();
     let mut rng = generator(seed, round as u64);
     let mut order: Vec<usize> = (0..samples.len()).collect();
@@ -118,7 +119,7 @@ fn loss(network: &PolicyNetwork, batch: &Batch) -> Tensor<1> {
     let scores = network.scores(batch.features.clone(), batch.mask.clone());
     // Padding gets a logit so low that no softmax notices it.
     let hidden = (batch.mask.clone() - 1.0) * 1e4;
-    let target = softmax(batch.ln_costs.clone() * -SHARPNESS + hidden.clone(), 1);
+    let target = softmax(batch.values.clone() * -SHARPNESS + hidden.clone(), 1);
     let predicted = log_softmax(scores.clone() * -SHARPNESS + hidden, 1);
     let cross_entropy = -(target * predicted * batch.mask.clone()).sum_dim(1).mean();
 
@@ -127,7 +128,7 @@ fn loss(network: &PolicyNetwork, batch: &Batch) -> Tensor<1> {
         let mean = (values.clone() * batch.mask.clone()).sum_dim(1) / count.clone();
         (values - mean) * batch.mask.clone()
     };
-    let difference = (centred(scores) - centred(batch.ln_costs.clone())).clamp(-REGRESSION_CLIP, REGRESSION_CLIP);
+    let difference = (centred(scores) - centred(batch.values.clone())).clamp(-REGRESSION_CLIP, REGRESSION_CLIP);
     let regression = (difference.powi_scalar(2).sum_dim(1) / count).mean();
     cross_entropy + regression * REGRESSION_WEIGHT
 }

@@ -89,6 +89,18 @@ impl PolicyNetwork {
         estimate * self.estimate_weight.val().reshape([1, 1]) + bounded
     }
 
+    /// The same network, with or without the graph context: without, its weights are 0 and
+    /// stay so.
+    #[must_use]
+    pub fn with_context(mut self, context: bool) -> Self {
+        if !context {
+            let device = self.estimate_weight.val().device();
+            let silent = weights_of(&self.context).zeros();
+            self.context = linear_from(&silent, &device).no_grad();
+        }
+        self
+    }
+
     /// Scores of the hosts of one decision: `[rows][HOST_FEATURES]` in, `rows` numbers out.
     pub fn score_rows(&self, features: &[f32], rows: usize) -> Vec<f32> {
         let device = self.estimate_weight.val().device();
@@ -117,5 +129,76 @@ impl PolicyNetwork {
             output: linear_from(&weights.output, device),
             estimate_weight: Param::from_data(TensorData::new(vec![weights.estimate_weight], [1]), device),
         }
+    }
+}
+
+impl PolicyWeights {
+    /// All numbers in one row, for what treats them alike.
+    pub fn to_numbers(&self) -> Vec<f32> {
+        let mut numbers = vec![self.estimate_weight];
+        for layer in [&self.host, &self.context, &self.second, &self.output] {
+            numbers.extend_from_slice(&layer.weights);
+            numbers.extend_from_slice(&layer.bias);
+        }
+        numbers
+    }
+
+    /// The same network with other numbers, in the order of [`to_numbers`](Self::to_numbers);
+    /// what is missing at the end stays.
+    #[must_use]
+    pub fn with_numbers(&self, numbers: &[f32]) -> Self {
+        let mut changed = self.clone();
+        let mut numbers = numbers.iter().copied();
+        let places = std::iter::once(&mut changed.estimate_weight).chain(
+            [&mut changed.host, &mut changed.context, &mut changed.second, &mut changed.output]
+                .into_iter()
+                .flat_map(|layer| layer.weights.iter_mut().chain(&mut layer.bias)),
+        );
+        for (place, number) in places.zip(&mut numbers) {
+            *place = number;
+        }
+        changed
+    }
+
+    /// Of each number, whether training may change it: without graph context, those of the
+    /// context may not.
+    pub fn trained(&self, context: bool) -> Vec<bool> {
+        let len = |layer: &Weights| layer.weights.len() + layer.bias.len();
+        let mut trained = vec![true; 1 + len(&self.host)];
+        trained.resize(trained.len() + len(&self.context), context);
+        trained.resize(trained.len() + len(&self.second) + len(&self.output), true);
+        trained
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_datasets::random::generator;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_the_network() {
+        let device = Device::flex();
+        let weights = PolicyNetwork::new(&mut generator(1, 0), &device).weights();
+        let numbers = weights.to_numbers();
+        assert_eq!(weights.with_numbers(&numbers), weights);
+        assert_eq!(weights.trained(true).len(), numbers.len());
+        let fixed = weights.trained(false).iter().filter(|trained| !**trained).count();
+        assert_eq!(fixed, (HOST_FEATURES + 1) * HIDDEN_1);
+        let moved = weights.with_numbers(&numbers.iter().map(|number| number + 1.0).collect::<Vec<f32>>());
+        assert_eq!(moved.estimate_weight, weights.estimate_weight + 1.0);
+        assert_eq!(moved.output.bias[0], weights.output.bias[0] + 1.0);
+    }
+
+    #[test]
+    fn without_context_other_hosts_do_not_matter() {
+        let device = Device::flex();
+        let network = PolicyNetwork::new(&mut generator(1, 0), &device);
+        let row = |value: f32| vec![value; HOST_FEATURES];
+        let first = |network: &PolicyNetwork, other: f32| network.score_rows(&[row(0.5), row(other)].concat(), 2)[0];
+        assert!(first(&network, 0.1) != first(&network, 0.9));
+        let alone = network.with_context(false);
+        assert_eq!(first(&alone, 0.1), first(&alone, 0.9));
     }
 }

@@ -1,4 +1,5 @@
-//! Labelled decisions: what the hosts looked like, and what each would have cost.
+//! Decisions: what the hosts looked like, and one number for each: what it would have
+//! cost (imitation), or whether it was chosen (reinforcement).
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -8,13 +9,13 @@ use burn::prelude::{Device, Tensor};
 use burn::tensor::TensorData;
 use evenkeel_runtime::HOST_FEATURES;
 
-/// Labelled decisions with different numbers of hosts, end to end.
+/// Decisions with different numbers of hosts, end to end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
     /// `[host][HOST_FEATURES]` of all decisions.
     features: Vec<f32>,
-    /// Natural logarithm of the marginal cost of each host, in seconds.
-    ln_costs: Vec<f32>,
+    /// One number for each host.
+    values: Vec<f32>,
     /// Index of each decision's first host; one more at the end.
     begins: Vec<usize>,
 }
@@ -26,8 +27,8 @@ pub struct Batch {
     pub features: Tensor<3>,
     /// `[decisions, hosts]`, 1 for a host, 0 for padding.
     pub mask: Tensor<2>,
-    /// `[decisions, hosts]`, 0 for padding.
-    pub ln_costs: Tensor<2>,
+    /// `[decisions, hosts]`: the number of each host, 0 for padding.
+    pub values: Tensor<2>,
 }
 
 impl Samples {
@@ -42,23 +43,23 @@ impl Samples {
     }
 
     /// Adds a decision: `features` as the runtime writes them (feature-major, columns of
-    /// `stride` numbers), and the marginal cost of each host in seconds.
-    pub fn push(&mut self, features: &[f32], stride: usize, costs_s: &[f64]) {
+    /// `stride` numbers), and a number for each host.
+    pub fn push(&mut self, features: &[f32], stride: usize, values: impl Iterator<Item = f32>) {
         if self.begins.is_empty() {
             self.begins.push(0);
         }
-        for (row, cost_s) in costs_s.iter().enumerate() {
+        for (row, value) in values.enumerate() {
             self.features.extend((0..HOST_FEATURES).map(|feature| features[feature * stride + row]));
-            self.ln_costs.push(cost_s.max(1e-9).ln() as f32);
+            self.values.push(value);
         }
-        self.begins.push(self.ln_costs.len());
+        self.begins.push(self.values.len());
     }
 
     /// Adds all of another's decisions.
     pub fn append(&mut self, other: &Self) {
-        let shift = self.ln_costs.len();
+        let shift = self.values.len();
         self.features.extend_from_slice(&other.features);
-        self.ln_costs.extend_from_slice(&other.ln_costs);
+        self.values.extend_from_slice(&other.values);
         if self.begins.is_empty() {
             self.begins.push(0);
         }
@@ -71,32 +72,32 @@ impl Samples {
         let hosts = decisions.iter().map(|decision| count(*decision)).max().unwrap_or(1);
         let mut features = vec![0.0; decisions.len() * hosts * HOST_FEATURES];
         let mut mask = vec![0.0; decisions.len() * hosts];
-        let mut ln_costs = vec![0.0; decisions.len() * hosts];
+        let mut values = vec![0.0; decisions.len() * hosts];
         for (row, decision) in decisions.iter().enumerate() {
             let (from, len, to) = (self.begins[*decision], count(*decision), row * hosts);
             features[to * HOST_FEATURES..(to + len) * HOST_FEATURES]
                 .copy_from_slice(&self.features[from * HOST_FEATURES..(from + len) * HOST_FEATURES]);
             mask[to..to + len].fill(1.0);
-            ln_costs[to..to + len].copy_from_slice(&self.ln_costs[from..from + len]);
+            values[to..to + len].copy_from_slice(&self.values[from..from + len]);
         }
         let shape = [decisions.len(), hosts];
         Batch {
             features: Tensor::from_data(TensorData::new(features, [shape[0], hosts, HOST_FEATURES]), device),
             mask: Tensor::from_data(TensorData::new(mask, shape), device),
-            ln_costs: Tensor::from_data(TensorData::new(ln_costs, shape), device),
+            values: Tensor::from_data(TensorData::new(values, shape), device),
         }
     }
 
     /// Writes the decisions to a file: three counts, then the numbers, little-endian.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
-        for len in [self.begins.len(), self.ln_costs.len(), self.features.len()] {
+        for len in [self.begins.len(), self.values.len(), self.features.len()] {
             file.write_all(&(len as u64).to_le_bytes())?;
         }
         for begin in &self.begins {
             file.write_all(&(*begin as u64).to_le_bytes())?;
         }
-        for number in self.ln_costs.iter().chain(&self.features) {
+        for number in self.values.iter().chain(&self.features) {
             file.write_all(&number.to_le_bytes())?;
         }
         file.flush()
@@ -117,8 +118,8 @@ impl Samples {
             file.by_ref().take(count as u64 * 4).read_to_end(&mut bytes)?;
             Ok(bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
         };
-        let samples = Self { ln_costs: floats(counts[1])?, features: floats(counts[2])?, begins };
-        let whole = samples.ln_costs.len() == counts[1]
+        let samples = Self { values: floats(counts[1])?, features: floats(counts[2])?, begins };
+        let whole = samples.values.len() == counts[1]
             && samples.features.len() == counts[2]
             && samples.begins.last().copied().unwrap_or(0) == counts[1]
             && samples.begins.is_sorted()
@@ -139,9 +140,9 @@ mod tests {
     fn survives_a_file_and_pads_batches() -> io::Result<()> {
         let mut samples = Samples::default();
         let features: Vec<f32> = (0..HOST_FEATURES * 16).map(|i| i as f32).collect();
-        samples.push(&features, 16, &[1.0, 2.0]);
+        samples.push(&features, 16, [1.0, 2.0].into_iter());
         let mut more = Samples::default();
-        more.push(&features, 16, &[1.0, 2.0, 4.0]);
+        more.push(&features, 16, [1.0, 2.0, 4.0].into_iter());
         samples.append(&more);
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("samples.bin");

@@ -1,31 +1,58 @@
-//! The policy's training, round by round, with a checkpoint after each.
+//! The policy's training: imitation round by round, then fine-tuning, with a checkpoint
+//! after each.
 
 use anyhow::{Context, Result};
 use burn::prelude::Device;
+use clap::ValueEnum;
 use evenkeel_datasets::random::generator;
-use evenkeel_env::Workload;
-use evenkeel_env::host::ServiceOptions;
-use evenkeel_export::compile;
-use evenkeel_runtime::ServiceModel;
+use evenkeel_env::metrics::{Metrics, estimate};
 use serde::{Deserialize, Serialize};
 
 use super::collect::{CollectOptions, collect};
 use super::dagger::{FitOptions, fit_round};
-use super::export;
+use super::es::{self, EsOptions};
+use super::judge::{Judge, JudgeOptions, Verdict};
 use super::network::{PolicyNetwork, PolicyWeights};
+use super::objective::RewardWeights;
+use super::ppo::{self, PpoOptions};
+use super::rollout::RolloutOptions;
 use super::samples::Samples;
-use crate::metrics::CurvePoint;
-use crate::output::RunFolder;
+use super::task::Task;
+use crate::metrics::{CurvePoint, Estimate, FineTunePoint, PolicyStage};
 use crate::progress::Stage;
 use crate::stop::StopFlag;
 
-/// How long to train.
+/// What follows imitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum FineTune {
+    /// Nothing: imitation alone.
+    None,
+    /// Multi-agent PPO with a centralised critic.
+    Ppo,
+    /// Evolution strategies.
+    Es,
+}
+
+/// How long to train, and for what.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyOptions {
-    /// Collecting, in each round.
+    /// Collecting, in each round of imitation.
     pub collect: CollectOptions,
-    /// Fitting, in each round.
+    /// Fitting, in each round of imitation.
     pub fit: FitOptions,
+    /// What follows imitation.
+    pub fine_tune: FineTune,
+    /// PPO.
+    pub ppo: PpoOptions,
+    /// Evolution strategies.
+    pub es: EsOptions,
+    /// What to fine-tune for.
+    pub reward: RewardWeights,
+    /// How to judge on the validation split.
+    pub judge: JudgeOptions,
+    /// Iterations of fine-tuning between two verdicts.
+    pub judge_every: usize,
 }
 
 impl PolicyOptions {
@@ -33,109 +60,241 @@ impl PolicyOptions {
     pub const FULL: Self = Self {
         collect: CollectOptions { scenarios: 36, requests: 3000, labels: 200, random_share: 0.03, ttft_weight: 4.0 },
         fit: FitOptions { rounds: 5, epochs: 3, batch: 128, learning_rate: 3e-3 },
+        fine_tune: FineTune::Ppo,
+        ppo: PpoOptions {
+            iterations: 12,
+            rollout: RolloutOptions { scenarios: 16, requests: 2000, temperature: 0.1 },
+            epochs: 2,
+            batch: 512,
+            learning_rate: 5e-4,
+            critic_learning_rate: 2e-3,
+            clip: 0.2,
+            discount: 0.98,
+            trace_decay: 0.9,
+            entropy: 1e-3,
+            kl_max: 0.03,
+        },
+        es: EsOptions { generations: 24, pairs: 12, sigma: 0.03, learning_rate: 0.01, scenarios: 8, requests: 2000 },
+        reward: RewardWeights::DEFAULT,
+        judge: JudgeOptions { standard: 4, random: 16, requests: 3000 },
+        judge_every: 3,
     };
     /// A first look.
     pub const QUICK: Self = Self {
-        collect: CollectOptions { scenarios: 8, requests: 1500, labels: 150, random_share: 0.03, ttft_weight: 4.0 },
-        fit: FitOptions { rounds: 2, epochs: 3, batch: 64, learning_rate: 3e-3 },
+        collect: CollectOptions { scenarios: 8, requests: 1500, labels: 150, ..Self::FULL.collect },
+        fit: FitOptions { rounds: 2, batch: 64, ..Self::FULL.fit },
+        ppo: PpoOptions {
+            iterations: 2,
+            rollout: RolloutOptions { scenarios: 4, requests: 1000, ..Self::FULL.ppo.rollout },
+            ..Self::FULL.ppo
+        },
+        es: EsOptions { generations: 2, pairs: 4, scenarios: 2, requests: 1000, ..Self::FULL.es },
+        judge: JudgeOptions { standard: 1, random: 4, requests: 1500 },
+        judge_every: 2,
+        ..Self::FULL
     };
 }
 
-/// Where the training stands after a round.
+/// Where the training stands after a round of imitation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Checkpoint {
     rounds_done: usize,
     weights: PolicyWeights,
     curve: Vec<CurvePoint>,
+    /// Once fine-tuning is over.
+    fine_tuned: Option<FineTuned>,
+}
+
+/// What came of fine-tuning.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FineTuned {
+    /// The network's numbers.
+    pub weights: PolicyWeights,
+    /// Iteration by iteration.
+    pub points: Vec<FineTunePoint>,
+    /// What each stage of the training added.
+    pub stages: Vec<PolicyStage>,
 }
 
 /// The trained policy and how it got there.
 #[derive(Clone, Debug)]
 pub struct TrainedPolicy {
-    /// The network's numbers.
-    pub weights: PolicyWeights,
-    /// Loss over all rounds.
+    /// Loss over all rounds of imitation.
     pub curve: Vec<CurvePoint>,
+    /// The policy.
+    pub fine_tuned: FineTuned,
 }
 
 const CHECKPOINT: &str = "policy.json";
 
 /// Streams of the run's generator, so that the stages draw independently.
 const STREAM_WEIGHTS: u64 = 1;
+/// What the seed of the validation decisions differs by from the run's.
+const SEED_HELD_OUT: u64 = 0x5EED;
+/// The same for the settings that policies are judged in.
+const SEED_JUDGE: u64 = 0x1D6E;
+/// The same for fine-tuning.
+const SEED_FINE_TUNE: u64 = 0xF17E;
 
 /// Trains the policy, going on from the run's last checkpoint if it has one.
 ///
 /// # Errors
 /// [`crate::stop::Stopped`] once the user asks to stop; the last checkpoint is kept.
-#[expect(clippy::too_many_arguments, reason = "the inputs of the stage, each on its own")]
 pub fn train(
-    folder: &RunFolder,
-    training: &[Workload],
-    validation: &[Workload],
-    service_options: ServiceOptions,
-    service: &ServiceModel,
+    task: &Task<'_>,
     options: &PolicyOptions,
     seed: u64,
     device: &Device,
     stop: &StopFlag,
     stage: &Stage<'_>,
 ) -> Result<TrainedPolicy> {
-    let mut state = match folder.load::<Checkpoint>(CHECKPOINT)? {
+    let mut state = match task.folder.load::<Checkpoint>(CHECKPOINT)? {
         Some(checkpoint) => checkpoint,
-        None => Checkpoint {
-            rounds_done: 0,
-            weights: PolicyNetwork::new(&mut generator(seed, STREAM_WEIGHTS), device).weights(),
-            curve: Vec::new(),
-        },
+        None => Checkpoint { rounds_done: 0, weights: fresh(task, seed, device), curve: Vec::new(), fine_tuned: None },
     };
+    if state.rounds_done < options.fit.rounds {
+        imitate(task, &mut state, options, seed, device, stop, stage)?;
+    }
+    let fine_tuned = match state.fine_tuned.take() {
+        Some(done) => done,
+        None => {
+            let done = fine_tune(task, &state.weights, options, seed, device, stop, stage)?;
+            state.fine_tuned = Some(done.clone());
+            task.folder.save(CHECKPOINT, &state)?;
+            done
+        }
+    };
+    Ok(TrainedPolicy { curve: state.curve, fine_tuned })
+}
+
+/// A network that has learned nothing: nearly the analytic rule.
+fn fresh(task: &Task<'_>, seed: u64, device: &Device) -> PolicyWeights {
+    PolicyNetwork::new(&mut generator(seed, STREAM_WEIGHTS), device).with_context(task.means.context).weights()
+}
+
+fn imitate(
+    task: &Task<'_>,
+    state: &mut Checkpoint,
+    options: &PolicyOptions,
+    seed: u64,
+    device: &Device,
+    stop: &StopFlag,
+    stage: &Stage<'_>,
+) -> Result<()> {
     let mut samples = Samples::default();
     for round in 0..state.rounds_done {
-        let path = folder.checkpoint(&samples_file(round));
+        let path = task.folder.checkpoint(&samples_file(round));
         samples.append(&Samples::load(&path).with_context(|| format!("cannot read {}", path.display()))?);
     }
     // Held out in time, and labelled under the untrained policy: the same for each round.
     let held_out = {
-        let fresh = PolicyNetwork::new(&mut generator(seed, STREAM_WEIGHTS), device).weights();
         let options = CollectOptions { scenarios: options.collect.scenarios.div_ceil(4), ..options.collect };
-        let artifact = compile_weights(folder, &fresh, service)?;
+        let artifact = task.compile(&fresh(task, seed, device), "policy")?;
         stage.note("labelling validation decisions");
-        collect(validation, service_options, &artifact, &options, seed ^ 0x5EED, stop, &|| {})?
+        collect(task, task.validation, &artifact, &options, seed ^ SEED_HELD_OUT, stop, &|| {})?
     };
     let steps_per_round = options.collect.scenarios;
     stage.set_steps(options.fit.rounds * 2 * steps_per_round);
     for round in state.rounds_done..options.fit.rounds {
         let base = round * 2 * steps_per_round;
-        let artifact = compile_weights(folder, &state.weights, service)?;
+        let artifact = task.compile(&state.weights, "policy")?;
         let done = std::sync::atomic::AtomicUsize::new(0);
         let on_scenario = || stage.at(base + 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
         let round_seed = seed.wrapping_mul(1000).wrapping_add(round as u64 * 100_003);
-        let collected =
-            collect(training, service_options, &artifact, &options.collect, round_seed, stop, &on_scenario)?;
-        let path = folder.checkpoint(&samples_file(round));
+        let collected = collect(task, task.training, &artifact, &options.collect, round_seed, stop, &on_scenario)?;
+        let path = task.folder.checkpoint(&samples_file(round));
         collected.save(&path).with_context(|| format!("cannot write {}", path.display()))?;
         samples.append(&collected);
         let before = state.curve.last().map_or(0, |point| point.step);
+        let start = PolicyNetwork::from_weights(&state.weights, &device.clone().autodiff());
+        let start = start.with_context(task.means.context);
         let (weights, points) =
-            fit_round(&state.weights, &samples, &held_out, round, &options.fit, seed, device, stop, &mut |progress| {
+            fit_round(start, &samples, &held_out, round, &options.fit, seed, device, stop, &mut |progress| {
                 stage.at(base + steps_per_round + steps_per_round * progress.step / progress.steps);
                 stage.loss(progress.loss);
             })?;
         state.weights = weights;
         state.curve.extend(points.into_iter().map(|point| CurvePoint { step: before + point.step, ..point }));
         state.rounds_done = round + 1;
-        folder.save(CHECKPOINT, &state)?;
+        task.folder.save(CHECKPOINT, state)?;
     }
-    Ok(TrainedPolicy { weights: state.weights, curve: state.curve })
+    Ok(())
+}
+
+/// Fine-tunes, and keeps the weights that did best on the validation split: those of
+/// imitation if nothing did better.
+pub fn fine_tune(
+    task: &Task<'_>,
+    imitated: &PolicyWeights,
+    options: &PolicyOptions,
+    seed: u64,
+    device: &Device,
+    stop: &StopFlag,
+    stage: &Stage<'_>,
+) -> Result<FineTuned> {
+    let judge = Judge::new(task, options.reward, options.judge, seed ^ SEED_JUDGE);
+    let rule = judge.rule(stop)?;
+    let judged = |weights: &PolicyWeights| judge.artifact(&task.compile(weights, "policy")?, stop);
+    let imitation = judged(imitated)?;
+    let mut best = (imitated.clone(), imitation.clone());
+    let mut points = Vec::new();
+    let iterations = match options.fine_tune {
+        FineTune::None => 0,
+        FineTune::Ppo => options.ppo.iterations,
+        FineTune::Es => options.es.generations,
+    };
+    stage.set_steps(iterations);
+    let mut on_iteration = |mut point: FineTunePoint, weights: &PolicyWeights| {
+        stage.at(point.iteration);
+        if point.iteration.is_multiple_of(options.judge_every) || point.iteration == iterations {
+            let verdict = judged(weights)?;
+            let gain = verdict.gain_over(&imitation).value;
+            point.validation_gain = Some(gain);
+            stage.note(format!("{:+.1} % better than imitation", 100.0 * gain));
+            if verdict.objective() < best.1.objective() {
+                best = (weights.clone(), verdict);
+            }
+        }
+        points.push(point);
+        Ok(())
+    };
+    let seed = seed ^ SEED_FINE_TUNE;
+    match options.fine_tune {
+        FineTune::None => {}
+        FineTune::Ppo => {
+            ppo::fine_tune(task, imitated, &options.ppo, &options.reward, seed, device, stop, &mut on_iteration)?;
+        }
+        FineTune::Es => {
+            es::fine_tune(task, imitated, &options.es, &options.reward, seed, stop, &mut on_iteration)?;
+        }
+    }
+    let mut stages = vec![summarise("imitation", &imitation, &rule)];
+    match options.fine_tune {
+        FineTune::None => {}
+        FineTune::Ppo => stages.push(summarise("ppo", &best.1, &rule)),
+        FineTune::Es => stages.push(summarise("es", &best.1, &rule)),
+    }
+    Ok(FineTuned { weights: best.0, points, stages })
+}
+
+/// A verdict beside that on the analytic rule.
+fn summarise(stage: &str, verdict: &Verdict, rule: &Verdict) -> PolicyStage {
+    let ratio = |figure: fn(&Metrics) -> f64| {
+        let pairs = verdict.metrics.iter().zip(&rule.metrics);
+        let logarithms: Vec<f64> = pairs.map(|(ours, theirs)| (figure(ours) / figure(theirs)).ln()).collect();
+        let mean = estimate(&logarithms);
+        Estimate { value: mean.value.exp(), ci95: [mean.low.exp(), mean.high.exp()] }
+    };
+    PolicyStage {
+        stage: stage.to_owned(),
+        gain: verdict.gain_over(rule),
+        latency_mean_ratio: ratio(|metrics| metrics.latency_mean_s),
+        latency_p99_ratio: ratio(|metrics| metrics.latency_p99_s),
+        ttft_mean_ratio: ratio(|metrics| metrics.ttft_mean_s),
+        ttft_p99_ratio: ratio(|metrics| metrics.ttft_p99_s),
+    }
 }
 
 fn samples_file(round: usize) -> String {
     format!("decisions-{round}.bin")
-}
-
-/// The policy as it will be served: by way of ONNX, so that training rollouts run the same
-/// code as production.
-fn compile_weights(folder: &RunFolder, weights: &PolicyWeights, service: &ServiceModel) -> Result<Vec<u8>> {
-    let path = folder.checkpoint("policy.onnx");
-    export::onnx(weights, &[])?.write(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(compile(Some(&path), None, service, "{}")?)
 }

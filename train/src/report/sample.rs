@@ -111,6 +111,8 @@ pub(crate) fn metrics() -> Metrics {
             .flat_map(|load| POLICIES.map(|entry| policy("synthetic", load, entry)))
             .collect(),
         forecasts: vec![forecast("synthetic", "network", 0.57), forecast("nyc_taxi", "seasonal naive", 1.0)],
+        policy_stages: Vec::new(),
+        fine_tuning: Vec::new(),
         curves: vec![curve("policy", 2.3, 0.31, 1500), curve("forecast", 0.42, 0.115, 900)],
         parity: vec![
             ParityResult {

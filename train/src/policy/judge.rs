@@ -1,0 +1,99 @@
+//! Judging policies on the validation split: always the same settings and seeds, so that
+//! differences between policies are differences of the policies.
+
+use anyhow::Result;
+use evenkeel_datasets::random::generator;
+use evenkeel_env::metrics::{Metrics, MetricsOptions, estimate};
+use evenkeel_env::policies::{Ext, Learned};
+use evenkeel_env::{Policy, Scenario, Workload, simulate};
+use evenkeel_runtime::Model;
+use rayon::prelude::*;
+
+use super::objective::RewardWeights;
+use super::task::Task;
+use crate::metrics::Estimate;
+use crate::stop::StopFlag;
+
+/// Loads of the standard settings.
+const STANDARD_LOADS: [f64; 4] = [0.5, 0.7, 0.8, 0.9];
+
+/// Settings that policies are judged in: the standard ones at four loads, and random ones.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    settings: Vec<(&'a Workload, Scenario, u64)>,
+    weights: RewardWeights,
+}
+
+/// How much to judge by.
+#[derive(Clone, Copy, Debug)]
+pub struct JudgeOptions {
+    /// Replays at each of the four standard loads.
+    pub standard: usize,
+    /// Random settings.
+    pub random: usize,
+    /// Most requests of a replay.
+    pub requests: usize,
+}
+
+/// A policy's figures in each setting.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// In the order of the settings.
+    pub metrics: Vec<Metrics>,
+    /// The objective in each setting; lower is better.
+    pub objectives: Vec<f64>,
+}
+
+impl Verdict {
+    /// Mean objective.
+    pub fn objective(&self) -> f64 {
+        self.objectives.iter().sum::<f64>() / self.objectives.len() as f64
+    }
+
+    /// How much better than another: the difference of the objectives, which is about the
+    /// share by which latencies are shorter, with its interval over the settings.
+    pub fn gain_over(&self, other: &Self) -> Estimate {
+        let gains: Vec<f64> =
+            other.objectives.iter().zip(&self.objectives).map(|(theirs, ours)| theirs - ours).collect();
+        let mean = estimate(&gains);
+        Estimate { value: mean.value, ci95: [mean.low, mean.high] }
+    }
+}
+
+impl<'a> Judge<'a> {
+    /// Settings drawn from `seed`.
+    pub fn new(task: &Task<'a>, weights: RewardWeights, options: JudgeOptions, seed: u64) -> Self {
+        let mut settings = Vec::new();
+        for index in 0..options.standard * STANDARD_LOADS.len() {
+            settings.push(task.standard_scenario(STANDARD_LOADS[index % STANDARD_LOADS.len()], options.requests));
+        }
+        for index in 0..options.random as u64 {
+            settings.push(task.random_scenario(options.requests, &mut generator(seed, index)));
+        }
+        let workloads = task.validation.iter().cycle();
+        let settings = settings.into_iter().zip(workloads).zip(seed..);
+        Self { settings: settings.map(|((scenario, workload), seed)| (workload, scenario, seed)).collect(), weights }
+    }
+
+    /// Judges an artifact's policy.
+    pub fn artifact(&self, artifact: &[u8], stop: &StopFlag) -> Result<Verdict> {
+        let model = Model::parse(artifact)?;
+        self.judge(&|| Box::new(Learned::new(model)), stop)
+    }
+
+    /// Judges the analytic rule that the policy starts from.
+    pub fn rule(&self, stop: &StopFlag) -> Result<Verdict> {
+        self.judge(&|| Box::new(Ext::default()), stop)
+    }
+
+    fn judge<'p>(&self, policy: &(dyn Fn() -> Box<dyn Policy + 'p> + Sync), stop: &StopFlag) -> Result<Verdict> {
+        let replay = |(workload, scenario, seed): &(&Workload, Scenario, u64)| {
+            stop.check()?;
+            let outcome = simulate(scenario, workload, policy().as_mut(), *seed);
+            Ok(Metrics::of(&outcome, &MetricsOptions::default()))
+        };
+        let metrics = self.settings.par_iter().map(replay).collect::<Result<Vec<_>>>()?;
+        let objectives = metrics.iter().map(|metrics| self.weights.objective(metrics)).collect();
+        Ok(Verdict { metrics, objectives })
+    }
+}
