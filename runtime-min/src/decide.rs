@@ -6,6 +6,7 @@
 
 use crate::artifact::Model;
 use crate::features;
+use crate::herding;
 use crate::program::Program;
 use crate::slot::HostSlot;
 use crate::state::State;
@@ -33,6 +34,15 @@ impl<'a> Eligible<'a> {
     /// The eligible hosts with their indices, in order.
     pub fn hosts<'m>(self, state: &State<'m>) -> impl Iterator<Item = (u32, &'m HostSlot)> + use<'a, 'm> {
         state.hosts().filter(move |(index, _)| self.contains(*index))
+    }
+
+    /// The hosts `64 · index ..` that may be chosen, a bit for each.
+    #[inline(always)]
+    pub(crate) fn word(self, index: usize) -> u64 {
+        match self {
+            Self::All => u64::MAX,
+            Self::Mask(words) => words.get(index).copied().unwrap_or(0),
+        }
     }
 
     /// Whether a host may be chosen.
@@ -84,7 +94,8 @@ pub fn scratch_len(model: &Model<'_>, hosts: usize) -> usize {
 }
 
 /// Chooses a host. Every eligible host is scored; the lowest score wins, ties break at
-/// random. Without a model, or where a score cannot be had, falls back as the module's
+/// random. Where many balancers decide on old reports, and the model asks for it, the
+/// choice is spread over hosts with nearly the lowest score instead (see [`herding`]). Without a model, or where a score cannot be had, falls back as the module's
 /// description says: the result is always an eligible host if there is one.
 pub fn decide(
     model: Option<&Model<'_>>,
@@ -121,8 +132,12 @@ fn choose(
     let Some((model, policy)) = model.and_then(|model| Some((model, model.policy()?))) else {
         return fall_back(Reason::NoPolicy);
     };
-    let lowest = scores(model, policy, state, request, eligible, rows, now_us, scratch).and_then(|s| lowest(s, state));
-    match lowest {
+    let temperature = herding::temperature(model.service(), state, eligible, now_us);
+    let select = |scores: &[f32]| match temperature {
+        Some(temperature) => herding::draw(scores, temperature, state),
+        None => lowest(scores, state),
+    };
+    match scores(model, policy, state, request, eligible, rows, now_us, scratch).and_then(select) {
         Some((row, score)) => Decision { host: nth_host(state, eligible, row), score, reason: Reason::Policy },
         None => fall_back(Reason::NoScore),
     }

@@ -1,16 +1,23 @@
 //! The features of a host for a request: defined here once, for training and serving.
 //!
 //! All are logarithms, shares or clipped ratios, of order 1, and 0 where nothing is
-//! known. They are computed feature by feature over all hosts, so that the logarithms
-//! run across SIMD lanes.
+//! known. They are computed for sixteen hosts at a time ([`columns`]), for training and
+//! serving alike; [`View`] says the same of one host, for rules that need the estimate
+//! alone.
 
+mod columns;
+#[cfg(test)]
+mod tests;
+
+use crate::candidates::Candidates;
 use crate::decide::{Eligible, Request};
 use crate::forecast;
-use crate::math;
 use crate::program::stride;
 use crate::service::{Load, ServiceModel};
+use crate::simd::Level;
 use crate::slot::HostSlot;
 use crate::state::State;
+use columns::Columns;
 
 /// Features of a host.
 pub const HOST_FEATURES: usize = 24;
@@ -51,7 +58,7 @@ pub const SCHEMA_HASH: u64 = schema_hash();
 const MEANING: u8 = 1;
 
 /// Telemetry older than this says nothing of the present load.
-const TELEMETRY_STALE_S: f32 = 30.0;
+pub const TELEMETRY_STALE_S: f32 = 30.0;
 
 /// Logarithms of ratios are clipped to ±this (a factor of about 400).
 const LN_RATIO_MAX: f32 = 6.0;
@@ -132,7 +139,7 @@ impl View {
 /// Writes the features of every eligible host, feature-major: [`HOST_FEATURES`] columns
 /// of [`stride`]`(rows)` numbers, rows in order of the hosts' indices, padding zero.
 /// `rows` is the number of eligible hosts; `out` must hold at least
-/// `HOST_FEATURES * stride(rows)` numbers (what does not fit is left out).
+/// `HOST_FEATURES * stride(rows)` numbers (if it does not, nothing is written).
 pub fn write(
     service: &ServiceModel,
     state: &State<'_>,
@@ -142,132 +149,29 @@ pub fn write(
     now_us: u64,
     out: &mut [f32],
 ) {
-    let stride = stride(rows).max(1);
-    let Some(out) = out.get_mut(..HOST_FEATURES * stride) else { return };
-    out.fill(0.0);
-    let arrivals_per_s = state.arrivals_per_s();
-    for (row, (host, slot)) in eligible.hosts(state).take(rows).enumerate() {
-        let view = View::new(service, state, host, slot, request, now_us);
-        let raw = raw_features(service, &view, slot, request, arrivals_per_s, now_us);
-        for (column, value) in out.chunks_exact_mut(stride).zip(raw) {
-            if let Some(place) = column.get_mut(row) {
-                *place = value;
-            }
-        }
-    }
-    for (column, transform) in out.chunks_exact_mut(stride).zip(TRANSFORMS) {
-        if let Some(column) = column.get_mut(..rows) {
-            transform.apply(column);
-        }
-    }
-    // How far each host is from the best by the analytic estimate alone.
-    if let Some((estimates, rest)) = out.split_at_mut_checked(stride)
-        && let (Some(estimates), Some(distances)) = (estimates.get(..rows), rest.get_mut(..rows))
-    {
-        let best = estimates.iter().copied().fold(f32::INFINITY, f32::min);
-        for (distance, estimate) in distances.iter_mut().zip(estimates) {
-            *distance = (estimate - best).min(LN_RATIO_MAX);
-        }
-    }
+    let candidates = Candidates::new(state, eligible);
+    write_rows(Level::detect(), service, state, request, &candidates, rows, now_us, out);
 }
 
-/// What is done to a raw value, column by column.
-#[derive(Clone, Copy, Debug)]
-enum Transform {
-    /// Natural logarithm, clipped to ±`.0`; a raw value of 0 or NaN means unknown: 0.
-    Ln(f32),
-    /// `ln(1 + x)`, clipped to 10.
-    Ln1p,
-    /// As it is.
-    None,
-}
-
-impl Transform {
-    fn apply(self, column: &mut [f32]) {
-        match self {
-            Self::Ln(max) => {
-                for x in column {
-                    let logarithm = math::ln(*x).max(-max).min(max);
-                    *x = if *x > 0.0 { logarithm } else { 0.0 };
-                }
-            }
-            Self::Ln1p => {
-                for x in column {
-                    *x = math::ln_1p(*x).min(10.0);
-                }
-            }
-            Self::None => {}
-        }
-    }
-}
-
-/// Of each column, in order.
-const TRANSFORMS: [Transform; HOST_FEATURES] = [
-    Transform::Ln(20.0),
-    Transform::None,
-    Transform::Ln1p,
-    Transform::Ln1p,
-    Transform::Ln1p,
-    Transform::Ln1p,
-    Transform::Ln1p,
-    Transform::Ln1p,
-    Transform::Ln1p,
-    Transform::Ln(LN_RATIO_MAX),
-    Transform::Ln(LN_RATIO_MAX),
-    Transform::Ln(LN_RATIO_MAX),
-    Transform::Ln(LN_RATIO_MAX),
-    Transform::Ln(LN_RATIO_MAX),
-    Transform::Ln1p,
-    Transform::Ln1p,
-    Transform::Ln1p,
-    Transform::Ln1p,
-    Transform::None,
-    Transform::Ln1p,
-    Transform::None,
-    Transform::None,
-    Transform::None,
-    Transform::None,
-];
-
-/// The values before their transformation, in the order of [`NAMES`]. Token counts are in
-/// mean prompts and times in typical ones, so that a policy carries over between services.
-fn raw_features(
+/// [`write`] with the vectors of a level, for the first `rows` of the candidates.
+#[expect(clippy::too_many_arguments, reason = "the inputs of a decision, each on its own")]
+pub(crate) fn write_rows(
+    level: Level,
     service: &ServiceModel,
-    view: &View,
-    slot: &HostSlot,
+    state: &State<'_>,
     request: &Request<'_>,
-    arrivals_per_s: f32,
+    candidates: &Candidates<'_>,
+    rows: usize,
     now_us: u64,
-) -> [f32; HOST_FEATURES] {
-    let prompts = 1.0 / service.prompt_tokens_mean;
-    let kv_after = service.kv_use_after(&view.load, view.prompt_tokens);
-    let known = |value: f32| if value.is_nan() { 0.0 } else { value };
-    [
-        view.estimate_s(service),
-        0.0,
-        slot.in_flight() as f32,
-        view.load.requests,
-        view.waiting,
-        view.load.pending_prefill_tokens * prompts,
-        slot.sent_since_telemetry() as f32,
-        slot.prompt_tokens_since_telemetry() as f32 * prompts,
-        slot.done_since_telemetry() as f32,
-        view.load.step_s / service.step_typical_s,
-        known(slot.latency_ewma_s()) / service.latency_typical_s,
-        known(slot.ttft_ewma_s()) / service.ttft_typical_s,
-        known(slot.peak_latency_s(now_us)) / service.latency_typical_s,
-        (request.prompt_tokens as f32 + 1.0) * prompts,
-        slot.in_flight_prompt_tokens() as f32 * prompts,
-        slot.completions_per_s(now_us) * service.latency_typical_s,
-        slot.silence_s(now_us) / service.latency_typical_s,
-        arrivals_per_s * view.telemetry_age_s,
-        view.load.kv_use,
-        view.telemetry_age_s * 10.0,
-        (1.0 - kv_after).clamp(0.0, 1.0),
-        (kv_after - 1.0).clamp(0.0, 1.0),
-        view.cached_share,
-        view.load.failure_share,
-    ]
+    out: &mut [f32],
+) {
+    let stride = stride(rows);
+    let Some(out) = out.get_mut(..HOST_FEATURES * stride) else { return };
+    if candidates.count < rows {
+        out.fill(0.0);
+    }
+    let rows = rows.min(candidates.count);
+    level.run(Columns { service, state, request, candidates, rows, stride, now_us, out });
 }
 
 const fn schema_hash() -> u64 {

@@ -22,6 +22,7 @@
 extern crate std;
 
 pub mod artifact;
+mod candidates;
 pub mod decide;
 pub mod demand;
 pub mod features;

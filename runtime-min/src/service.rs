@@ -51,12 +51,15 @@ pub struct ServiceModel {
     pub kv_weight: f32,
     /// Estimate: weight of the delay inflicted on the requests already there.
     pub delay_weight: f32,
+    /// Selection: how far choices are spread where balancers would herd (see
+    /// [`crate::herding`]); 0 to take the lowest score always.
+    pub herding_weight: f32,
 }
 
 /// Bytes of an encoded service model: the kind, then the fields in order, then zeros.
 pub const SERVICE_BYTES: usize = 128;
 
-const FIELDS: usize = 16;
+const FIELDS: usize = 17;
 
 /// What an estimate needs to know of one host.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +78,7 @@ pub struct Load {
 
 /// How many times dearer a host becomes if every recent request failed there: a host
 /// that fails fast must not look fast.
-const FAILURE_COST: f32 = 20.0;
+pub(crate) const FAILURE_COST: f32 = 20.0;
 
 impl ServiceModel {
     /// The analytic estimate of what it costs, in seconds, to put a request on a host:
@@ -124,7 +127,7 @@ impl ServiceModel {
     ///
     /// # Errors
     /// [`ArtifactError::Service`] if it is short or a value is not positive and finite
-    /// (weights of the estimate may be 0).
+    /// (weights may be 0).
     pub fn decode(section: &[u8]) -> Result<Self, ArtifactError> {
         let words = section.get(..SERVICE_BYTES).ok_or(ArtifactError::Service)?.as_chunks::<4>().0;
         let kind = match u32::from_le_bytes(words[0]) {
@@ -179,6 +182,7 @@ impl ServiceModel {
             queue_weight: f[13],
             kv_weight: f[14],
             delay_weight: f[15],
+            herding_weight: f[16],
         }
     }
 
@@ -200,6 +204,7 @@ impl ServiceModel {
             self.queue_weight,
             self.kv_weight,
             self.delay_weight,
+            self.herding_weight,
         ]
     }
 }

@@ -1,20 +1,44 @@
-//! Which vector instructions the machine has, and how the kernels get compiled for them.
+//! Sixteen hosts at once: which vector instructions the machine has, and kernels over them.
 //!
-//! The kernels are written once, as plain loops over [`crate::LANES`] numbers; here they
-//! are compiled again with wider vectors enabled. No fused multiply-add is used, so every
-//! level gives the same bits: a policy trained on one machine decides alike on another.
+//! A kernel is written once, generic over [`Lanes`], and compiled for each level. Every
+//! level gives the same bits, so that a policy trained on one machine decides alike on
+//! another: additions happen in the order that the kernel spells out, and a fused
+//! multiply-add is fused on all levels (computed exactly where the CPU has none).
 
 #![allow(unsafe_code, reason = "functions with target features may only be called where the CPU has them")]
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod lanes;
+pub(crate) mod math;
+mod portable;
+
+pub(crate) use lanes::{Block, Lanes};
+
 /// Vector instructions that this machine has: a value proves that they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Level(pub(crate) Width);
+pub struct Level(Width);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Width {
+enum Width {
     Baseline,
+    #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "x86_64")]
     Avx512,
+}
+
+/// A computation which can be compiled for any level.
+pub(crate) trait Kernel {
+    /// What it computes.
+    type Output;
+
+    /// Computes it. To be `#[inline(always)]`, as all that it calls: only what is inlined
+    /// is compiled for the level's instructions. `lanes` is any value of the level's
+    /// vectors, of which the kernel makes its own.
+    fn run<V: Lanes>(self, lanes: V) -> Self::Output;
 }
 
 impl Level {
@@ -31,16 +55,37 @@ impl Level {
 
     /// Every level that the machine has, narrowest first.
     pub fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let all = [Width::Baseline, Width::Avx2, Width::Avx512];
+        #[cfg(not(target_arch = "x86_64"))]
+        let all = [Width::Baseline];
         let widest = Self::detect();
-        [Width::Baseline, Width::Avx2, Width::Avx512].into_iter().map(Self).filter(move |level| *level <= widest)
+        all.into_iter().map(Self).filter(move |level| *level <= widest)
     }
 
     /// Name of the instructions.
     pub const fn name(self) -> &'static str {
         match self.0 {
             Width::Baseline => "baseline",
+            #[cfg(target_arch = "x86_64")]
             Width::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
             Width::Avx512 => "avx512",
+        }
+    }
+
+    /// Runs a kernel with this level's instructions.
+    #[inline(always)]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Width::Baseline => kernel.run(portable::Portable::ZERO),
+            // SAFETY: a level above the baseline is only ever made by `detect` and
+            // `available`, which found it supported.
+            #[cfg(target_arch = "x86_64")]
+            Width::Avx2 => unsafe { avx2::run(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Width::Avx512 => unsafe { avx512::run(kernel) },
         }
     }
 }
@@ -53,12 +98,12 @@ mod x86_64 {
 
     /// Bits of CPUID and XCR0: Intel's manual, volume 2 (CPUID) and volume 1, chapter 13.
     pub(super) fn widest() -> Width {
-        const OSXSAVE_AND_AVX: u32 = 1 << 27 | 1 << 28;
+        const FMA_OSXSAVE_AND_AVX: u32 = 1 << 12 | 1 << 27 | 1 << 28;
         const AVX2: u32 = 1 << 5;
         const AVX512_F_DQ_BW_VL: u32 = 1 << 16 | 1 << 17 | 1 << 30 | 1 << 31;
         const YMM_STATE: u64 = 0b110;
         const ZMM_STATE: u64 = 0b1110_0110;
-        if __cpuid(0).eax < 7 || __cpuid(1).ecx & OSXSAVE_AND_AVX != OSXSAVE_AND_AVX {
+        if __cpuid(0).eax < 7 || __cpuid(1).ecx & FMA_OSXSAVE_AND_AVX != FMA_OSXSAVE_AND_AVX {
             return Width::Baseline;
         }
         let features = __cpuid_count(7, 0).ebx;
@@ -84,40 +129,3 @@ mod x86_64 {
         unsafe { read() }
     }
 }
-
-/// Calls `$function` compiled for `$level`. The function and all that it calls must be
-/// `#[inline(always)]`: only what is inlined gets the wider instructions.
-macro_rules! dispatch {
-    ($level:expr, $function:ident($($argument:ident : $type:ty),* $(,)?)) => {{
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx2")]
-            fn avx2($($argument: $type),*) {
-                $function($($argument),*)
-            }
-            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-            fn avx512($($argument: $type),*) {
-                $function($($argument),*)
-            }
-            #[allow(unsafe_code, reason = "the level proves that the CPU has the instructions")]
-            #[inline(always)]
-            fn call(level: $crate::simd::Level, $($argument: $type),*) {
-                match level.0 {
-                    $crate::simd::Width::Baseline => $function($($argument),*),
-                    // SAFETY: a level above the baseline is only ever made by
-                    // `Level::detect` and `Level::available`, which found it supported.
-                    $crate::simd::Width::Avx2 => unsafe { avx2($($argument),*) },
-                    // SAFETY: as above.
-                    $crate::simd::Width::Avx512 => unsafe { avx512($($argument),*) },
-                }
-            }
-            call($level, $($argument),*);
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        {
-            let _ = $level;
-            $function($($argument),*)
-        }
-    }};
-}
-pub(crate) use dispatch;

@@ -6,6 +6,10 @@
 //! worse than a report that is a little older, and no field's meaning depends on another
 //! having been written first.
 
+mod hot;
+
+pub(crate) use hot::{HOT_WORDS, word};
+
 use core::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -125,23 +129,17 @@ impl AtomicF32 {
 }
 
 /// State of one host. All zeros is a free slot.
+///
+/// What a decision reads stands together at the beginning (`hot`); two cache lines in
+/// all, which the processor's adjacent-line prefetcher fetches as one.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct HostSlot {
-    key: AtomicU64,
-    since_us: AtomicU64,
-    sent: AtomicU64,
-    done: AtomicU64,
-    failed: AtomicU64,
-    prompt_tokens_sent: AtomicU64,
-    last_response_us: AtomicU64,
-    telemetry_us: AtomicU64,
-    /// `sent`, `done` and `prompt_tokens_sent` as they stood when telemetry was measured.
-    sent_mark: AtomicU64,
-    done_mark: AtomicU64,
-    prompt_tokens_mark: AtomicU64,
     in_flight: AtomicU32,
     in_flight_prompt_tokens: AtomicU32,
+    sent_since_telemetry: AtomicU32,
+    done_since_telemetry: AtomicU32,
+    prompt_tokens_since_telemetry: AtomicU32,
     weight: AtomicF32,
     latency_ewma_s: AtomicF32,
     peak_latency_s: AtomicF32,
@@ -154,6 +152,15 @@ pub struct HostSlot {
     pending_prefill_tokens: AtomicF32,
     kv_use: AtomicF32,
     telemetry_step_s: AtomicF32,
+    reserved: AtomicU32,
+    telemetry_us: AtomicU64,
+    /// When the last response came, or the host was registered.
+    last_sign_us: AtomicU64,
+    key: AtomicU64,
+    since_us: AtomicU64,
+    sent: AtomicU64,
+    done: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// Seconds from one reading of the clock to a later one; 0 if it went backwards.
@@ -168,12 +175,11 @@ impl HostSlot {
     pub(crate) fn occupy(&self, key: u64, weight: f32, now_us: u64) {
         self.set_weight(weight);
         self.since_us.store(now_us, Relaxed);
-        for count in [&self.sent, &self.done, &self.failed, &self.prompt_tokens_sent, &self.last_response_us] {
+        self.last_sign_us.store(now_us, Relaxed);
+        for count in [&self.sent, &self.done, &self.failed, &self.telemetry_us] {
             count.store(0, Relaxed);
         }
-        for mark in [&self.sent_mark, &self.done_mark, &self.prompt_tokens_mark, &self.telemetry_us] {
-            mark.store(0, Relaxed);
-        }
+        self.forget_since_telemetry();
         self.in_flight_prompt_tokens.store(0, Relaxed);
         self.completions_per_s.store(0.0);
         self.failure_share.store(0.0);
@@ -206,7 +212,8 @@ impl HostSlot {
         let in_flight_at_send = self.in_flight.fetch_add(1, AcqRel).saturating_add(1);
         self.in_flight_prompt_tokens.fetch_add(prompt_tokens, Relaxed);
         self.sent.fetch_add(1, Relaxed);
-        self.prompt_tokens_sent.fetch_add(u64::from(prompt_tokens), Relaxed);
+        count_up(&self.sent_since_telemetry, 1);
+        count_up(&self.prompt_tokens_since_telemetry, prompt_tokens);
         Ticket { host, prompt_tokens, sent_us: now_us, first_byte_us: 0, in_flight_at_send }
     }
 
@@ -219,7 +226,7 @@ impl HostSlot {
         let ttft_s = elapsed_s(ticket.sent_us, now_us);
         let keep = self.keep(now_us);
         self.ttft_ewma_s.update(|old| blend(old, ttft_s, keep));
-        self.last_response_us.fetch_max(now_us, Relaxed);
+        self.last_sign_us.fetch_max(now_us, Relaxed);
     }
 
     /// Counts a request out and learns from its end. Returns the step that it measured.
@@ -229,6 +236,7 @@ impl HostSlot {
             .in_flight_prompt_tokens
             .fetch_update(Relaxed, Relaxed, |n| Some(n.saturating_sub(ticket.prompt_tokens)));
         self.done.fetch_add(1, Relaxed);
+        count_up(&self.done_since_telemetry, 1);
         let keep = self.keep(now_us);
         let latency_s = elapsed_s(ticket.sent_us, now_us);
         let mut measured_s = None;
@@ -253,7 +261,7 @@ impl HostSlot {
                 self.latency_ewma_s.update(|old| if latency_s > old { blend(old, latency_s, keep) } else { old });
             }
         }
-        self.last_response_us.fetch_max(now_us, Relaxed);
+        self.last_sign_us.fetch_max(now_us, Relaxed);
         measured_s
     }
 
@@ -264,11 +272,15 @@ impl HostSlot {
             return false;
         }
         self.store_telemetry(&telemetry.plausible());
-        self.sent_mark.store(self.sent.load(Relaxed), Relaxed);
-        self.done_mark.store(self.done.load(Relaxed), Relaxed);
-        self.prompt_tokens_mark.store(self.prompt_tokens_sent.load(Relaxed), Relaxed);
+        self.forget_since_telemetry();
         self.telemetry_us.store(measured_us.max(1), Relaxed);
         true
+    }
+
+    fn forget_since_telemetry(&self) {
+        self.sent_since_telemetry.store(0, Relaxed);
+        self.done_since_telemetry.store(0, Relaxed);
+        self.prompt_tokens_since_telemetry.store(0, Relaxed);
     }
 
     fn store_telemetry(&self, telemetry: &Telemetry) {
@@ -281,7 +293,7 @@ impl HostSlot {
 
     /// What an average keeps of itself when a sample arrives now.
     fn keep(&self, now_us: u64) -> f32 {
-        let quiet_s = elapsed_s(self.last_response_us.load(Relaxed), now_us);
+        let quiet_s = elapsed_s(self.last_sign_us.load(Relaxed), now_us);
         // At least a little of each sample counts, however fast they come.
         math::exp(-quiet_s / AVERAGING_TIME_S).min(0.98)
     }
@@ -355,7 +367,7 @@ impl HostSlot {
 
     /// Seconds since the host last gave a sign of life (or was registered).
     pub fn silence_s(&self, now_us: u64) -> f32 {
-        elapsed_s(self.last_response_us.load(Relaxed).max(self.since_us()), now_us)
+        elapsed_s(self.last_sign_us.load(Relaxed), now_us)
     }
 
     /// The last report; fields that were never reported are NaN.
@@ -376,18 +388,29 @@ impl HostSlot {
     }
 
     /// Requests sent since the last report.
-    pub fn sent_since_telemetry(&self) -> u64 {
-        self.sent_total().saturating_sub(self.sent_mark.load(Relaxed))
+    pub fn sent_since_telemetry(&self) -> u32 {
+        self.sent_since_telemetry.load(Relaxed)
     }
 
     /// Requests ended since the last report.
-    pub fn done_since_telemetry(&self) -> u64 {
-        self.done_total().saturating_sub(self.done_mark.load(Relaxed))
+    pub fn done_since_telemetry(&self) -> u32 {
+        self.done_since_telemetry.load(Relaxed)
     }
 
-    /// Prompt tokens sent since the last report.
-    pub fn prompt_tokens_since_telemetry(&self) -> u64 {
-        self.prompt_tokens_sent.load(Relaxed).saturating_sub(self.prompt_tokens_mark.load(Relaxed))
+    /// Prompt tokens sent since the last report; no more than about 2³¹ are counted.
+    pub fn prompt_tokens_since_telemetry(&self) -> u32 {
+        self.prompt_tokens_since_telemetry.load(Relaxed)
+    }
+}
+
+/// Counts up, but not around: where reports never come, a count stops at about 2³¹.
+fn count_up(count: &AtomicU32, by: u32) {
+    const FULL: u32 = 1 << 31;
+    // No prompt is longer; so many threads would have to pass here at once for the count
+    // to go around that the check below comes in time.
+    const STEP_MAX: u32 = 1 << 24;
+    if count.fetch_add(by.min(STEP_MAX), Relaxed) >= FULL {
+        count.store(FULL, Relaxed);
     }
 }
 

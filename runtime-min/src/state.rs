@@ -13,6 +13,9 @@ use crate::slot::{AVERAGING_TIME_S, AtomicF32, HostSlot, Outcome, StepSample, Te
 /// Most hosts of an upstream.
 pub const HOSTS_MAX: usize = 1024;
 
+/// Words that hold a bit for each host.
+pub(crate) const HOST_WORDS: usize = HOSTS_MAX / 64;
+
 /// What the hosts of an upstream share.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
@@ -24,6 +27,8 @@ pub struct StateHeader {
     step_mean_s: AtomicF32,
     last_arrival_us: AtomicU64,
     random: AtomicU64,
+    /// Bit `i % 64` of word `i / 64`: host `i` is registered.
+    registered: [AtomicU64; HOST_WORDS],
     decisions: [AtomicU64; Reason::COUNT],
 }
 
@@ -36,6 +41,7 @@ impl StateHeader {
             step_mean_s: AtomicF32::new(0.0),
             last_arrival_us: AtomicU64::new(0),
             random: AtomicU64::new(seed),
+            registered: [const { AtomicU64::new(0) }; HOST_WORDS],
             decisions: [const { AtomicU64::new(0) }; Reason::COUNT],
         }
     }
@@ -77,6 +83,7 @@ impl<'m> State<'m> {
             if let Some(slot) = self.host(index) {
                 slot.set_weight(weight);
             }
+            self.set_registered(index as usize, true);
             return Ok(index);
         }
         // A slot whose requests have not all ended would mix up two hosts' counts.
@@ -84,13 +91,30 @@ impl<'m> State<'m> {
             self.slots.iter().position(|slot| slot.key() == 0 && slot.in_flight() == 0).ok_or(RegisterError::Full)?;
         self.slots[free].occupy(key, weight, now_us);
         self.header.host_end.fetch_max(free as u32 + 1, Release);
+        self.set_registered(free, true);
         Ok(free as u32)
     }
 
     /// Removes a host. `false` if there is none of this key.
     pub fn remove(&self, key: u64) -> bool {
-        let slot = self.find(key).and_then(|index| self.host(index));
-        slot.inspect(|slot| slot.vacate()).is_some()
+        let found = self.find(key).and_then(|index| Some((index as usize, self.host(index)?)));
+        if let Some((index, slot)) = found {
+            self.set_registered(index, false);
+            slot.vacate();
+        }
+        found.is_some()
+    }
+
+    fn set_registered(&self, host: usize, is_registered: bool) {
+        if let Some(word) = self.header.registered.get(host / 64) {
+            let bit = 1 << (host % 64);
+            if is_registered {
+                // Whoever finds the bit finds the slot filled in.
+                word.fetch_or(bit, Release);
+            } else {
+                word.fetch_and(!bit, Release);
+            }
+        }
     }
 
     /// Index of the host registered under `key`.
@@ -108,6 +132,13 @@ impl<'m> State<'m> {
         let end = self.header.host_end.load(Acquire) as usize;
         let slots = self.slots;
         (0u32..).zip(slots.iter().take(end)).filter(|(_, slot)| slot.key() != 0)
+    }
+
+    /// The slots, free ones included, and which of them are registered: bit `i % 64` of
+    /// word `i / 64`.
+    pub(crate) fn slots(&self) -> (&'m [HostSlot], impl Iterator<Item = u64> + use<'m>) {
+        let slots = self.slots.get(..self.host_end()).unwrap_or(self.slots);
+        (slots, self.header.registered.iter().take(slots.len().div_ceil(64)).map(|word| word.load(Acquire)))
     }
 
     /// Upper bound of the indices in use.
@@ -188,6 +219,12 @@ impl<'m> State<'m> {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
+    }
+
+    /// A random number from 0 up to, not including, 1.
+    pub(crate) fn random_unit(&self) -> f32 {
+        const TO_UNIT: f32 = 1.0 / (1u32 << 24) as f32;
+        (self.random() >> 40) as f32 * TO_UNIT
     }
 
     /// A random number below `end` (0 if `end` is 0).

@@ -9,7 +9,7 @@ use core::array;
 
 use super::{Instruction, LANES, NO_WEIGHTS, Op, Program, stride};
 use crate::math;
-use crate::simd::{Level, dispatch};
+use crate::simd::{Kernel, Lanes, Level};
 
 /// Outputs computed together by [`linear_rows`].
 const TILE: usize = 4;
@@ -18,13 +18,23 @@ type Weights<'a> = &'a [[u8; 4]];
 
 /// Executes a validated program, with the widest vectors of `level`.
 pub(super) fn run(level: Level, program: &Program<'_>, rows: usize, scratch: &mut [f32]) {
-    dispatch!(level, run_here(program: &Program<'_>, rows: usize, scratch: &mut [f32]));
+    level.run(Run { program, rows, scratch });
 }
 
-#[inline(always)]
-fn run_here(program: &Program<'_>, rows: usize, scratch: &mut [f32]) {
-    for instruction in program.records.instructions() {
-        execute(program, &instruction, rows, scratch);
+struct Run<'a> {
+    program: &'a Program<'a>,
+    rows: usize,
+    scratch: &'a mut [f32],
+}
+
+impl Kernel for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes>(self, _: V) {
+        for instruction in self.program.records.instructions() {
+            execute(self.program, &instruction, self.rows, self.scratch);
+        }
     }
 }
 

@@ -1,0 +1,75 @@
+//! Which hosts a decision is about: those registered that the caller allows.
+
+use crate::decide::Eligible;
+use crate::slot::HostSlot;
+use crate::state::{HOST_WORDS, State};
+
+/// The hosts that may be chosen, as they were when it was made: a bit for each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidates<'m> {
+    slots: &'m [HostSlot],
+    words: [u64; HOST_WORDS],
+    /// How many they are: the rows of the network.
+    pub(crate) count: usize,
+}
+
+impl<'m> Candidates<'m> {
+    #[inline(always)]
+    pub(crate) fn new(state: &State<'m>, eligible: Eligible<'_>) -> Self {
+        let (slots, registered) = state.slots();
+        let mut words = [0; HOST_WORDS];
+        let mut count = 0;
+        for (index, (place, registered)) in words.iter_mut().zip(registered).enumerate() {
+            *place = registered & eligible.word(index);
+            count += place.count_ones() as usize;
+        }
+        Self { slots, words, count }
+    }
+
+    /// The host of a row: rows are in order of the hosts' indices.
+    #[inline(always)]
+    pub(crate) fn host(&self, row: usize) -> Option<u32> {
+        let mut left = row;
+        for (index, word) in self.words.iter().enumerate() {
+            let here = word.count_ones() as usize;
+            if left < here {
+                // Drop the lowest bit as many times as there are rows before.
+                let rest = (0..left).fold(*word, |word, _| word & word.wrapping_sub(1));
+                return Some(index as u32 * 64 + rest.trailing_zeros());
+            }
+            left -= here;
+        }
+        None
+    }
+
+    /// The slots with the hosts' indices, in order.
+    #[inline(always)]
+    pub(crate) fn iter(&self) -> Rows<'m> {
+        let [word, ..] = self.words;
+        Rows { slots: self.slots, words: self.words, at: 0, word }
+    }
+}
+
+/// Goes through the rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows<'m> {
+    slots: &'m [HostSlot],
+    words: [u64; HOST_WORDS],
+    at: usize,
+    word: u64,
+}
+
+impl<'m> Iterator for Rows<'m> {
+    type Item = (usize, &'m HostSlot);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.word == 0 {
+            self.at += 1;
+            self.word = *self.words.get(self.at)?;
+        }
+        let host = self.at * 64 + self.word.trailing_zeros() as usize;
+        self.word &= self.word.wrapping_sub(1);
+        Some((host, self.slots.get(host)?))
+    }
+}

@@ -1,0 +1,283 @@
+//! AVX2 and FMA: sixteen numbers are two registers.
+
+use core::arch::asm;
+use core::arch::x86_64::{
+    __m256, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps, _mm_shuffle_ps,
+    _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_ps, _mm256_castpd_ps,
+    _mm256_castps_pd, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps,
+    _mm256_cmpgt_epi32, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps,
+    _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm256_xor_si256,
+};
+use core::ops::{Add, Div, Mul, Sub};
+
+use super::{Block, Kernel, Lanes};
+use crate::LANES;
+use crate::slot::{HOT_WORDS, HostSlot};
+
+/// Sixteen numbers, the lower eight first. There is a value only where the CPU has AVX2
+/// and FMA.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(__m256, __m256);
+
+/// Runs a kernel compiled for AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2(_mm256_setzero_ps(), _mm256_setzero_ps()))
+}
+
+/// An expression of intrinsics.
+macro_rules! avx2 {
+    ($expression:expr) => {{
+        // SAFETY: a value of `Avx2` was needed to come here, and there is one only where
+        // the CPU has the instructions; pointers are references' in what follows.
+        unsafe { $expression }
+    }};
+}
+
+/// An intrinsic on both halves.
+macro_rules! both {
+    ($intrinsic:ident $(::<$constant:ident>)?, $a:expr $(, $b:expr)*) => {
+        Self(avx2!($intrinsic $(::<$constant>)? ($a.0 $(, $b.0)*)), avx2!($intrinsic $(::<$constant>)? ($a.1 $(, $b.1)*)))
+    };
+}
+
+impl Add for Avx2 {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        both!(_mm256_add_ps, self, other)
+    }
+}
+
+impl Sub for Avx2 {
+    type Output = Self;
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        both!(_mm256_sub_ps, self, other)
+    }
+}
+
+impl Mul for Avx2 {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        both!(_mm256_mul_ps, self, other)
+    }
+}
+
+impl Div for Avx2 {
+    type Output = Self;
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        both!(_mm256_div_ps, self, other)
+    }
+}
+
+impl Lanes for Avx2 {
+    /// All bits of a lane, or none.
+    type Mask = Self;
+
+    #[inline(always)]
+    fn fill(self, number: f32) -> Self {
+        let half = avx2!(_mm256_set1_ps(number));
+        Self(half, half)
+    }
+
+    #[inline(always)]
+    fn load(self, block: &Block) -> Self {
+        let (halves, _) = block.as_chunks::<8>();
+        Self(avx2!(_mm256_loadu_ps(halves[0].as_ptr())), avx2!(_mm256_loadu_ps(halves[1].as_ptr())))
+    }
+
+    #[inline(always)]
+    fn store(self, block: &mut Block) {
+        let (halves, _) = block.as_chunks_mut::<8>();
+        avx2!(_mm256_storeu_ps(halves[0].as_mut_ptr(), self.0));
+        avx2!(_mm256_storeu_ps(halves[1].as_mut_ptr(), self.1));
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, summand: Self) -> Self {
+        both!(_mm256_fmadd_ps, self, factor, summand)
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        both!(_mm256_min_ps, self, other)
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        both!(_mm256_max_ps, self, other)
+    }
+
+    #[inline(always)]
+    fn greater(self, other: Self) -> Self::Mask {
+        both!(_mm256_cmp_ps::<_CMP_GT_OQ>, self, other)
+    }
+
+    #[inline(always)]
+    fn equal_bits(self, other: Self) -> u16 {
+        let Self(low, high) = both!(_mm256_cmp_ps::<_CMP_EQ_OQ>, self, other);
+        avx2!(_mm256_movemask_ps(low) | _mm256_movemask_ps(high) << 8) as u16
+    }
+
+    #[inline(always)]
+    fn replaced(self, mask: Self::Mask, then: Self) -> Self {
+        both!(_mm256_blendv_ps, self, then, mask)
+    }
+
+    #[inline(always)]
+    fn or(self, otherwise: Self) -> Self {
+        let is_nan = both!(_mm256_cmp_ps::<_CMP_UNORD_Q>, self, self);
+        self.replaced(is_nan, otherwise)
+    }
+
+    #[inline(always)]
+    fn integer_add(self, other: Self) -> Self {
+        both!(integer_add, self, other)
+    }
+
+    #[inline(always)]
+    fn integer_sub(self, other: Self) -> Self {
+        both!(integer_sub, self, other)
+    }
+
+    #[inline(always)]
+    fn integer_greater(self, other: Self) -> Self::Mask {
+        both!(integer_greater, self, other)
+    }
+
+    #[inline(always)]
+    fn bits_and(self, other: Self) -> Self {
+        both!(_mm256_and_ps, self, other)
+    }
+
+    #[inline(always)]
+    fn to_exponent(self) -> Self {
+        both!(to_exponent, self)
+    }
+
+    #[inline(always)]
+    fn signed_to_number(self) -> Self {
+        both!(signed_to_number, self)
+    }
+
+    #[inline(always)]
+    fn unsigned_to_number(self) -> Self {
+        both!(unsigned_to_number, self)
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        avx2!({
+            let eight = _mm256_add_ps(self.0, self.1);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        })
+    }
+
+    #[inline(always)]
+    fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]) {
+        let (groups, _) = out.as_chunks_mut::<4>();
+        for (group, words) in groups.iter_mut().enumerate() {
+            let [low, high] = [0, 8].map(|half| {
+                let rows = [0, 1, 2, 3].map(|host| {
+                    let addresses = [0, 4].map(|skip| slots[half + host + skip].hot_address(4 * group));
+                    avx2!(four_words(self.0, addresses))
+                });
+                avx2!(transpose(rows))
+            });
+            for (block, (low, high)) in words.iter_mut().zip(low.into_iter().zip(high)) {
+                Self(low, high).store(block);
+            }
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn integer_add(a: __m256, b: __m256) -> __m256 {
+    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn integer_sub(a: __m256, b: __m256) -> __m256 {
+    _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn integer_greater(a: __m256, b: __m256) -> __m256 {
+    // AVX2 compares with sign: the sign bit is turned on both sides.
+    let sign = _mm256_set1_epi32(i32::MIN);
+    let (a, b) = (_mm256_xor_si256(_mm256_castps_si256(a), sign), _mm256_xor_si256(_mm256_castps_si256(b), sign));
+    _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn to_exponent(a: __m256) -> __m256 {
+    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn signed_to_number(a: __m256) -> __m256 {
+    _mm256_cvtepi32_ps(_mm256_castps_si256(a))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn unsigned_to_number(a: __m256) -> __m256 {
+    // Both halves of the word are exact; their sum is rounded once.
+    let word = _mm256_castps_si256(a);
+    let high = _mm256_cvtepi32_ps(_mm256_srli_epi32::<16>(word));
+    let low = _mm256_cvtepi32_ps(_mm256_and_si256(word, _mm256_set1_epi32(0xffff)));
+    _mm256_fmadd_ps(high, _mm256_set1_ps(65536.0), low)
+}
+
+/// Four words at each of two addresses.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn four_words(any: __m256, [a, b]: [*const u32; 2]) -> __m256 {
+    let mut words = any;
+    // SAFETY: each address is that of sixteen readable bytes of a slot, aligned to
+    // sixteen. For the language the instructions are relaxed atomic loads of a word each:
+    // an aligned vector load reads at least that much at a time.
+    unsafe {
+        asm!(
+            "vmovaps {words:x}, [{a}]",
+            "vinsertf128 {words}, {words}, [{b}], 1",
+            words = inout(ymm_reg) words,
+            a = in(reg) a,
+            b = in(reg) b,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    words
+}
+
+/// Within each four lanes: rows become columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+    let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    let (low_too, high_too) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    let (low, high) = (_mm256_castps_pd(low), _mm256_castps_pd(high));
+    let (low_too, high_too) = (_mm256_castps_pd(low_too), _mm256_castps_pd(high_too));
+    [
+        _mm256_castpd_ps(_mm256_unpacklo_pd(low, low_too)),
+        _mm256_castpd_ps(_mm256_unpackhi_pd(low, low_too)),
+        _mm256_castpd_ps(_mm256_unpacklo_pd(high, high_too)),
+        _mm256_castpd_ps(_mm256_unpackhi_pd(high, high_too)),
+    ]
+}

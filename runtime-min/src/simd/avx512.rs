@@ -1,0 +1,229 @@
+//! AVX-512: sixteen numbers are one register.
+
+use core::arch::asm;
+use core::arch::x86_64::{
+    __m512, __mmask16, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps,
+    _mm_shuffle_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_and_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castps512_ps256,
+    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cmpgt_epu32_mask, _mm512_cvtepi32_ps, _mm512_cvtepu32_ps,
+    _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_storeu_ps,
+    _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+};
+use core::ops::{Add, Div, Mul, Sub};
+
+use super::{Block, Kernel, Lanes};
+use crate::LANES;
+use crate::slot::{HOT_WORDS, HostSlot};
+
+/// Sixteen numbers. There is a value only where the CPU has AVX-512.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(__m512);
+
+/// Runs a kernel compiled for AVX-512.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512(_mm512_setzero_ps()))
+}
+
+/// An expression of intrinsics.
+macro_rules! avx512 {
+    ($expression:expr) => {{
+        // SAFETY: a value of `Avx512` was needed to come here, and there is one only where
+        // the CPU has the instructions; pointers are references' in what follows.
+        unsafe { $expression }
+    }};
+}
+
+impl Add for Avx512 {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(avx512!(_mm512_add_ps(self.0, other.0)))
+    }
+}
+
+impl Sub for Avx512 {
+    type Output = Self;
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(avx512!(_mm512_sub_ps(self.0, other.0)))
+    }
+}
+
+impl Mul for Avx512 {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(avx512!(_mm512_mul_ps(self.0, other.0)))
+    }
+}
+
+impl Div for Avx512 {
+    type Output = Self;
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(avx512!(_mm512_div_ps(self.0, other.0)))
+    }
+}
+
+impl Lanes for Avx512 {
+    type Mask = __mmask16;
+
+    #[inline(always)]
+    fn fill(self, number: f32) -> Self {
+        Self(avx512!(_mm512_set1_ps(number)))
+    }
+
+    #[inline(always)]
+    fn load(self, block: &Block) -> Self {
+        Self(avx512!(_mm512_loadu_ps(block.as_ptr())))
+    }
+
+    #[inline(always)]
+    fn store(self, block: &mut Block) {
+        avx512!(_mm512_storeu_ps(block.as_mut_ptr(), self.0));
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, summand: Self) -> Self {
+        Self(avx512!(_mm512_fmadd_ps(self.0, factor.0, summand.0)))
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Self(avx512!(_mm512_min_ps(self.0, other.0)))
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self(avx512!(_mm512_max_ps(self.0, other.0)))
+    }
+
+    #[inline(always)]
+    fn greater(self, other: Self) -> Self::Mask {
+        avx512!(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn equal_bits(self, other: Self) -> u16 {
+        avx512!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn replaced(self, mask: Self::Mask, then: Self) -> Self {
+        Self(avx512!(_mm512_mask_blend_ps(mask, self.0, then.0)))
+    }
+
+    #[inline(always)]
+    fn or(self, otherwise: Self) -> Self {
+        let is_nan = avx512!(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0));
+        self.replaced(is_nan, otherwise)
+    }
+
+    #[inline(always)]
+    fn integer_add(self, other: Self) -> Self {
+        let (a, b) = (self.0, other.0);
+        Self(avx512!(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)))))
+    }
+
+    #[inline(always)]
+    fn integer_sub(self, other: Self) -> Self {
+        let (a, b) = (self.0, other.0);
+        Self(avx512!(_mm512_castsi512_ps(_mm512_sub_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)))))
+    }
+
+    #[inline(always)]
+    fn integer_greater(self, other: Self) -> Self::Mask {
+        avx512!(_mm512_cmpgt_epu32_mask(_mm512_castps_si512(self.0), _mm512_castps_si512(other.0)))
+    }
+
+    #[inline(always)]
+    fn bits_and(self, other: Self) -> Self {
+        Self(avx512!(_mm512_and_ps(self.0, other.0)))
+    }
+
+    #[inline(always)]
+    fn to_exponent(self) -> Self {
+        Self(avx512!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self.0)))))
+    }
+
+    #[inline(always)]
+    fn signed_to_number(self) -> Self {
+        Self(avx512!(_mm512_cvtepi32_ps(_mm512_castps_si512(self.0))))
+    }
+
+    #[inline(always)]
+    fn unsigned_to_number(self) -> Self {
+        Self(avx512!(_mm512_cvtepu32_ps(_mm512_castps_si512(self.0))))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        avx512!({
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        })
+    }
+
+    #[inline(always)]
+    fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]) {
+        let (groups, _) = out.as_chunks_mut::<4>();
+        for (group, words) in groups.iter_mut().enumerate() {
+            let rows = [0, 1, 2, 3].map(|host| {
+                let addresses = [0, 4, 8, 12].map(|skip| slots[host + skip].hot_address(4 * group));
+                avx512!(four_words(self.0, addresses))
+            });
+            for (block, column) in words.iter_mut().zip(avx512!(transpose(rows))) {
+                Self(column).store(block);
+            }
+        }
+    }
+}
+
+/// Four words at each of four addresses.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn four_words(any: __m512, [a, b, c, d]: [*const u32; 4]) -> __m512 {
+    let mut words = any;
+    // SAFETY: each address is that of sixteen readable bytes of a slot, aligned to
+    // sixteen. For the language the instructions are relaxed atomic loads of a word each:
+    // an aligned vector load reads at least that much at a time.
+    unsafe {
+        asm!(
+            "vmovaps {words:x}, [{a}]",
+            "vinsertf32x4 {words}, {words}, [{b}], 1",
+            "vinsertf32x4 {words}, {words}, [{c}], 2",
+            "vinsertf32x4 {words}, {words}, [{d}], 3",
+            words = inout(zmm_reg) words,
+            a = in(reg) a,
+            b = in(reg) b,
+            c = in(reg) c,
+            d = in(reg) d,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    words
+}
+
+/// Within each four lanes: rows become columns.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    let (low, high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    let (low_too, high_too) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    let (low, high) = (_mm512_castps_pd(low), _mm512_castps_pd(high));
+    let (low_too, high_too) = (_mm512_castps_pd(low_too), _mm512_castps_pd(high_too));
+    [
+        _mm512_castpd_ps(_mm512_unpacklo_pd(low, low_too)),
+        _mm512_castpd_ps(_mm512_unpackhi_pd(low, low_too)),
+        _mm512_castpd_ps(_mm512_unpacklo_pd(high, high_too)),
+        _mm512_castpd_ps(_mm512_unpackhi_pd(high, high_too)),
+    ]
+}

@@ -1,0 +1,85 @@
+//! What a level's vectors can do.
+
+use core::ops::{Add, Div, Mul, Sub};
+
+use crate::LANES;
+use crate::slot::{HOT_WORDS, HostSlot};
+
+/// A number of each of sixteen hosts, in memory.
+pub(crate) type Block = [f32; LANES];
+
+/// A number of each of sixteen hosts, in registers. A value proves that the CPU has the
+/// instructions, for which reason vectors are only made from other vectors.
+///
+/// Comparisons with NaN are false. Lanes hold numbers, or the bits of integers where a
+/// method says so.
+pub(crate) trait Lanes:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+{
+    /// A choice for each lane.
+    type Mask: Copy;
+
+    /// The same number in all lanes.
+    fn fill(self, number: f32) -> Self;
+
+    /// The same bits in all lanes.
+    #[inline(always)]
+    fn fill_bits(self, bits: u32) -> Self {
+        self.fill(f32::from_bits(bits))
+    }
+
+    /// Reads a block.
+    fn load(self, block: &Block) -> Self;
+
+    /// Writes a block.
+    fn store(self, block: &mut Block);
+
+    /// `self · factor + summand`, rounded once.
+    fn mul_add(self, factor: Self, summand: Self) -> Self;
+
+    /// The smaller number; `other` if one is NaN.
+    fn min(self, other: Self) -> Self;
+
+    /// The greater number; `other` if one is NaN.
+    fn max(self, other: Self) -> Self;
+
+    /// `self > other`.
+    fn greater(self, other: Self) -> Self::Mask;
+
+    /// `self == other`, as bits of a word: lane `i` is bit `i`.
+    fn equal_bits(self, other: Self) -> u16;
+
+    /// `then` where the mask is set, else `self`.
+    fn replaced(self, mask: Self::Mask, then: Self) -> Self;
+
+    /// `otherwise` where this is NaN, else `self`.
+    fn or(self, otherwise: Self) -> Self;
+
+    /// Integers: wrapping sum.
+    fn integer_add(self, other: Self) -> Self;
+
+    /// Integers: wrapping difference.
+    fn integer_sub(self, other: Self) -> Self;
+
+    /// Integers: `self > other`, without sign.
+    fn integer_greater(self, other: Self) -> Self::Mask;
+
+    /// Bits set in both.
+    fn bits_and(self, other: Self) -> Self;
+
+    /// Integers: shifted left by 23 bits, into a number's exponent.
+    fn to_exponent(self) -> Self;
+
+    /// Signed integers to numbers.
+    fn signed_to_number(self) -> Self;
+
+    /// Unsigned integers to numbers.
+    fn unsigned_to_number(self) -> Self;
+
+    /// Sum of the lanes, in this order: `i` and `i + 8`, `i + 4`, `i + 2`, `i + 1`.
+    fn sum(self) -> f32;
+
+    /// The words of sixteen slots, transposed: `out[word]` holds the word of each slot.
+    /// Each is read atomically, relaxed.
+    fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]);
+}

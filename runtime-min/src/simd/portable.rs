@@ -1,0 +1,221 @@
+//! The baseline: plain loops, which the compiler turns into what the target has.
+
+use core::array;
+use core::ops::{Add, Div, Mul, Sub};
+
+use super::{Block, Lanes};
+use crate::LANES;
+use crate::slot::{HOT_WORDS, HostSlot};
+
+/// Sixteen numbers.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Portable(Block);
+
+impl Portable {
+    pub(super) const ZERO: Self = Self([0.0; LANES]);
+
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self(array::from_fn(|lane| f(self.0[lane], other.0[lane])))
+    }
+
+    #[inline(always)]
+    fn bits(self, other: Self, f: impl Fn(u32, u32) -> u32) -> Self {
+        self.zip(other, |a, b| f32::from_bits(f(a.to_bits(), b.to_bits())))
+    }
+
+    #[inline(always)]
+    fn mask(self, other: Self, f: impl Fn(f32, f32) -> bool) -> [u32; LANES] {
+        array::from_fn(|lane| if f(self.0[lane], other.0[lane]) { u32::MAX } else { 0 })
+    }
+}
+
+impl Add for Portable {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+}
+
+impl Sub for Portable {
+    type Output = Self;
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
+    }
+}
+
+impl Mul for Portable {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+}
+
+impl Div for Portable {
+    type Output = Self;
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.zip(other, |a, b| a / b)
+    }
+}
+
+impl Lanes for Portable {
+    type Mask = [u32; LANES];
+
+    #[inline(always)]
+    fn fill(self, number: f32) -> Self {
+        Self([number; LANES])
+    }
+
+    #[inline(always)]
+    fn load(self, block: &Block) -> Self {
+        Self(*block)
+    }
+
+    #[inline(always)]
+    fn store(self, block: &mut Block) {
+        *block = self.0;
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, summand: Self) -> Self {
+        Self(array::from_fn(|lane| fused(self.0[lane], factor.0[lane], summand.0[lane])))
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn greater(self, other: Self) -> Self::Mask {
+        self.mask(other, |a, b| a > b)
+    }
+
+    #[inline(always)]
+    fn equal_bits(self, other: Self) -> u16 {
+        (0..LANES).fold(0, |bits, lane| bits | u16::from(self.0[lane] == other.0[lane]) << lane)
+    }
+
+    #[inline(always)]
+    fn replaced(self, mask: Self::Mask, then: Self) -> Self {
+        Self(array::from_fn(|lane| {
+            f32::from_bits(self.0[lane].to_bits() & !mask[lane] | then.0[lane].to_bits() & mask[lane])
+        }))
+    }
+
+    #[inline(always)]
+    fn or(self, otherwise: Self) -> Self {
+        self.zip(otherwise, |a, b| if a.is_nan() { b } else { a })
+    }
+
+    #[inline(always)]
+    fn integer_add(self, other: Self) -> Self {
+        self.bits(other, u32::wrapping_add)
+    }
+
+    #[inline(always)]
+    fn integer_sub(self, other: Self) -> Self {
+        self.bits(other, u32::wrapping_sub)
+    }
+
+    #[inline(always)]
+    fn integer_greater(self, other: Self) -> Self::Mask {
+        self.mask(other, |a, b| a.to_bits() > b.to_bits())
+    }
+
+    #[inline(always)]
+    fn bits_and(self, other: Self) -> Self {
+        self.bits(other, |a, b| a & b)
+    }
+
+    #[inline(always)]
+    fn to_exponent(self) -> Self {
+        self.bits(self, |a, _| a << 23)
+    }
+
+    #[inline(always)]
+    fn signed_to_number(self) -> Self {
+        self.zip(self, |a, _| a.to_bits() as i32 as f32)
+    }
+
+    #[inline(always)]
+    fn unsigned_to_number(self) -> Self {
+        self.zip(self, |a, _| a.to_bits() as f32)
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let mut sums = self.0;
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                sums[lane] += sums[lane + half];
+            }
+        }
+        sums[0]
+    }
+
+    #[inline(always)]
+    fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]) {
+        for (lane, slot) in slots.iter().enumerate() {
+            for (block, word) in out.iter_mut().zip(slot.hot_words()) {
+                block[lane] = f32::from_bits(word);
+            }
+        }
+    }
+}
+
+/// `a · b + c`, rounded once, as an instruction for it would. The product is exact in
+/// `f64`; the sum is rounded to odd there, which makes the second rounding, to `f32`,
+/// right (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008).
+#[inline(always)]
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    let (product, summand) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + summand;
+    // What the sum lost in rounding (Knuth's two-sum).
+    let part = sum - product;
+    let lost = (product - (sum - part)) + (summand - part);
+    let bits = sum.to_bits();
+    let is_inexact = (lost > 0.0) | (lost < 0.0);
+    let away = (lost > 0.0) == (sum > 0.0);
+    let odd = if away { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
+    f64::from_bits(if is_inexact && bits & 1 == 0 { odd } else { bits }) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fused;
+
+    #[test]
+    fn fuses_as_the_standard_library_does() {
+        // Near-cancelling, tiny, huge and tied cases among them, by an xorshift over bits.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for _ in 0..2_000_000 {
+            let (a, b) = (f32::from_bits(next() as u32), f32::from_bits(next() as u32));
+            let near = f32::from_bits((-a * b).to_bits().wrapping_add((next() % 5) as u32));
+            for c in [f32::from_bits(next() as u32), near, 0.0, f32::from_bits(next() as u32 & 0x80ff_ffff)] {
+                let (ours, exact) = (fused(a, b, c), a.mul_add(b, c));
+                assert!(ours.to_bits() == exact.to_bits() || ours.is_nan() && exact.is_nan(), "{a:e} {b:e} {c:e}");
+            }
+        }
+    }
+}
