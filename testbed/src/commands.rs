@@ -1,0 +1,5 @@
+//! The subcommands, one file each.
+
+pub(crate) mod faster;
+pub(crate) mod host;
+pub(crate) mod replay;

@@ -1,0 +1,89 @@
+//! Which requests are due when.
+
+use evenkeel_datasets::{Request, Trace};
+use evenkeel_env::Scenario;
+use evenkeel_env::workload::TokenMeans;
+
+/// A request that will be sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Due {
+    /// When, in seconds of service time from the start of the replay.
+    pub due_s: f64,
+    /// What the trace tells of it.
+    pub request: Request,
+}
+
+/// A replay's requests, in the order in which they are due.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The trace that they are from.
+    pub trace: Trace,
+    /// The requests.
+    pub requests: Vec<Due>,
+    /// Seed of the prompts' text where the trace has no prefixes.
+    pub seed: u64,
+}
+
+impl Plan {
+    /// The first `requests_max` requests, `rate_scale` times as fast as in the trace.
+    ///
+    /// # Panics
+    /// If the scale is not positive and finite.
+    pub fn new(trace: Trace, rate_scale: f64, requests_max: usize, seed: u64) -> Self {
+        assert!(rate_scale > 0.0 && rate_scale.is_finite(), "a rate scale must be positive, not {rate_scale}");
+        let first_s = trace.requests.first().map_or(0.0, |first| first.arrival_s);
+        let due = |request: &Request| Due { due_s: (request.arrival_s - first_s) / rate_scale, request: *request };
+        let requests = trace.requests.iter().take(requests_max).map(due).collect();
+        Self { trace, requests, seed }
+    }
+
+    /// At such a rate that the requests offer the scenario's load, as in the simulator.
+    pub fn at_load(trace: Trace, scenario: &Scenario, seed: u64) -> Self {
+        let count = trace.requests.len().min(scenario.requests_max);
+        let requests = &trace.requests[..count];
+        let span_s = requests.last().map_or(0.0, |last| last.arrival_s - requests[0].arrival_s);
+        let wanted_per_s = scenario.load * scenario.capacity_per_s(&TokenMeans::of(requests));
+        let rate_scale = if span_s > 0.0 { wanted_per_s * span_s / (count - 1) as f64 } else { 1.0 };
+        Self::new(trace, rate_scale, count, seed)
+    }
+
+    /// When the last request is due, in seconds of service time.
+    pub fn duration_s(&self) -> f64 {
+        self.requests.last().map_or(0.0, |last| last.due_s)
+    }
+
+    /// Whether the requests have prompts, or a service time alone.
+    pub fn has_tokens(&self) -> bool {
+        self.trace.has_tokens()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Plan;
+    use evenkeel_datasets::{Request, Trace};
+    use evenkeel_env::Scenario;
+    use evenkeel_env::fleet::Fleet;
+    use evenkeel_env::workload::TokenMeans;
+
+    fn trace() -> Trace {
+        let requests = (0..100).map(|i| Request::new(5.0 + f64::from(i), 100, 10)).collect();
+        Trace { requests, ..Trace::default() }
+    }
+
+    #[test]
+    fn requests_are_due_from_zero_on_at_the_rate_asked_for() {
+        let plan = Plan::new(trace(), 4.0, 9, 0);
+        assert_eq!(plan.requests.len(), 9);
+        assert_eq!((plan.requests[0].due_s, plan.duration_s()), (0.0, 2.0));
+    }
+
+    #[test]
+    fn a_load_is_offered_exactly() {
+        let scenario = Scenario { load: 0.5, ..Scenario::llm(Fleet::het(3)) };
+        let plan = Plan::at_load(trace(), &scenario, 0);
+        let capacity_per_s = scenario.capacity_per_s(&TokenMeans::of(&trace().requests));
+        let offered_per_s = 99.0 / plan.duration_s();
+        assert!((offered_per_s / capacity_per_s - 0.5).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,8 @@
+//! The testbed on the loopback: hosts, faults, replays.
+
+mod api;
+mod faults;
+mod replay;
+mod streaming;
+mod support;
+mod telemetry;
