@@ -3,7 +3,7 @@
 //! NSDI 2024).
 //!
 //! Every probe answer enters its balancer's pool with the host's requests in flight (RIF)
-//! and the host's own latency estimate. A host is *hot* if its RIF is above the `Q_RIF`
+//! and the host's own latency estimate, in place of an older one of the same host. A host is *hot* if its RIF is above the `Q_RIF`
 //! quantile of the RIFs of recent answers. Among cold pool entries the lowest latency wins;
 //! if all are hot, the lowest RIF. An entry may be used a few times, its RIF growing by one
 //! each time; it leaves when it is used up, too old, displaced as the oldest, or taken out
@@ -11,7 +11,8 @@
 //!
 //! How often an entry may be used follows from the rates, as in the paper's section 4:
 //! `max(1, (1 + δ) / ((1 − pool / hosts) · probes − removals))`, rounded at random to a whole
-//! number with that mean. Where the denominator is not positive, because the pool holds as
+//! number with that mean; `1 − pool / hosts` is the share of the probes that bring a host
+//! which is not in the pool. Where the denominator is not positive, because the pool holds as
 //! many answers as there are hosts, an entry may be used until it leaves otherwise.
 //!
 //! Probes follow requests; the paper's probes of balancers without traffic are left out.
@@ -149,7 +150,9 @@ impl Pool {
             self.rifs.pop_front();
         }
         self.rifs.push_back(answer.rif);
-        if self.answers.len() == pool_size {
+        if let Some(older) = self.answers.iter().position(|known| known.host == answer.host) {
+            self.answers.remove(older);
+        } else if self.answers.len() >= pool_size {
             self.answers.pop_front();
         }
         self.answers.push_back(answer);
@@ -308,6 +311,15 @@ mod tests {
         assert_eq!(hosts(&pool), [2, 3], "two are left");
         pool.expire(3.5, 1.0);
         assert_eq!(hosts(&pool), [3], "the answer of second 2 is too old");
+    }
+
+    #[test]
+    fn a_newer_answer_takes_the_place_of_an_older_one() {
+        let mut pool = pool(&[answer(7, 9.0, 0.9), answer(8, 1.0, 0.1)]);
+        pool.add(Answer { measured_s: 9.0, ..answer(7, 2.0, 0.2) }, 2);
+        pool.add(answer(9, 1.0, 0.1), 2);
+        let kept: Vec<_> = pool.answers.iter().map(|answer| (answer.host, answer.rif)).collect();
+        assert_eq!(kept, [(7, 2.0), (9, 1.0)], "the pool is full, and host 8 was the oldest");
     }
 
     #[test]
