@@ -1,12 +1,14 @@
 //! The command line.
 
-use std::path::PathBuf;
-use std::str::FromStr;
+pub mod benchmark;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
 use evenkeel_datasets::Format;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::benchmark::{EvalArgs, TuneArgs};
 use crate::commands::forecast_eval::ForecastEvalArgs;
 use crate::device::DeviceChoice;
 use crate::policy::objective::RewardWeights;
@@ -29,6 +31,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Replay traces under an artifact's policy and the rules it competes with.
     Eval(EvalArgs),
+    /// Search the rules' best parameters on the validation part of traces.
+    Tune(TuneArgs),
     /// Forecast the test part of series and compare with other models.
     ForecastEval(ForecastEvalArgs),
     /// Compile ONNX files, trained here or elsewhere, into an artifact.
@@ -93,85 +97,6 @@ pub struct InputArgs {
     /// Sort the requests by arrival instead of refusing time that goes backwards.
     #[arg(long)]
     pub sort: bool,
-}
-
-/// Arguments of `evenkeel eval`.
-#[derive(Clone, Debug, Args)]
-pub struct EvalArgs {
-    /// The artifact.
-    #[arg(long, value_name = "FILE.ekm")]
-    pub model: PathBuf,
-    /// Trace to replay; repeatable. Its test part is used, as `train` splits it.
-    #[arg(long, value_name = "PATH", required = true)]
-    pub trace: Vec<PathBuf>,
-    /// How to read the traces.
-    #[command(flatten)]
-    pub input: InputArgs,
-    /// Policies to compare, or `all`.
-    #[arg(long, value_delimiter = ',', default_value = "all")]
-    pub policies: Vec<String>,
-    /// Offered loads, as shares of the fleet's capacity.
-    #[arg(long, value_delimiter = ',', default_value = "0.5,0.7,0.8,0.9")]
-    pub loads: Vec<f64>,
-    /// Hosts of the fleet.
-    #[arg(long, value_delimiter = ',', default_value = "16")]
-    pub hosts: Vec<usize>,
-    /// Balancers that decide, each with its own view.
-    #[arg(long, value_delimiter = ',', default_value = "4")]
-    pub balancers: Vec<usize>,
-    /// Milliseconds between two polls of a host's telemetry; `lost` for none at all.
-    #[arg(long, value_delimiter = ',', default_value = "250")]
-    pub telemetry_ms: Vec<TelemetryPeriod>,
-    /// Telemetry by polling alone: not with responses, no probes.
-    #[arg(long)]
-    pub polled_only: bool,
-    /// The hosts' speeds.
-    #[arg(long, value_enum, default_value_t = FleetChoice::Het)]
-    pub fleet: FleetChoice,
-    /// No host is slowed from time to time.
-    #[arg(long)]
-    pub quiet: bool,
-    /// Replays of each setting, with different seeds.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub seeds: u64,
-    /// Most requests of a replay.
-    #[arg(long, default_value_t = 12_000)]
-    pub requests: usize,
-    /// Write every figure to this file, as JSON.
-    #[arg(long, value_name = "PATH")]
-    pub json: Option<PathBuf>,
-}
-
-/// How often a host's telemetry is polled.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TelemetryPeriod {
-    /// Every so many milliseconds.
-    Every(f64),
-    /// Never: no report reaches the balancers.
-    Lost,
-}
-
-impl FromStr for TelemetryPeriod {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse::<f64>() {
-            Ok(period_ms) if period_ms >= 1.0 && period_ms.is_finite() => Ok(Self::Every(period_ms)),
-            _ if text == "lost" => Ok(Self::Lost),
-            _ => Err("expected milliseconds, at least 1, or `lost`".to_owned()),
-        }
-    }
-}
-
-/// The hosts' speeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FleetChoice {
-    /// Three classes: 1, 1.6 and 2.5.
-    Het,
-    /// All alike.
-    Hom,
-    /// Two classes: 1 and 2.
-    TwoClass,
 }
 
 /// Arguments of `evenkeel compile`.

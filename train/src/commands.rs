@@ -5,3 +5,4 @@ pub mod dataset;
 pub mod eval;
 pub mod forecast_eval;
 pub mod inspect;
+pub mod tune;

@@ -1,6 +1,7 @@
 //! The report of a run: one HTML page that needs nothing else.
 
 mod axis;
+pub mod benchmark;
 mod chart;
 pub(crate) mod compare;
 mod definitions;

@@ -1,5 +1,9 @@
 //! The results as text for a terminal: at most 80 columns, no colour codes.
 
+pub(crate) mod benchmark;
+
+pub use benchmark::benchmark;
+
 use crate::metrics::{ForecastResult, PolicyResult};
 use crate::report::compare::{self, Group, Measure, Role};
 use crate::report::number::{self, align_points};

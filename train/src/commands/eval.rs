@@ -1,252 +1,154 @@
-//! `evenkeel eval`: an artifact's policy against the rules, over a grid of settings.
+//! `evenkeel eval`: an artifact's policy against the rules, over the benchmark's settings.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Context, Result, ensure};
-use evenkeel_datasets::Split;
-use evenkeel_env::fleet::{Antagonists, Fleet};
-use evenkeel_env::host::ServiceOptions;
-use evenkeel_env::host::fifo::FifoOptions;
-use evenkeel_env::host::llm::LlmOptions;
-use evenkeel_env::metrics::relative_difference;
-use evenkeel_env::telemetry::TelemetryOptions;
-use evenkeel_env::{Scenario, Workload, policies};
+use evenkeel_datasets::{Split, Trace};
+use evenkeel_env::Workload;
 use evenkeel_runtime::{Model, ServiceKind};
-use rayon::prelude::*;
-use serde_json::{Map, Value, json};
 
-use crate::cli::{EvalArgs, FleetChoice, TelemetryPeriod};
-use crate::data;
-use crate::evaluate::{Run, over_seeds, replay};
+use super::tune;
+use crate::cli::benchmark::{EvalArgs, SettingArgs};
+use crate::evaluate::contender::{contenders, tunable};
+use crate::evaluate::entry::Entry;
+use crate::evaluate::outcome::Benchmark;
+use crate::evaluate::preset::{self, Effort};
+use crate::evaluate::replay::replay_all;
+use crate::evaluate::setting::settings;
+use crate::evaluate::tuned::{Search, Tuned};
 use crate::output::write_whole;
 use crate::progress::Stages;
 use crate::stop::StopFlag;
+use crate::{report, table};
 
-/// The policy of the artifact, among the names of the rules.
-const TRAINED: &str = "evenkeel";
-/// The rule and the oracle between which headroom is measured.
-const HEADROOM: (&str, &str) = ("least_request", "oracle_no_sizes");
-/// Seed of the first replay; training uses others.
+/// Seed of the first replay; training and tuning use others.
 const FIRST_SEED: u64 = 1_000_003;
+/// Replays of each candidate in each setting, where rules are tuned first.
+const TUNING_SEEDS: u64 = 2;
+/// Seed of that search.
+const TUNING_SEED: u64 = 1;
 
-/// One figure of a replay.
-type Figure = fn(&Run) -> f64;
-
-/// A setting in which every policy is replayed.
-struct Setting<'a> {
-    workload: &'a Workload,
-    scenario: Scenario,
-    telemetry: TelemetryPeriod,
-}
-
-/// Replays, prints a table for each setting, and writes the JSON.
+/// Replays, prints tables, and writes the JSON and the report.
+///
+/// # Errors
+/// If a file cannot be read or written, an option names nothing that exists, or the user
+/// stopped the replays.
 pub fn run(arguments: &EvalArgs) -> Result<()> {
     let stop = StopFlag::on_interrupt()?;
     let artifact = fs::read(&arguments.model).with_context(|| format!("cannot read {}", arguments.model.display()))?;
     let model = Model::parse(&artifact).with_context(|| arguments.model.display().to_string())?;
     ensure!(model.policy().is_some(), "{}: the artifact has no policy", arguments.model.display());
-    let names = policy_names(&arguments.policies)?;
-    let service = match model.service().kind {
-        ServiceKind::Llm => ServiceOptions::Llm(LlmOptions::default()),
-        ServiceKind::Fifo => ServiceOptions::Fifo(FifoOptions::default()),
+    let kind = service(arguments, &model)?;
+    contenders(&arguments.policies, None)?;
+
+    let traces = tune::read(&arguments.trace, &arguments.input)?;
+    let effort = preset::effort(arguments.preset);
+    let setting_arguments = SettingArgs {
+        requests: Some(arguments.settings.requests.unwrap_or(effort.requests)),
+        ..arguments.settings.clone()
     };
-    let workloads = arguments.trace.iter().map(|path| test_part(path, arguments)).collect::<Result<Vec<_>>>()?;
-    let settings = settings(arguments, service, &workloads);
+    let workloads: Vec<Workload> = traces.iter().map(test_part).collect();
+    let studies = preset::evaluation(arguments.preset, &arguments.settings);
+    let settings = settings(&studies, &setting_arguments, kind, &workloads)?;
 
     let mut stages = Stages::default();
-    let stage = stages.begin("eval", settings.len() * names.len() * arguments.seeds as usize);
+    let tuned = tuned(arguments, &effort, &setting_arguments, &traces, kind, &mut stages, &stop)?;
+    let contenders = contenders(&arguments.policies, tuned.as_ref())?;
+    let seeds = arguments.seeds.unwrap_or(effort.seeds);
+
+    let stage = stages.begin("eval", settings.len() * contenders.len() * seeds as usize);
     let done = AtomicUsize::new(0);
     let on_run = || stage.at(1 + done.fetch_add(1, Relaxed));
-    let cells: Vec<(usize, &str)> =
-        (0..settings.len()).flat_map(|setting| names.iter().map(move |name| (setting, *name))).collect();
-    let runs = cells
-        .par_iter()
-        .map(|(index, name)| {
-            let Setting { workload, scenario, .. } = &settings[*index];
-            replay(workload, scenario, name, &artifact, FIRST_SEED..FIRST_SEED + arguments.seeds, &stop, &on_run)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    stage.done(&format!("{} settings, {} policies, {} seeds", settings.len(), names.len(), arguments.seeds));
+    let runs = replay_all(&settings, &contenders, Some(&model), &(FIRST_SEED..FIRST_SEED + seeds), &stop, &on_run)?;
+    stage.done(&format!("{} settings, {} policies, {seeds} seeds", settings.len(), contenders.len()));
 
-    let mut entries = Vec::new();
-    for (setting, runs) in settings.iter().zip(runs.chunks(names.len())) {
-        println!("{}", table(setting, &names, runs));
-        entries.extend(names.iter().zip(runs).map(|(name, own)| entry(setting, name, own, &names, runs)));
-    }
+    let benchmark = Benchmark::new(settings, contenders, runs);
     if let Some(path) = &arguments.json {
+        let entries: Vec<&Entry> = benchmark.entries().collect();
         write_whole(path, &serde_json::to_vec_pretty(&entries)?)?;
     }
+    if let Some(path) = &arguments.report {
+        let page = report::benchmark::render(&benchmark, &arguments.model.display().to_string(), tuned.as_ref());
+        write_whole(path, page.as_bytes())?;
+    }
+    print!("{}", table::benchmark(&benchmark));
     Ok(())
 }
 
-fn policy_names(asked: &[String]) -> Result<Vec<&'static str>> {
-    let known = || policies::REGISTRY.iter().map(|entry| entry.name).chain([TRAINED]);
-    if asked == ["all"] {
-        return Ok(known().collect());
-    }
-    let find = |name: &String| {
-        known().find(|known| known == name).with_context(|| {
-            format!(
-                "--policies: there is no `{name}`; expected `all` or some of {}",
-                known().collect::<Vec<_>>().join(", ")
-            )
-        })
-    };
-    asked.iter().map(find).collect()
-}
-
-fn test_part(path: &Path, arguments: &EvalArgs) -> Result<Workload> {
-    let trace =
-        evenkeel_datasets::load_trace(path, arguments.input.format, &data::options(&arguments.input, FIRST_SEED)?)?;
-    let [train, _, test] = trace.split(&Split::default());
+/// What the hosts run: a policy is of no use for another service.
+fn service(arguments: &EvalArgs, model: &Model<'_>) -> Result<ServiceKind> {
+    let name = |kind| if kind == ServiceKind::Llm { "llm" } else { "fifo" };
+    let own = model.service().kind;
+    let asked = arguments.settings.service.map_or(own, ServiceKind::from);
     ensure!(
-        !train.requests.is_empty() && !test.requests.is_empty(),
-        "{}: the trace is too short to have a training and a test part",
-        path.display()
+        asked == own,
+        "--service {}: {} serves {}; give a model that was trained for the other kind of service",
+        name(asked),
+        arguments.model.display(),
+        name(own)
     );
-    Ok(Workload::new(test, &train))
+    Ok(asked)
 }
 
-fn settings<'a>(arguments: &EvalArgs, service: ServiceOptions, workloads: &'a [Workload]) -> Vec<Setting<'a>> {
-    let mut settings = Vec::new();
-    for workload in workloads {
-        for &hosts in &arguments.hosts {
-            for &balancers in &arguments.balancers {
-                for &telemetry in &arguments.telemetry_ms {
-                    for &load in &arguments.loads {
-                        let scenario = scenario(arguments, service, hosts, balancers, telemetry, load);
-                        settings.push(Setting { workload, scenario, telemetry });
-                    }
-                }
-            }
-        }
-    }
-    settings
+fn test_part(trace: &Trace) -> Workload {
+    let [train, _, test] = trace.split(&Split::default());
+    Workload::new(test, &train)
 }
 
-fn scenario(
+/// Tuned parameters: from a file, from an earlier run with the same search, or searched for
+/// now.
+fn tuned(
     arguments: &EvalArgs,
-    service: ServiceOptions,
-    hosts: usize,
-    balancers: usize,
-    telemetry: TelemetryPeriod,
-    load: f64,
-) -> Scenario {
-    let fleet = match arguments.fleet {
-        FleetChoice::Het => Fleet::het(hosts),
-        FleetChoice::Hom => Fleet::hom(hosts),
-        FleetChoice::TwoClass => Fleet::two_class(hosts),
-    };
-    let base = match service {
-        ServiceOptions::Llm(_) => Scenario::llm(fleet),
-        ServiceOptions::Fifo(_) => Scenario::fifo(fleet),
-    };
-    let polled = match telemetry {
-        TelemetryPeriod::Every(period_ms) => TelemetryOptions::polled(period_ms * 1e-3),
-        TelemetryPeriod::Lost => TelemetryOptions::none(),
-    };
-    let telemetry = match telemetry {
-        TelemetryPeriod::Every(_) if !arguments.polled_only => {
-            TelemetryOptions { piggyback: true, probes_per_request: 3, ..polled }
-        }
-        _ => polled,
-    };
-    let antagonists = if arguments.quiet { Antagonists::NONE } else { base.antagonists };
-    Scenario { service, balancers, telemetry, antagonists, load, requests_max: arguments.requests, ..base }
-}
-
-/// Mean over seeds of one figure of a policy's runs.
-fn mean(runs: &[Run], figure: Figure) -> f64 {
-    runs.iter().map(figure).sum::<f64>() / runs.len() as f64
-}
-
-/// The share of the way from the rule to the oracle that a policy goes, seed by seed;
-/// `None` where one of the two was not replayed.
-fn headroom_closed(own: &[Run], names: &[&str], runs: &[Vec<Run>], figure: Figure) -> Option<Vec<f64>> {
-    let of = |name: &str| Some(&runs[names.iter().position(|known| *known == name)?]);
-    let (rule, oracle) = (of(HEADROOM.0)?, of(HEADROOM.1)?);
-    let closed =
-        |((own, rule), oracle): ((&Run, &Run), &Run)| (figure(rule) - figure(own)) / (figure(rule) - figure(oracle));
-    Some(own.iter().zip(rule).zip(oracle).map(closed).collect())
-}
-
-fn entry(setting: &Setting<'_>, name: &str, own: &[Run], names: &[&str], runs: &[Vec<Run>]) -> Value {
-    let mut metrics = Map::new();
-    for (index, (field, _)) in own[0].metrics.fields().into_iter().enumerate() {
-        let values: Vec<f64> = own.iter().map(|run| run.metrics.fields()[index].1).collect();
-        metrics.insert(field.to_owned(), json!(over_seeds(&values)));
+    effort: &Effort,
+    settings: &SettingArgs,
+    traces: &[Trace],
+    kind: ServiceKind,
+    stages: &mut Stages,
+    stop: &StopFlag,
+) -> Result<Option<Tuned>> {
+    if let Some(path) = &arguments.tuned {
+        return Tuned::read(path).map(Some);
     }
-    let headroom: [(&str, Figure); 2] = [
-        ("headroom_closed_mean", |run| run.metrics.latency_mean_s),
-        ("headroom_closed_p99", |run| run.metrics.latency_p99_s),
-    ];
-    for (field, figure) in headroom {
-        if let Some(closed) = headroom_closed(own, names, runs, figure) {
-            metrics.insert(field.to_owned(), json!(over_seeds(&closed)));
-        }
+    let budget = arguments.tune.unwrap_or(effort.tuning_budget);
+    if budget == 0 {
+        return Ok(None);
     }
-    let telemetry_ms = match setting.telemetry {
-        TelemetryPeriod::Every(period_ms) => json!(period_ms),
-        TelemetryPeriod::Lost => Value::Null,
+    // Once for all settings: the reference, whatever else is varied.
+    let reference = SettingArgs {
+        service: settings.service,
+        requests: settings.requests,
+        timeout_s: settings.timeout_s,
+        ..SettingArgs::default()
     };
-    json!({
-        "scenario": {
-            "trace": setting.workload.trace().name,
-            "service": match setting.scenario.kind() { ServiceKind::Llm => "llm", ServiceKind::Fifo => "fifo" },
-            "fleet": setting.scenario.fleet.name,
-            "hosts": setting.scenario.fleet.speeds.len(),
-            "balancers": setting.scenario.balancers,
-            "telemetry_ms": telemetry_ms,
-            "load": setting.scenario.load,
-        },
-        "policy": name,
-        "tuned": false,
-        "seeds": own.len(),
-        "metrics": metrics,
-    })
+    let (seeds, seed) = (TUNING_SEEDS, TUNING_SEED);
+    let places = tune::validation_settings(traces, &reference, kind)?;
+    let cache = arguments.json.as_deref().map(cache_path);
+    if let Some(path) = cache.as_deref()
+        && let Some(known) = cached(path, &Search::new(&places, budget, seeds, seed))
+    {
+        eprintln!("{:<10} as before, from {}", "tune", path.display());
+        return Ok(Some(known));
+    }
+    let entries = tunable(&["all".to_owned()])?;
+    let tuned = tune::tune(&entries, &places, &tune::Effort { budget, seeds, seed }, stages, stop)?;
+    if let Some(path) = cache {
+        tuned.write(&path)?;
+    }
+    Ok(Some(tuned))
 }
 
-fn table(setting: &Setting<'_>, names: &[&str], runs: &[Vec<Run>]) -> String {
-    let telemetry = match setting.telemetry {
-        TelemetryPeriod::Every(period_ms) => format!("telemetry {period_ms} ms"),
-        TelemetryPeriod::Lost => "no telemetry".to_owned(),
-    };
-    let mut text = format!(
-        "{}, {} {} hosts, {} balancers, {telemetry}, load {:.0} %\n{:<22}{:>8}{:>8}{:>8}{:>10}{:>10}{:>12}\n",
-        setting.workload.trace().name,
-        setting.scenario.fleet.speeds.len(),
-        setting.scenario.fleet.name,
-        setting.scenario.balancers,
-        setting.scenario.load * 100.0,
-        "policy",
-        "mean s",
-        "p50 s",
-        "p99 s",
-        "TTFT s",
-        "TTFT p99",
-        "mean vs ek",
-    );
-    let trained = names.iter().position(|name| *name == TRAINED);
-    let means = |runs: &[Run]| runs.iter().map(|run| run.metrics.latency_mean_s).collect::<Vec<f64>>();
-    for (name, own) in names.iter().zip(runs) {
-        let against = match trained {
-            Some(trained) if *name != TRAINED => {
-                format!("{:+.1} %", 100.0 * relative_difference(&means(own), &means(&runs[trained])).value)
-            }
-            _ => String::new(),
-        };
-        let _ = writeln!(
-            text,
-            "{name:<22}{:>8.3}{:>8.3}{:>8.2}{:>10.3}{:>10.3}{against:>12}",
-            mean(own, |run| run.metrics.latency_mean_s),
-            mean(own, |run| run.metrics.latency_p50_s),
-            mean(own, |run| run.metrics.latency_p99_s),
-            mean(own, |run| run.metrics.ttft_mean_s),
-            mean(own, |run| run.metrics.ttft_p99_s),
-        );
-    }
-    text
+/// Beside the JSON: `results.json` has `results.tuned.json`.
+fn cache_path(json: &Path) -> PathBuf {
+    json.with_extension("tuned.json")
+}
+
+/// What an earlier run found, if it searched in the same way. A file of any other contents is
+/// made anew.
+fn cached(path: &Path, search: &Search) -> Option<Tuned> {
+    let known = Tuned::read(path).ok()?;
+    let entries = tunable(&["all".to_owned()]).ok()?;
+    let is_whole = entries.iter().all(|entry| known.parameters(entry).is_some());
+    (is_whole && known.search == *search).then_some(known)
 }

@@ -36,6 +36,8 @@ pub(crate) fn display_name(policy: &str) -> String {
         "p2c" => "P2C".to_owned(),
         "peak_ewma" => "Peak-EWMA".to_owned(),
         "ext" => "EXT".to_owned(),
+        "c3" => "C3".to_owned(),
+        "prequal" => "Prequal".to_owned(),
         other => other.replace('_', " "),
     }
 }

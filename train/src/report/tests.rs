@@ -2,7 +2,7 @@ use super::*;
 use crate::metrics::{Estimate, ForecastPlot};
 
 /// Names of the elements of `html`, failing where they are not properly nested.
-fn check_well_formed(html: &str) {
+pub(super) fn check_well_formed(html: &str) {
     let mut open: Vec<&str> = Vec::new();
     let mut rest = html.strip_prefix("<!DOCTYPE html>").expect("a doctype");
     while let Some(start) = rest.find('<') {

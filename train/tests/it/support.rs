@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use evenkeel_export::onnx::GraphBuilder;
+use evenkeel_runtime::HOST_FEATURES;
+
 /// The binary with these arguments.
 pub(crate) fn evenkeel(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
@@ -34,6 +37,20 @@ pub(crate) fn fail(arguments: &[&str]) -> String {
 /// A path as an argument.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("test paths are UTF-8")
+}
+
+/// A small policy for language models, as an artifact.
+pub(crate) fn write_artifact(folder: &Path) -> PathBuf {
+    let (onnx, artifact) = (folder.join("small.onnx"), folder.join("small.ekm"));
+    let mut graph = GraphBuilder::new("small");
+    let features = graph.input("features", HOST_FEATURES);
+    let mut weights = [0.0; HOST_FEATURES];
+    // The first feature is the logarithm of the analytic estimate.
+    weights[0] = 1.0;
+    let score = graph.linear(features, &weights, HOST_FEATURES, 1, Some(&[0.0]));
+    graph.finish(score, "score", &[]).expect("a sound graph").write(&onnx).expect("a writable folder");
+    succeed(&["compile", text(&onnx), "-o", text(&artifact)]);
+    artifact
 }
 
 /// Numbers that look random and are the same in every run (a multiplicative congruence).
