@@ -9,7 +9,10 @@
 //! | [`code`] | `ek_version`, `ek_strerror` |
 //! | [`model`] | `ek_model_size`, `ek_model_load`, `ek_model_metadata` |
 //! | [`state`] | `ek_state_size`, `ek_state_init`, `ek_state_attach`, `ek_host_*` |
+//! | [`processes`] | `ek_shared_state_size`, `ek_state_open`, `ek_process_*` |
 //! | [`decide`] | `ek_scratch_size`, `ek_decide`, `ek_scores`, `ek_decisions` |
+//! | [`explain`] | `ek_explain`, `ek_counters_read` |
+//! | [`record`] | `ek_record_*` |
 //! | [`requests`] | `ek_begin`, `ek_first_byte`, `ek_finish`, `ek_report`, `ek_report_orca` |
 //! | [`forecast`] | `ek_history_*`, `ek_forecast_*` |
 //! | [`demand`] | `ek_demand_*`, `ek_model_scale` |
@@ -19,9 +22,12 @@
 pub mod code;
 pub mod decide;
 pub mod demand;
+pub mod explain;
 pub mod forecast;
 mod memory;
 pub mod model;
+pub mod processes;
+pub mod record;
 pub mod requests;
 pub mod state;
 pub mod types;
@@ -32,17 +38,22 @@ pub use demand::{
     EkDemand, EkDemandReading, EkScale, ek_demand_arrived, ek_demand_attach, ek_demand_init, ek_demand_read,
     ek_demand_size, ek_demand_tick, ek_model_scale,
 };
+pub use explain::{ek_counters_read, ek_explain};
 pub use forecast::{
     EkHistory, ek_forecast_horizons, ek_forecast_predict, ek_forecast_scratch_size, ek_history_attach, ek_history_init,
     ek_history_push, ek_history_size,
 };
 pub use model::{EkModel, ek_model_load, ek_model_metadata, ek_model_size};
+pub use processes::{ek_process_begin, ek_process_join, ek_shared_state_size, ek_state_open};
+pub use record::{
+    EkRing, ek_record_attach, ek_record_counts, ek_record_decision, ek_record_init, ek_record_outcome, ek_record_size,
+};
 pub use requests::{ek_begin, ek_finish, ek_first_byte, ek_report, ek_report_orca};
 pub use state::{
     EkState, ek_host_find, ek_host_register, ek_host_remove, ek_host_stats, ek_state_attach, ek_state_init,
     ek_state_size,
 };
 pub use types::{
-    EkDecision, EkForecast, EkHorizons, EkHostScore, EkOutcome, EkReason, EkRequest, EkStats, EkStatus, EkTelemetry,
-    EkTicket,
+    EkCounters, EkDecision, EkExplanation, EkForecast, EkHorizons, EkHostExplanation, EkHostScore, EkIfOther,
+    EkOutcome, EkReason, EkRequest, EkRingCounts, EkStateOptions, EkStats, EkStatus, EkTelemetry, EkTicket,
 };

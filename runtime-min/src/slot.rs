@@ -6,6 +6,7 @@
 //! worse than a report that is a little older, and no field's meaning depends on another
 //! having been written first.
 
+mod counts;
 mod hot;
 
 pub(crate) use hot::{HOT_WORDS, word};

@@ -178,7 +178,7 @@ macro_rules! c_message {
     }};
 }
 
-static TEXTS: [(EkCode, &CStr); 43] = [
+static TEXTS: [(EkCode, &CStr); 49] = [
     (EkCode::Ok, c"success"),
     (EkCode::NullPointer, c"a pointer is NULL"),
     (EkCode::Misaligned, c"a pointer is not aligned"),

@@ -1,6 +1,7 @@
 //! Decisions and their explanation.
 
 use core::ffi::c_void;
+use core::sync::atomic::Ordering::Relaxed;
 
 use super::code::{EkCode, run};
 use super::memory;
@@ -8,7 +9,7 @@ use super::model::{self, EkModel};
 use super::state::{self, EkState};
 use super::types::{EK_HOSTS_MAX, EkDecision, EkHostScore, EkRequest};
 use crate::decide::{self, Eligible, Reason, Request};
-use crate::features::View;
+use crate::features::{TELEMETRY_STALE_S, View};
 use crate::state::State;
 
 /// Size in bytes of the scratch memory for decisions among up to `hosts` hosts. 0 for
@@ -66,7 +67,9 @@ pub unsafe extern "C" fn ek_decide(
         // SAFETY: forwarded to the caller.
         let model = unsafe { model::optional(model) }?;
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
+        let counters = unsafe { state::counters(state) }?;
+        // SAFETY: forwarded to the caller.
+        let view = unsafe { state::view(state) }?;
         // SAFETY: forwarded to the caller.
         let request = unsafe { read_request(request) }?;
         // SAFETY: forwarded to the caller.
@@ -75,8 +78,11 @@ pub unsafe extern "C" fn ek_decide(
         let scratch = unsafe { memory::slice_mut(scratch.cast::<f32>(), scratch_size / size_of::<f32>()) }?;
         // SAFETY: forwarded to the caller.
         let struct_size = unsafe { memory::struct_size(decision) }? as u32;
-        let made = decide::decide(model, &state, &request, eligible, now_us, scratch);
+        let made = decide::decide(model, &view, &request, eligible, now_us, scratch);
         let host = made.host.ok_or(EkCode::NoHost)?;
+        if made.reason == Reason::Policy && is_stale(&view, host, now_us) {
+            counters.stale_decisions.fetch_add(1, Relaxed);
+        }
         // SAFETY: checked above.
         unsafe { decision.write(EkDecision { struct_size, host, reason: made.reason as u32, score: made.score }) };
         Ok(())
@@ -172,12 +178,18 @@ pub unsafe extern "C" fn ek_decisions(state: *const EkState, reason: u32, decisi
     })
 }
 
+/// Whether a host's last report says nothing of its present load, or there was none.
+fn is_stale(state: &State<'_>, host: u32, now_us: u64) -> bool {
+    let age_s = state.host(host).and_then(|slot| slot.telemetry_age_s(now_us));
+    age_s.is_none_or(|age_s| age_s >= TELEMETRY_STALE_S)
+}
+
 /// Reads a request.
 ///
 /// # Safety
 /// - If neither NULL nor misaligned, `request` points to as many initialised bytes as its
 ///   `struct_size` says, and its `cached_tokens` to as many numbers as it says, for `'a`.
-unsafe fn read_request<'a>(request: *const EkRequest) -> Result<Request<'a>, EkCode> {
+pub(super) unsafe fn read_request<'a>(request: *const EkRequest) -> Result<Request<'a>, EkCode> {
     // SAFETY: forwarded to the caller.
     let request = unsafe { memory::input(request) }?;
     if request.reserved != 0 {
@@ -192,7 +204,7 @@ unsafe fn read_request<'a>(request: *const EkRequest) -> Result<Request<'a>, EkC
 ///
 /// # Safety
 /// - If neither NULL nor misaligned, `words` points to `len` words for `'a`.
-unsafe fn read_eligible<'a>(words: *const u64, len: usize) -> Result<Eligible<'a>, EkCode> {
+pub(super) unsafe fn read_eligible<'a>(words: *const u64, len: usize) -> Result<Eligible<'a>, EkCode> {
     if words.is_null() && len == 0 {
         return Ok(Eligible::All);
     }

@@ -31,9 +31,11 @@ const UNTRAINED: ServiceModel = ServiceModel {
     queue_weight: 1.0,
     kv_weight: 0.0,
     delay_weight: 0.0,
+    herding_weight: 0.0,
 };
 
-/// A request goes to a host: the decision's, or any other.
+/// A request goes to a host: the decision's, or any other. Refused where processes share
+/// the state, with `EK_CODE_PROCESS_UNKNOWN`: see `ek_process_begin`.
 ///
 /// `ticket`: filled in; to be kept until `ek_finish`, which must be called once for it.
 ///
@@ -49,6 +51,10 @@ pub unsafe extern "C" fn ek_begin(
     ticket: *mut EkTicket,
 ) -> EkCode {
     run(|| {
+        // SAFETY: forwarded to the caller.
+        if unsafe { state::ledger(state) }?.is_some() {
+            return Err(EkCode::ProcessUnknown);
+        }
         // SAFETY: forwarded to the caller.
         let state = unsafe { state::view(state) }?;
         memory::check(ticket)?;
@@ -80,7 +86,7 @@ pub unsafe extern "C" fn ek_first_byte(state: *mut EkState, ticket: *mut EkTicke
 }
 
 /// A request ended. A second call for the same ticket is refused, so that counts stay
-/// exact.
+/// exact. So is one for a request of a killed process that was taken back.
 ///
 /// `model`: tells what response times mean; may be NULL.
 ///
@@ -99,6 +105,8 @@ pub unsafe extern "C" fn ek_finish(
 ) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
+        let ledger = unsafe { state::ledger(state) }?;
+        // SAFETY: forwarded to the caller.
         let state = unsafe { state::view(state) }?;
         // SAFETY: forwarded to the caller.
         let model = unsafe { model::optional(model) }?;
@@ -111,7 +119,13 @@ pub unsafe extern "C" fn ek_finish(
         }
         let outcome = outcome.to_runtime().ok_or(EkCode::Enumeration)?;
         let service = model.map_or(&UNTRAINED, |model| model.service());
-        state.finish(&known.to_runtime(), &outcome, service, now_us);
+        match (ledger, known.process()) {
+            (None, None) => state.finish(&known.to_runtime(), &outcome, service, now_us),
+            (Some(ledger), Some((process, generation))) => {
+                ledger.finish(process, generation, &state, &known.to_runtime(), &outcome, service, now_us)?;
+            }
+            _ => return Err(EkCode::Ticket),
+        }
         // SAFETY: checked above.
         unsafe { ticket.write(EkTicket { under_way: 0, ..known }) };
         Ok(())
@@ -178,11 +192,20 @@ pub unsafe extern "C" fn ek_report_orca(
 /// Reads a ticket and checks that its request is under way.
 ///
 /// # Safety
-/// - If neither NULL nor misaligned, `ticket` points to an initialised [`EkTicket`].
+/// - As [`read_ticket`].
 unsafe fn under_way(state: &State<'_>, ticket: *const EkTicket) -> Result<EkTicket, EkCode> {
+    // SAFETY: forwarded to the caller.
+    let ticket = unsafe { read_ticket(ticket) }?;
+    if (ticket.host as usize) < state.host_end() { Ok(ticket) } else { Err(EkCode::Ticket) }
+}
+
+/// Reads the ticket of a request that has begun and not ended.
+///
+/// # Safety
+/// - If neither NULL nor misaligned, `ticket` points to an initialised [`EkTicket`].
+pub(super) unsafe fn read_ticket(ticket: *const EkTicket) -> Result<EkTicket, EkCode> {
     memory::check(ticket)?;
     // SAFETY: aligned, initialised, and numbers only.
     let ticket = unsafe { ticket.read() };
-    let known = ticket.under_way == 1 && (ticket.host as usize) < state.host_end();
-    if known { Ok(ticket) } else { Err(EkCode::Ticket) }
+    if ticket.under_way % 2 == 1 { Ok(ticket) } else { Err(EkCode::Ticket) }
 }

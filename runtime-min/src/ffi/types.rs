@@ -10,6 +10,12 @@ use crate::slot::{Outcome, Status, Telemetry, Ticket};
 /// Most hosts of a state.
 pub const EK_HOSTS_MAX: u32 = 1024;
 
+/// Most processes that share a state.
+pub const EK_PROCESSES_MAX: u32 = 1024;
+
+/// Marks an absent host.
+pub const EK_NO_HOST: u32 = u32::MAX;
+
 /// Horizons of a forecast.
 pub const EK_HORIZONS: usize = 16;
 
@@ -44,6 +50,33 @@ pub enum EkReason {
     NoScore = 3,
     /// None was chosen: no host is eligible.
     NoHost = 4,
+}
+
+/// What to do with memory that holds something else than the state asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EkIfOther {
+    /// Refuse it, and leave it alone.
+    Refuse = 0,
+    /// Make a new state of it.
+    Initialise = 1,
+}
+
+/// What state is wanted.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EkStateOptions {
+    /// `sizeof(ek_state_options)`.
+    pub struct_size: u32,
+    /// Most hosts, 1 to `EK_HOSTS_MAX`.
+    pub hosts_max: u32,
+    /// Most processes that share it, up to `EK_PROCESSES_MAX`; 0 for a state without
+    /// `ek_process_join`.
+    pub processes_max: u32,
+    /// An `ek_if_other`.
+    pub if_other: u32,
+    /// What random choices follow from, in a new state.
+    pub seed: u64,
 }
 
 /// What is known of a request before a host is chosen.
@@ -92,7 +125,7 @@ pub struct EkTicket {
     pub first_byte_us: u64,
     /// Requests of this state at the host when it was sent, itself included.
     pub in_flight_at_send: u32,
-    /// 1 from `ek_begin` to `ek_finish`, then 0.
+    /// Not 0 from `ek_begin` or `ek_process_begin` to `ek_finish`, then 0.
     pub under_way: u32,
 }
 
@@ -142,6 +175,98 @@ pub struct EkHostScore {
     pub estimate_s: f32,
     /// Requests of this state in flight at the host.
     pub in_flight: u32,
+}
+
+/// One host as a decision sees it.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EkHostExplanation {
+    /// Index of the host.
+    pub host: u32,
+    /// 1 if it may be chosen, else 0.
+    pub eligible: u32,
+    /// Requests of this state in flight at the host.
+    pub in_flight: u32,
+    /// Analytic estimate of the request's cost at the host, in seconds: its expected
+    /// completion time and the delay it inflicts on those already there. NaN without a
+    /// model.
+    pub estimate_s: f32,
+    /// What the network adds to the natural logarithm of the estimate; NaN without a score.
+    pub residual: f32,
+    /// Score by the policy, lower is better; NaN if not eligible or without a policy.
+    pub score: f32,
+    /// Age of the host's last report in seconds, NaN if there was none.
+    pub telemetry_age_s: f32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// A decision, explained.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EkExplanation {
+    /// `sizeof(ek_explanation)`, set by the caller.
+    pub struct_size: u32,
+    /// `sizeof(ek_host_explanation)`, set by the caller.
+    pub host_size: u32,
+    /// The caller's array, set by the caller: gets every registered host, in order of the
+    /// hosts' indices.
+    pub hosts: *mut EkHostExplanation,
+    /// Elements of the array, set by the caller. As many as the state has hosts are always
+    /// enough.
+    pub hosts_len: u32,
+    /// Elements filled in.
+    pub hosts_written: u32,
+    /// An `ek_reason`: why the decision would be made as it would.
+    pub reason: u32,
+    /// Index of the favoured host: the lowest score, or the only host; `EK_NO_HOST` where
+    /// it would be drawn at random, or where there is none.
+    pub best: u32,
+    /// Index of the host with the second-lowest score; `EK_NO_HOST` without one.
+    pub runner_up: u32,
+    /// Score of the runner-up minus that of the best; NaN without two.
+    pub margin: f32,
+}
+
+/// What a state has counted, each step of the fallback ladder on its own.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EkCounters {
+    /// `sizeof(ek_counters)`, set by the caller.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Decisions by the policy: the lowest score.
+    pub policy: u64,
+    /// Of these: for a host whose telemetry was stale or missing, so that this balancer's
+    /// own measurements had to do.
+    pub stale_telemetry: u64,
+    /// Decisions where a single host was eligible.
+    pub only_host: u64,
+    /// Decisions without a model, or with one that has no policy: least request of two.
+    pub no_policy: u64,
+    /// Decisions without a finite score, or with short scratch memory: least request of two.
+    pub no_score: u64,
+    /// Decisions for no host, since none was eligible.
+    pub no_host: u64,
+    /// Requests of killed processes that were taken back.
+    pub taken_back: u64,
+}
+
+/// What a ring of recorded decisions has seen.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EkRingCounts {
+    /// `sizeof(ek_ring_counts)`, set by the caller.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Records begun; the last ones are in the ring.
+    pub begun: u64,
+    /// Decisions left out since more hosts were eligible than a record holds.
+    pub too_many_hosts: u64,
+    /// Decisions left out since another writer was at their place.
+    pub place_taken: u64,
 }
 
 /// What is known of a host.
@@ -227,6 +352,14 @@ pub struct EkForecast {
     pub quantiles: [[f32; EK_QUANTILES]; EK_HORIZONS],
 }
 
+// SAFETY: `repr(C)`, `struct_size` first, numbers only.
+unsafe impl Extensible for EkStateOptions {}
+// SAFETY: `repr(C)`, `struct_size` first, numbers only.
+unsafe impl Extensible for EkCounters {}
+// SAFETY: `repr(C)`, `struct_size` first, numbers and a raw pointer only.
+unsafe impl Extensible for EkExplanation {}
+// SAFETY: `repr(C)`, `struct_size` first, numbers only.
+unsafe impl Extensible for EkRingCounts {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers and a raw pointer only.
 unsafe impl Extensible for EkRequest {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
@@ -245,6 +378,7 @@ unsafe impl Extensible for EkForecast {}
 // The interface's numbers are the runtime's.
 const _: () = {
     assert!(EK_HOSTS_MAX as usize == crate::state::HOSTS_MAX);
+    assert!(EK_PROCESSES_MAX as usize == crate::ledger::PROCESSES_MAX);
     assert!(EkReason::Policy as u32 == Reason::Policy as u32);
     assert!(EkReason::OnlyHost as u32 == Reason::OnlyHost as u32);
     assert!(EkReason::NoPolicy as u32 == Reason::NoPolicy as u32);
@@ -254,6 +388,9 @@ const _: () = {
     assert!(EK_HORIZONS == crate::forecast::HORIZONS && EK_QUANTILES == crate::forecast::QUANTILE_COUNT);
     // No padding, which C could leave uninitialised.
     assert!(size_of::<EkOutcome>() == 16 && size_of::<EkTelemetry>() == 24 && size_of::<EkDecision>() == 16);
+    assert!(size_of::<EkStateOptions>() == 24 && size_of::<EkCounters>() == 64 && size_of::<EkRingCounts>() == 32);
+    assert!(size_of::<EkHostExplanation>() == 32 && size_of::<EkExplanation>() == 40);
+    assert!(EK_NO_HOST == crate::record::NO_HOST);
     assert!(size_of::<EkTicket>() == 32 && size_of::<EkStats>() == 104 && size_of::<EkHostScore>() == 16);
 };
 
@@ -283,6 +420,14 @@ impl EkTelemetry {
     }
 }
 
+/// What [`EkTicket::under_way`] says of a request in a state that processes share: 1, the
+/// process's number plus one, and the low bits of its generation.
+const PROCESS_SHIFT: u32 = 1;
+const GENERATION_SHIFT: u32 = 12;
+const PROCESS_MASK: u32 = (1 << (GENERATION_SHIFT - PROCESS_SHIFT)) - 1;
+
+const _: () = assert!(EK_PROCESSES_MAX < PROCESS_MASK && crate::ledger::GENERATIONS == 1 << (32 - GENERATION_SHIFT));
+
 impl EkTicket {
     pub(super) fn from_runtime(ticket: &Ticket) -> Self {
         Self {
@@ -293,6 +438,18 @@ impl EkTicket {
             in_flight_at_send: ticket.in_flight_at_send,
             under_way: 1,
         }
+    }
+
+    pub(super) fn from_process(ticket: &Ticket, process: u32, generation: u32) -> Self {
+        let under_way = 1 | (process + 1) << PROCESS_SHIFT | generation << GENERATION_SHIFT;
+        Self { under_way, ..Self::from_runtime(ticket) }
+    }
+
+    /// Number and generation of the process that began the request; `None` in a state that
+    /// is not shared.
+    pub(super) fn process(self) -> Option<(u32, u32)> {
+        let process = (self.under_way >> PROCESS_SHIFT & PROCESS_MASK).checked_sub(1)?;
+        Some((process, self.under_way >> GENERATION_SHIFT))
     }
 
     pub(super) fn to_runtime(self) -> Ticket {
