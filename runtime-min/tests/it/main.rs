@@ -3,6 +3,16 @@
 mod artifact;
 mod builder;
 mod decide;
+mod explain;
 mod forecast;
+#[cfg(unix)]
+mod guarded;
+#[cfg(unix)]
+mod hostile;
+#[cfg(unix)]
+mod mutate;
+#[cfg(unix)]
+mod processes;
 mod program;
+mod record;
 mod state;

@@ -1,0 +1,315 @@
+//! States that processes share: what a killed one leaves is taken back, at whatever
+//! instruction it was killed.
+#![allow(unsafe_code, reason = "calls the C interface, forks and kills")]
+
+use std::ptr;
+
+use evenkeel_runtime::ffi::{
+    EkCode, EkCounters, EkIfOther, EkOutcome, EkState, EkStateOptions, EkStats, EkTicket, ek_begin, ek_counters_read,
+    ek_finish, ek_host_register, ek_host_stats, ek_process_begin, ek_process_join, ek_shared_state_size,
+    ek_state_attach, ek_state_open,
+};
+
+use crate::guarded::Shared;
+use crate::mutate::Numbers;
+
+const HOSTS: u32 = 3;
+const PROCESSES: u32 = 4;
+const SECOND_US: u64 = 1_000_000;
+
+fn options(hosts_max: u32, processes_max: u32, if_other: EkIfOther) -> EkStateOptions {
+    EkStateOptions {
+        struct_size: size_of::<EkStateOptions>() as u32,
+        hosts_max,
+        processes_max,
+        if_other: if_other as u32,
+        seed: 1,
+    }
+}
+
+fn open(memory: &Shared, options: &EkStateOptions) -> Result<(*mut EkState, bool), EkCode> {
+    let (mut state, mut was_made) = (ptr::null_mut(), 77);
+    // SAFETY: the memory is mapped, the structure filled in.
+    let code =
+        unsafe { ek_state_open(memory.begin().cast(), memory.len(), options, &raw mut state, &raw mut was_made) };
+    if code == EkCode::Ok { Ok((state, was_made == 1)) } else { Err(code) }
+}
+
+/// A state in shared memory with all hosts registered.
+fn shared_state() -> (Shared, *mut EkState) {
+    let memory = Shared::new(ek_shared_state_size(HOSTS, PROCESSES));
+    let (state, was_made) = open(&memory, &options(HOSTS, PROCESSES, EkIfOther::Refuse)).expect("blank memory");
+    assert!(was_made);
+    for key in 1..=u64::from(HOSTS) {
+        let mut host = 0;
+        // SAFETY: a state, and a place for the index.
+        assert_eq!(unsafe { ek_host_register(state, key, 1.0, SECOND_US, &raw mut host) }, EkCode::Ok);
+    }
+    (memory, state)
+}
+
+fn join(state: *mut EkState, process: u32) -> Result<u32, EkCode> {
+    let mut taken_back = 0;
+    // SAFETY: a state, and a place for the number.
+    let code = unsafe { ek_process_join(state, process, &raw mut taken_back) };
+    if code == EkCode::Ok { Ok(taken_back) } else { Err(code) }
+}
+
+fn begin(state: *mut EkState, process: u32, host: u32) -> Result<EkTicket, EkCode> {
+    let mut ticket = std::mem::MaybeUninit::uninit();
+    // SAFETY: a state, and a place for the ticket.
+    let code = unsafe { ek_process_begin(state, process, host, 100, SECOND_US, ticket.as_mut_ptr()) };
+    // SAFETY: written, as the code says.
+    if code == EkCode::Ok { Ok(unsafe { ticket.assume_init() }) } else { Err(code) }
+}
+
+fn finish(state: *mut EkState, ticket: &mut EkTicket) -> EkCode {
+    let outcome = EkOutcome { struct_size: size_of::<EkOutcome>() as u32, status: 0, output_tokens: 5, reserved: 0 };
+    // SAFETY: a state, a ticket and an outcome.
+    unsafe { ek_finish(state, ptr::null(), ticket, &raw const outcome, 2 * SECOND_US) }
+}
+
+fn stats(state: *const EkState, host: u32) -> EkStats {
+    // SAFETY: all zeros are a valid structure of numbers.
+    let mut stats: EkStats = unsafe { std::mem::zeroed() };
+    stats.struct_size = size_of::<EkStats>() as u32;
+    // SAFETY: a state, and a structure of the size it says.
+    assert_eq!(unsafe { ek_host_stats(state, host, SECOND_US, &raw mut stats) }, EkCode::Ok);
+    stats
+}
+
+/// In-flight requests of each host; checks that they are those sent and not done.
+fn in_flight(state: *const EkState) -> [u32; HOSTS as usize] {
+    std::array::from_fn(|host| {
+        let stats = stats(state, host as u32);
+        assert_eq!(stats.sent_total - stats.done_total, u64::from(stats.in_flight), "host {host}");
+        assert_eq!(stats.in_flight_prompt_tokens, 100 * stats.in_flight, "host {host}");
+        stats.in_flight
+    })
+}
+
+#[test]
+fn what_is_left_under_way_is_taken_back() {
+    let (_memory, state) = shared_state();
+    assert_eq!(begin(state, 0, 0).err(), Some(EkCode::ProcessUnknown), "it has not joined");
+    assert_eq!(join(state, PROCESSES).err(), Some(EkCode::ProcessUnknown));
+    let mut plain = std::mem::MaybeUninit::uninit();
+    // SAFETY: a state, and a place for the ticket.
+    assert_eq!(unsafe { ek_begin(state, 0, 1, 1, plain.as_mut_ptr()) }, EkCode::ProcessUnknown);
+    assert_eq!((join(state, 0), join(state, 1)), (Ok(0), Ok(0)));
+    let mut lost: Vec<_> = (0..5).map(|i| begin(state, 0, i % 2).expect("host")).collect();
+    let mut kept = begin(state, 1, 1).expect("host");
+    assert_eq!(in_flight(state), [3, 3, 0]);
+    assert_eq!(join(state, 0), Ok(5));
+    assert_eq!(in_flight(state), [0, 1, 0]);
+    // Too late: taken back already.
+    assert_eq!(finish(state, &mut lost[0]), EkCode::Ticket);
+    let mut own = begin(state, 0, 1).expect("host");
+    assert_eq!(finish(state, &mut lost[1]), EkCode::Ticket, "of a former generation");
+    assert_eq!((finish(state, &mut own), finish(state, &mut own)), (EkCode::Ok, EkCode::Ticket));
+    assert_eq!(finish(state, &mut kept), EkCode::Ok);
+    assert_eq!(in_flight(state), [0, 0, 0]);
+    // SAFETY: all zeros are a valid structure of numbers.
+    let mut counters: EkCounters = unsafe { std::mem::zeroed() };
+    counters.struct_size = size_of::<EkCounters>() as u32;
+    // SAFETY: a state, and a structure of the size it says.
+    assert_eq!(unsafe { ek_counters_read(state, &raw mut counters) }, EkCode::Ok);
+    assert_eq!(counters.taken_back, 5);
+}
+
+#[test]
+fn other_layouts_are_refused_or_made_anew_as_asked() {
+    let (mut memory, state) = shared_state();
+    let refuse = options(HOSTS, PROCESSES, EkIfOther::Refuse);
+    assert_eq!(open(&memory, &refuse), Ok((state, false)), "found again");
+    let fewer = options(HOSTS - 1, PROCESSES, EkIfOther::Refuse);
+    assert_eq!(open(&memory, &fewer), Err(EkCode::StateLayout));
+    for (at, code) in [(0, EkCode::StateForeign), (8, EkCode::StateLayout), (16, EkCode::StateLayout)] {
+        memory.bytes()[at] ^= 0x40;
+        assert_eq!(open(&memory, &refuse), Err(code), "byte {at}");
+        memory.bytes()[at] ^= 0x40;
+    }
+    assert_eq!(stats(state, 1).key, 2, "refusing leaves it alone");
+    memory.bytes()[8] ^= 0x40;
+    assert_eq!(open(&memory, &options(HOSTS, PROCESSES, EkIfOther::Initialise)), Ok((state, true)));
+    let mut found = ptr::null_mut();
+    // SAFETY: the memory is mapped.
+    assert_eq!(unsafe { ek_state_attach(memory.begin().cast(), memory.len(), &raw mut found) }, EkCode::Ok);
+    memory.bytes().fill(0xa5);
+    assert_eq!(open(&memory, &refuse), Err(EkCode::StateForeign));
+    assert_eq!(open(&memory, &options(HOSTS, 0, EkIfOther::Initialise)), Ok((state, true)));
+    let unknown = EkStateOptions { if_other: 2, ..refuse };
+    assert_eq!(open(&memory, &unknown), Err(EkCode::Enumeration));
+    assert_eq!(open(&memory, &options(0, 1, EkIfOther::Refuse)), Err(EkCode::MaxHosts));
+    assert_eq!(open(&memory, &options(1, 1025, EkIfOther::Refuse)), Err(EkCode::MaxHosts));
+}
+
+/// A child that works until it is killed: begins and finishes requests, up to eight at once.
+fn work(state: *mut EkState, process: u32, seed: u64) -> ! {
+    let mut numbers = Numbers::new(seed);
+    let mut open = [const { None }; 8];
+    loop {
+        let place = &mut open[numbers.below(8)];
+        match place.take() {
+            Some(mut ticket) => {
+                finish(state, &mut ticket);
+            }
+            None => *place = begin(state, process, numbers.below(HOSTS as usize) as u32).ok(),
+        }
+    }
+}
+
+fn fork(child: impl FnOnce()) -> libc::pid_t {
+    // SAFETY: the child calls nothing that another thread of ours could hold a lock of: no
+    // allocation, no output.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "the system forks");
+    if pid == 0 {
+        // SAFETY: asks the system to end the child when its parent ends, whatever ends it.
+        #[cfg(target_os = "linux")]
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
+        };
+        child();
+        // SAFETY: ends the child without anything that the parent set up.
+        unsafe { libc::_exit(0) };
+    }
+    pid
+}
+
+fn kill(pid: libc::pid_t) {
+    // SAFETY: our own child, which has not been waited for.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    // SAFETY: as above.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+}
+
+/// Joins, again and again while others are in the way.
+fn join_at_last(state: *mut EkState, process: u32) -> u32 {
+    for _ in 0..100_000 {
+        match join(state, process) {
+            Err(EkCode::Busy) => std::thread::yield_now(),
+            other => return other.expect("a process of the state"),
+        }
+    }
+    panic!("process {process} cannot join");
+}
+
+#[test]
+fn ten_thousand_processes_killed_at_random_moments_leave_nothing() {
+    const KILLS: u64 = 10_000;
+    let (_memory, state) = shared_state();
+    let mut numbers = Numbers::new(11);
+    // One lives on and works all the time; its places are the last.
+    join(state, PROCESSES - 1).expect("free");
+    let survivor = fork(|| work(state, PROCESSES - 1, 99));
+    let mut taken_back = 0u64;
+    for round in 0..KILLS {
+        let process = (round % 3) as u32;
+        taken_back += u64::from(join_at_last(state, process));
+        let child = fork(|| work(state, process, round + 1));
+        // From before its first call to some hundreds of them.
+        for _ in 0..numbers.below(20_000) {
+            std::hint::spin_loop();
+        }
+        kill(child);
+    }
+    kill(survivor);
+    for process in 0..PROCESSES {
+        taken_back += u64::from(join_at_last(state, process));
+    }
+    assert_eq!(in_flight(state), [0, 0, 0]);
+    let sent: u64 = (0..HOSTS).map(|host| stats(state, host).sent_total).sum();
+    println!("{KILLS} processes killed amid {sent} requests, {taken_back} taken back");
+    assert!(taken_back > KILLS / 10, "the children did work: {taken_back}");
+}
+
+/// Runs a child one instruction at a time, and looks at the shared memory after each: what
+/// a kill at that instruction would leave. `None` where the system does not let us.
+#[cfg(target_os = "linux")]
+fn step_through(child: impl FnOnce(), mut look: impl FnMut()) -> Option<u64> {
+    let pid = fork(|| {
+        // SAFETY: asks to be traced by the parent, and stops.
+        if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } == 0 {
+            // SAFETY: as above.
+            unsafe { libc::raise(libc::SIGSTOP) };
+            child();
+        }
+    });
+    let mut steps = 0;
+    loop {
+        let mut status = 0;
+        // SAFETY: our own child.
+        unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+            return (steps > 0).then_some(steps);
+        }
+        look();
+        // SAFETY: our own child, which is stopped.
+        if unsafe { libc::ptrace(libc::PTRACE_SINGLESTEP, pid, 0, 0) } != 0 {
+            kill(pid);
+            return None;
+        }
+        steps += 1;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_kill_at_any_instruction_is_repaired() {
+    let (mut memory, state) = shared_state();
+    for process in 0..PROCESSES {
+        join(state, process).expect("free");
+    }
+    // Requests of others, which must stay.
+    let mut others = [begin(state, 1, 0).expect("host"), begin(state, 2, 1).expect("host")];
+    let mut own = begin(state, 0, 0).expect("host");
+    let base = memory.bytes().to_vec();
+    let updates: [(&str, &mut dyn FnMut()); 3] = [
+        ("begin", &mut || assert!(begin(state, 0, 0).is_ok())),
+        ("finish", &mut || assert_eq!(finish(state, &mut own), EkCode::Ok)),
+        ("join", &mut || assert_eq!(join(state, 0), Ok(1))),
+    ];
+    for (name, update) in updates {
+        memory.bytes().copy_from_slice(&base);
+        let mut after_kill = Shared::new(memory.len());
+        let (mut last, mut moments) = (Vec::new(), 0);
+        let begin_of_memory = memory.begin();
+        let steps = step_through(update, || {
+            // SAFETY: the child, which alone writes to it, is stopped.
+            let now = unsafe { std::slice::from_raw_parts(begin_of_memory, base.len()) };
+            if now == last {
+                return;
+            }
+            last = now.to_vec();
+            after_kill.bytes().copy_from_slice(now);
+            repaired(&after_kill);
+            moments += 1;
+        });
+        match steps {
+            Some(steps) => {
+                println!("{name}: {steps} instructions, {moments} states of memory");
+                assert!(moments >= 5, "{name} changes memory step by step");
+            }
+            None => println!("skipped: this system does not let a process step through another"),
+        }
+    }
+    memory.bytes().copy_from_slice(&base);
+    for ticket in &mut others {
+        assert_eq!(finish(state, ticket), EkCode::Ok);
+    }
+}
+
+/// Attaches to what a killed process 0 left and repairs it; the others' requests remain.
+#[cfg(target_os = "linux")]
+fn repaired(memory: &Shared) {
+    let (state, was_made) = open(memory, &options(HOSTS, PROCESSES, EkIfOther::Refuse)).expect("a state");
+    assert!(!was_made);
+    join(state, 0).expect("nobody else is in the way");
+    assert_eq!(in_flight(state), [1, 1, 0]);
+    // And it works on.
+    let mut ticket = begin(state, 0, 0).expect("host");
+    assert_eq!(in_flight(state), [2, 1, 0]);
+    assert_eq!(finish(state, &mut ticket), EkCode::Ok);
+    assert_eq!(in_flight(state), [1, 1, 0]);
+}
