@@ -51,7 +51,7 @@ impl<'m> Candidates<'m> {
 }
 
 /// Goes through the rows.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Rows<'m> {
     slots: &'m [HostSlot],
     words: [u64; HOST_WORDS],
@@ -59,11 +59,10 @@ pub(crate) struct Rows<'m> {
     word: u64,
 }
 
-impl<'m> Iterator for Rows<'m> {
-    type Item = (usize, &'m HostSlot);
-
+impl<'m> Rows<'m> {
+    /// Index and slot of the next host.
     #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
+    pub(crate) fn next(&mut self) -> Option<(usize, &'m HostSlot)> {
         while self.word == 0 {
             self.at += 1;
             self.word = *self.words.get(self.at)?;

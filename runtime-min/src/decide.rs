@@ -5,8 +5,10 @@
 //! nothing where none is.
 
 use crate::artifact::Model;
+use crate::candidates::Candidates;
 use crate::features;
 use crate::herding;
+use crate::lowest::lowest;
 use crate::program::Program;
 use crate::slot::HostSlot;
 use crate::state::State;
@@ -95,8 +97,9 @@ pub fn scratch_len(model: &Model<'_>, hosts: usize) -> usize {
 
 /// Chooses a host. Every eligible host is scored; the lowest score wins, ties break at
 /// random. Where many balancers decide on old reports, and the model asks for it, the
-/// choice is spread over hosts with nearly the lowest score instead (see [`herding`]). Without a model, or where a score cannot be had, falls back as the module's
-/// description says: the result is always an eligible host if there is one.
+/// choice is spread over hosts with nearly the lowest score instead (see [`herding`]).
+/// Without a model, or where a score cannot be had, falls back as the module's description
+/// says: the result is always an eligible host if there is one.
 pub fn decide(
     model: Option<&Model<'_>>,
     state: &State<'_>,
@@ -105,14 +108,11 @@ pub fn decide(
     now_us: u64,
     scratch: &mut [f32],
 ) -> Decision {
-    let mut hosts = eligible.hosts(state).map(|(index, _)| index);
-    let decision = match (hosts.next(), hosts.next()) {
-        (None, _) => Decision { host: None, score: f32::NAN, reason: Reason::NoHost },
-        (Some(only), None) => Decision { host: Some(only), score: f32::NAN, reason: Reason::OnlyHost },
-        (Some(_), Some(_)) => {
-            let rows = 2 + hosts.count();
-            choose(model, state, request, eligible, rows, now_us, scratch)
-        }
+    let candidates = Candidates::new(state, eligible);
+    let decision = match candidates.count {
+        0 => Decision { host: None, score: f32::NAN, reason: Reason::NoHost },
+        1 => Decision { host: candidates.host(0), score: f32::NAN, reason: Reason::OnlyHost },
+        _ => choose(model, state, request, eligible, &candidates, now_us, scratch),
     };
     state.count(decision.reason);
     decision
@@ -123,10 +123,11 @@ fn choose(
     state: &State<'_>,
     request: &Request<'_>,
     eligible: Eligible<'_>,
-    rows: usize,
+    candidates: &Candidates<'_>,
     now_us: u64,
     scratch: &mut [f32],
 ) -> Decision {
+    let rows = candidates.count;
     let fall_back =
         |reason| Decision { host: Some(least_request_of_two(state, eligible, rows)), score: f32::NAN, reason };
     let Some((model, policy)) = model.and_then(|model| Some((model, model.policy()?))) else {
@@ -134,11 +135,12 @@ fn choose(
     };
     let temperature = herding::temperature(model.service(), state, eligible, now_us);
     let select = |scores: &[f32]| match temperature {
-        Some(temperature) => herding::draw(scores, temperature, state),
-        None => lowest(scores, state),
+        Some(temperature) => herding::draw(scores.get(..rows)?, temperature, state),
+        None => lowest(policy.level(), scores, rows, |count| state.random_below(count)),
     };
-    match scores(model, policy, state, request, eligible, rows, now_us, scratch).and_then(select) {
-        Some((row, score)) => Decision { host: nth_host(state, eligible, row), score, reason: Reason::Policy },
+    features::write_rows(policy.level(), model.service(), state, request, candidates, rows, now_us, scratch);
+    match policy.run(rows, scratch).and_then(select) {
+        Some((row, score)) => Decision { host: candidates.host(row), score, reason: Reason::Policy },
         None => fall_back(Reason::NoScore),
     }
 }
@@ -158,22 +160,6 @@ pub fn scores<'s>(
 ) -> Option<&'s [f32]> {
     features::write(model.service(), state, request, eligible, rows, now_us, scratch);
     policy.run(rows, scratch)?.get(..rows)
-}
-
-/// Row and score of the lowest score, ties broken at random; `None` if one is not finite.
-fn lowest(scores: &[f32], state: &State<'_>) -> Option<(usize, f32)> {
-    if !scores.iter().all(|score| score.is_finite()) {
-        return None;
-    }
-    let best = scores.iter().copied().fold(f32::INFINITY, f32::min);
-    let ties = scores.iter().filter(|score| **score == best).count();
-    let chosen = if ties > 1 { state.random_below(ties) } else { 0 };
-    let row = scores.iter().enumerate().filter(|(_, score)| **score == best).nth(chosen)?.0;
-    Some((row, best))
-}
-
-fn nth_host(state: &State<'_>, eligible: Eligible<'_>, row: usize) -> Option<u32> {
-    eligible.hosts(state).nth(row).map(|(index, _)| index)
 }
 
 /// The one with fewer requests in flight of two different eligible hosts drawn at random

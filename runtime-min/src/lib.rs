@@ -30,6 +30,7 @@ pub mod features;
 pub mod ffi;
 pub mod forecast;
 pub mod ledger;
+mod lowest;
 pub mod math;
 pub mod orca;
 pub mod program;

@@ -9,19 +9,23 @@
 //! [`Program::parse`] checks every record once; [`Program::run`] then has nothing left
 //! that could fail.
 
-mod kernels;
+mod linear;
+mod plan;
 mod records;
+mod run;
 
 pub use records::{Instruction, NO_WEIGHTS, Op, Register};
 
-use core::ops::Range;
-
 use crate::artifact::ArtifactError;
 use crate::simd::Level;
+use plan::{Place, Plan};
 use records::Records;
 
 /// Rows are padded to a multiple of this.
 pub const LANES: usize = 16;
+
+/// Rows that are taken through a segment of the program together.
+const GROUP: usize = 2 * LANES;
 
 /// Limits of a program, so that scratch memory and running time stay bounded whatever a
 /// file claims.
@@ -42,17 +46,11 @@ pub const fn stride(rows: usize) -> usize {
     rows.div_ceil(LANES) * LANES
 }
 
-/// A validated network, read in place from the artifact's bytes.
+/// A validated network, its weights read in place from the artifact's bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
     records: Records<'a>,
-    /// Of each register: columns of the row registers before it or, if it is uniform,
-    /// padded numbers of the uniform registers before it.
-    begins: [u32; limits::REGISTERS],
-    /// Columns of all row registers together.
-    row_columns: usize,
-    /// Padded numbers of all uniform registers together.
-    uniform_len: usize,
+    plan: Plan,
     level: Level,
 }
 
@@ -61,18 +59,12 @@ impl<'a> Program<'a> {
     /// finite weights, and that every register is written before it is read.
     pub fn parse(section: &'a [u8]) -> Result<Self, ArtifactError> {
         let records = Records::parse(section)?;
-        let mut begins = [0; limits::REGISTERS];
-        let (mut row_columns, mut uniform_len) = (0, 0);
-        for (begin, register) in begins.iter_mut().zip(records.registers()) {
-            if register.uniform {
-                *begin = uniform_len as u32;
-                uniform_len += stride(register.width as usize);
-            } else {
-                *begin = row_columns as u32;
-                row_columns += register.width as usize;
-            }
-        }
-        Ok(Self { records, begins, row_columns, uniform_len, level: Level::detect() })
+        Ok(Self { records, plan: Plan::new(&records), level: Level::detect() })
+    }
+
+    /// The vectors that it runs on.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// Width of register 0, which the caller fills.
@@ -118,7 +110,7 @@ impl<'a> Program<'a> {
 
     /// Length of the scratch memory that [`run`](Self::run) needs, in `f32`s.
     pub fn scratch_len(&self, rows: usize) -> usize {
-        self.row_columns * stride(rows) + self.uniform_len
+        self.plan.scratch_len(rows)
     }
 
     /// Runs the network on the input which the caller has put at the start of `scratch`:
@@ -129,21 +121,13 @@ impl<'a> Program<'a> {
         if rows == 0 || scratch.len() < self.scratch_len(rows) {
             return None;
         }
-        kernels::run(self.level, self, rows, scratch);
-        scratch.get(self.place(self.records.output, rows))
-    }
-
-    /// Where a register lies in scratch. Row registers come first, in order, then the
-    /// uniform ones.
-    #[inline]
-    fn place(&self, register: u16, rows: usize) -> Range<usize> {
-        let begin = self.begins.get(register as usize).map_or(0, |begin| *begin as usize);
-        let Register { width, uniform } = self.records.register(register);
-        if uniform {
-            let begin = self.row_columns * stride(rows) + begin;
-            begin..begin + width as usize
-        } else {
-            begin * stride(rows)..(begin + width as usize) * stride(rows)
-        }
+        self.level.run(run::Run { plan: &self.plan, weights: self.records.weights, rows, scratch });
+        let (stride, width) = (stride(rows), self.output_width());
+        let (begin, len) = match self.plan.output {
+            Place::Rows(columns) => (columns as usize * stride, width * stride),
+            Place::Group(columns) => (columns as usize * GROUP + self.plan.row_columns * stride, width * GROUP),
+            Place::Uniform(begin) => (begin as usize + self.plan.uniform_begin(stride), width),
+        };
+        scratch.get(begin..begin + len)
     }
 }

@@ -15,7 +15,7 @@ mod lanes;
 pub(crate) mod math;
 mod portable;
 
-pub(crate) use lanes::{Block, Lanes};
+pub(crate) use lanes::{Block, Lanes, Registers};
 
 /// Vector instructions that this machine has: a value proves that they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,9 +46,10 @@ impl Level {
     pub const BASELINE: Self = Self(Width::Baseline);
 
     /// The widest that both the CPU and the operating system support.
+    #[inline]
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        return Self(x86_64::widest());
+        return Self(x86_64::widest_known());
         #[cfg(not(target_arch = "x86_64"))]
         return Self::BASELINE;
     }
@@ -93,11 +94,29 @@ impl Level {
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
     use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+    use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
     use super::Width;
 
+    /// [`widest`], asked once: in a virtual machine CPUID takes tens of microseconds.
+    #[inline]
+    pub(super) fn widest_known() -> Width {
+        /// Zero: not asked yet. Whoever asks at the same time gets the same answer.
+        static KNOWN: AtomicU8 = AtomicU8::new(0);
+        match KNOWN.load(Relaxed) {
+            1 => Width::Baseline,
+            2 => Width::Avx2,
+            3 => Width::Avx512,
+            _ => {
+                let width = widest();
+                KNOWN.store(1 + width as u8, Relaxed);
+                width
+            }
+        }
+    }
+
     /// Bits of CPUID and XCR0: Intel's manual, volume 2 (CPUID) and volume 1, chapter 13.
-    pub(super) fn widest() -> Width {
+    fn widest() -> Width {
         const FMA_OSXSAVE_AND_AVX: u32 = 1 << 12 | 1 << 27 | 1 << 28;
         const AVX2: u32 = 1 << 5;
         const AVX512_F_DQ_BW_VL: u32 = 1 << 16 | 1 << 17 | 1 << 30 | 1 << 31;

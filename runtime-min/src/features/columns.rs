@@ -7,7 +7,7 @@
 
 use super::{HOST_FEATURES, LN_RATIO_MAX, TELEMETRY_STALE_S};
 use crate::LANES;
-use crate::candidates::Candidates;
+use crate::candidates::{Candidates, Rows};
 use crate::decide::Request;
 use crate::service::{FAILURE_COST, ServiceKind, ServiceModel};
 use crate::simd::{Block, Kernel, Lanes, math};
@@ -35,23 +35,39 @@ impl Kernel for Columns<'_> {
         let shared = Shared::new(lanes, service, state, request, now_us);
         let mut hosts = candidates.iter();
         let mut best = lanes.fill(f32::INFINITY);
-        for begin in (0..rows).step_by(LANES) {
+        let mut begin = 0;
+        while begin < rows {
             let Some(block) = Hosts::next(&mut hosts, request, rows - begin) else { return };
-            let features = shared.features(lanes, &block);
-            let [estimate, ..] = features;
+            let estimate = shared.features(lanes, &block, &mut Out { out, stride, begin });
             best = best.min(estimate);
-            put(out, stride, begin, features);
+            begin += LANES;
         }
-        let best = lanes.fill(least(best));
-        for begin in (0..rows).step_by(LANES) {
+        let best = lanes.fill(best.least());
+        begin = 0;
+        while begin < rows {
             let Some(estimates) = block_at(out, begin) else { return };
             // How far each host is from the best by the analytic estimate alone.
             let distance = (lanes.load(estimates) - best).min(lanes.fill(LN_RATIO_MAX));
-            if let Some(distances) = block_at(out, stride + begin) {
-                distance.store(distances);
-            }
+            Out { out, stride, begin }.put(1, distance);
+            begin += LANES;
         }
         clear_padding(lanes, out, rows, stride);
+    }
+}
+
+/// Where a block's columns go.
+struct Out<'a> {
+    out: &'a mut [f32],
+    stride: usize,
+    begin: usize,
+}
+
+impl Out<'_> {
+    #[inline(always)]
+    fn put<V: Lanes>(&mut self, column: usize, feature: V) {
+        if let Some(block) = block_at(self.out, column * self.stride + self.begin) {
+            feature.store(block);
+        }
     }
 }
 
@@ -65,24 +81,27 @@ impl<'m> Hosts<'m> {
     /// The next `rows` hosts; where they are fewer than sixteen, the first stands for the
     /// others.
     #[inline(always)]
-    fn next(
-        hosts: &mut impl Iterator<Item = (usize, &'m HostSlot)>,
-        request: &Request<'_>,
-        rows: usize,
-    ) -> Option<Self> {
-        let mut cached_tokens = [0.0; LANES];
+    fn next(hosts: &mut Rows<'m>, request: &Request<'_>, rows: usize) -> Option<Self> {
         let (host, first) = hosts.next()?;
-        let cached = |host: usize| {
-            request.cached_tokens.get(host).map_or(0.0, |tokens| (*tokens).min(request.prompt_tokens) as f32)
-        };
-        let mut slots = [first; LANES];
-        cached_tokens[0] = cached(host);
-        for (slot, tokens) in slots.iter_mut().zip(&mut cached_tokens).take(rows).skip(1) {
-            let (host, next) = hosts.next()?;
-            *slot = next;
-            *tokens = cached(host);
+        let mut next = Self { slots: [first; LANES], cached_tokens: [0.0; LANES] };
+        next.note_cached(0, host, request);
+        let mut row = 1;
+        while row < rows.min(LANES) {
+            let (host, slot) = hosts.next()?;
+            if let Some(place) = next.slots.get_mut(row) {
+                *place = slot;
+            }
+            next.note_cached(row, host, request);
+            row += 1;
         }
-        Some(Self { slots, cached_tokens })
+        Some(next)
+    }
+
+    #[inline(always)]
+    fn note_cached(&mut self, row: usize, host: usize, request: &Request<'_>) {
+        if let (Some(tokens), Some(place)) = (request.cached_tokens.get(host), self.cached_tokens.get_mut(row)) {
+            *place = (*tokens).min(request.prompt_tokens) as f32;
+        }
     }
 }
 
@@ -135,138 +154,177 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// The features in the order of [`super::NAMES`], but for the distance from the best.
-    /// Token counts are in mean prompts and times in typical ones, so that a policy
+    /// Puts out the features in the order of [`super::NAMES`], but for the distance from
+    /// the best; returns the first, the estimate. Token counts are in mean prompts and times in typical ones, so that a policy
     /// carries over between services.
     #[inline(always)]
-    fn features<V: Lanes>(&self, lanes: V, hosts: &Hosts<'_>) -> [V; HOST_FEATURES] {
-        let mut words = [[0.0; LANES]; HOT_WORDS];
-        lanes.gather(&hosts.slots, &mut words);
-        let number = |index: usize| lanes.load(&words[index]);
-        let count = |index: usize| number(index).unsigned_to_number();
-        let fill = |number: f32| lanes.fill(number);
-        let (zero, one) = (fill(0.0), fill(1.0));
+    fn features<V: Lanes>(&self, lanes: V, hosts: &Hosts<'_>, out: &mut Out<'_>) -> V {
+        let slots = Slots::gather(lanes, hosts);
+        let (zero, one) = (lanes.fill(0.0), lanes.fill(1.0));
 
-        let in_flight = count(word::IN_FLIGHT);
-        let sent = count(word::SENT_SINCE_TELEMETRY);
-        let done = count(word::DONE_SINCE_TELEMETRY);
-        let prompt_tokens_sent = count(word::PROMPT_TOKENS_SINCE_TELEMETRY);
-        let silence_s = self.elapsed_s(lanes, &words, word::LAST_SIGN_US);
-        let fading = math::exp(silence_s * fill(-1.0 / AVERAGING_TIME_S));
+        let in_flight = slots.count(word::IN_FLIGHT);
+        let sent = slots.count(word::SENT_SINCE_TELEMETRY);
+        let done = slots.count(word::DONE_SINCE_TELEMETRY);
+        let prompt_tokens_sent = slots.count(word::PROMPT_TOKENS_SINCE_TELEMETRY);
+        let silence_s = self.elapsed_s(&slots, word::LAST_SIGN_US);
+        let fading = math::exp(silence_s * lanes.fill(-1.0 / AVERAGING_TIME_S));
 
         // What the host reported, unless that is long ago.
-        let stale_s = fill(TELEMETRY_STALE_S);
-        let age_s = self.elapsed_s(lanes, &words, word::TELEMETRY_US).min(stale_s);
+        let stale_s = lanes.fill(TELEMETRY_STALE_S);
+        let age_s = self.elapsed_s(&slots, word::TELEMETRY_US).min(stale_s);
         // Time 0, both words of it, means never.
         let age_s = {
-            let (low, high) = (number(word::TELEMETRY_US), number(word::TELEMETRY_US + 1));
+            let (low, high) = (slots.number(word::TELEMETRY_US), slots.number(word::TELEMETRY_US + 1));
             stale_s.replaced(low.integer_greater(zero), age_s).replaced(high.integer_greater(zero), age_s)
         };
         let is_fresh = stale_s.greater(age_s);
-        let unknown = fill(f32::NAN);
-        let reported = |index: usize| unknown.replaced(is_fresh, number(index));
-        let waiting = reported(word::WAITING).or(zero);
+        let unknown = lanes.fill(f32::NAN);
+        let report = Report { slots: &slots, unknown, is_fresh };
+        let waiting = report.number(word::WAITING).or(zero);
         // Carried forward by what we sent and got back since; never less than what we
         // ourselves have there: a host that reports itself idle is not believed.
-        let requests = (reported(word::RUNNING) + waiting + sent - done).max(in_flight);
+        let requests = (report.number(word::RUNNING) + waiting + sent - done).max(in_flight);
         // A host not measured yet is taken to be like those that are, not like the service
         // trained for: on other hardware, the first one measured would look unlike all the
         // rest and take, or lose, all the traffic.
-        let unmeasured_s = fill(self.step_mean_s) / number(word::WEIGHT);
-        let step_s = reported(word::TELEMETRY_STEP_S).or(number(word::LOCAL_STEP_S).or(unmeasured_s)).max(fill(1e-7));
-        let slowness = step_s * fill(self.per_step);
+        let unmeasured_s = lanes.fill(self.step_mean_s) / slots.number(word::WEIGHT);
+        let step_s = report
+            .number(word::TELEMETRY_STEP_S)
+            .or(slots.number(word::LOCAL_STEP_S).or(unmeasured_s))
+            .max(lanes.fill(1e-7));
+        let slowness = step_s * lanes.fill(self.per_step);
         // Work announced before the report's age could be done has been done since.
-        let prefill_s = slowness * fill(self.service.step_per_prefill_token_s);
+        let prefill_s = slowness * lanes.fill(self.service.step_per_prefill_token_s);
         let prefilled = if self.service.step_per_prefill_token_s > 0.0 { age_s / prefill_s } else { zero };
-        let waiting_tokens = waiting * fill(self.service.prompt_tokens_mean);
-        let reported_tokens = reported(word::PENDING_PREFILL_TOKENS).or(waiting_tokens);
-        let pending = (reported_tokens + prompt_tokens_sent - prefilled).max(zero).min(fill(1e7));
-        let kv_use = reported(word::KV_USE).or(zero);
-        let failure_share = number(word::FAILURE_SHARE);
+        let waiting_tokens = waiting * lanes.fill(self.service.prompt_tokens_mean);
+        let reported_tokens = report.number(word::PENDING_PREFILL_TOKENS).or(waiting_tokens);
+        let pending = (reported_tokens + prompt_tokens_sent - prefilled).max(zero).min(lanes.fill(1e7));
+        let kv_use = report.number(word::KV_USE).or(zero);
+        let failure_share = slots.number(word::FAILURE_SHARE);
         let cached = lanes.load(&hosts.cached_tokens);
-        let prompt_tokens = fill(self.prompt_tokens) - cached;
-        let half_output = fill(0.5 * self.service.output_tokens_mean);
-        let kv_after = (pending + prompt_tokens + half_output).mul_add(fill(self.per_kv_token), kv_use);
+        let prompt_tokens = lanes.fill(self.prompt_tokens) - cached;
+        let half_output = lanes.fill(0.5 * self.service.output_tokens_mean);
+        let kv_after = (pending + prompt_tokens + half_output).mul_add(lanes.fill(self.per_kv_token), kv_use);
 
         let load = Loads { requests, pending, kv_after, step_s, slowness, prefill_s, prompt_tokens };
         let healthy_s = match self.service.kind {
             ServiceKind::Llm => self.llm_estimate_s(lanes, &load),
             ServiceKind::Fifo => self.fifo_estimate_s(lanes, &load),
         };
-        let cost = failure_share.mul_add(fill(FAILURE_COST), one);
-        let estimate_s = (healthy_s * cost).max(fill(1e-9)).min(fill(1e9));
+        let cost = failure_share.mul_add(lanes.fill(FAILURE_COST), one);
+        let estimate_s = (healthy_s * cost).max(lanes.fill(1e-9)).min(lanes.fill(1e9));
 
-        let prompts = fill(self.prompts_per_token);
-        let latency = fill(self.per_latency);
-        let typical_latency = fill(self.service.latency_typical_s);
-        [
-            math::ln(estimate_s).max(fill(-20.0)).min(fill(20.0)),
-            zero,
-            ln_1p(in_flight),
-            ln_1p(requests),
-            ln_1p(waiting),
-            ln_1p(pending * prompts),
-            ln_1p(sent),
-            ln_1p(prompt_tokens_sent * prompts),
-            ln_1p(done),
-            ln_ratio(slowness),
-            ln_ratio(number(word::LATENCY_EWMA_S) * latency),
-            ln_ratio(number(word::TTFT_EWMA_S) * fill(self.per_ttft)),
-            ln_ratio(number(word::PEAK_LATENCY_S) * fading * latency),
-            lanes.load(&self.ln_prompt_ratio),
-            ln_1p(count(word::IN_FLIGHT_PROMPT_TOKENS) * prompts),
-            ln_1p(number(word::COMPLETIONS_PER_S) * fading * typical_latency),
-            ln_1p(silence_s * latency),
-            ln_1p(age_s * fill(self.arrivals_per_s)),
-            kv_use,
-            ln_1p(age_s * fill(10.0)),
-            (one - kv_after).max(zero).min(one),
-            (kv_after - one).max(zero).min(one),
-            cached * fill(self.per_prompt_token),
-            failure_share,
-        ]
+        let prompts = lanes.fill(self.prompts_per_token);
+        let latency = lanes.fill(self.per_latency);
+        let typical_latency = lanes.fill(self.service.latency_typical_s);
+        let estimate = math::ln(estimate_s).max(lanes.fill(-20.0)).min(lanes.fill(20.0));
+        out.put(0, estimate);
+        out.put(2, ln_1p(in_flight));
+        out.put(3, ln_1p(requests));
+        out.put(4, ln_1p(waiting));
+        out.put(5, ln_1p(pending * prompts));
+        out.put(6, ln_1p(sent));
+        out.put(7, ln_1p(prompt_tokens_sent * prompts));
+        out.put(8, ln_1p(done));
+        out.put(9, ln_ratio(slowness));
+        out.put(10, ln_ratio(slots.number(word::LATENCY_EWMA_S) * latency));
+        out.put(11, ln_ratio(slots.number(word::TTFT_EWMA_S) * lanes.fill(self.per_ttft)));
+        out.put(12, ln_ratio(slots.number(word::PEAK_LATENCY_S) * fading * latency));
+        out.put(13, lanes.load(&self.ln_prompt_ratio));
+        out.put(14, ln_1p(slots.count(word::IN_FLIGHT_PROMPT_TOKENS) * prompts));
+        out.put(15, ln_1p(slots.number(word::COMPLETIONS_PER_S) * fading * typical_latency));
+        out.put(16, ln_1p(silence_s * latency));
+        out.put(17, ln_1p(age_s * lanes.fill(self.arrivals_per_s)));
+        out.put(18, kv_use);
+        out.put(19, ln_1p(age_s * lanes.fill(10.0)));
+        out.put(20, (one - kv_after).max(zero).min(one));
+        out.put(21, (kv_after - one).max(zero).min(one));
+        out.put(22, cached * lanes.fill(self.per_prompt_token));
+        out.put(23, failure_share);
+        estimate
     }
 
     /// [`ServiceModel::estimate_s`] for a language model, before failures.
     #[inline(always)]
     fn llm_estimate_s<V: Lanes>(&self, lanes: V, load: &Loads<V>) -> V {
-        let fill = |number: f32| lanes.fill(number);
-        let zero = fill(0.0);
+        let zero = lanes.fill(0.0);
         let service = self.service;
-        let batch_max = fill(service.batch_max);
-        let queued = (load.requests + fill(1.0) - batch_max).max(zero) * fill(self.per_batch);
-        let output_tokens = fill(service.output_tokens_mean);
+        let batch_max = lanes.fill(service.batch_max);
+        let queued = (load.requests + lanes.fill(1.0) - batch_max).max(zero) * lanes.fill(self.per_batch);
+        let output_tokens = lanes.fill(service.output_tokens_mean);
         let decode_s = load.step_s * output_tokens;
-        let queue_s = load.prefill_s * fill(service.queue_weight) * (load.pending + load.prompt_tokens);
-        let overflow = (load.kv_after - fill(1.0)).max(zero);
+        let queue_s = load.prefill_s * lanes.fill(service.queue_weight) * (load.pending + load.prompt_tokens);
+        let overflow = (load.kv_after - lanes.fill(1.0)).max(zero);
         let own = queued.mul_add(decode_s, decode_s)
-            + overflow.mul_add(fill(service.kv_weight * service.latency_typical_s), queue_s);
-        let context_tokens = load.prompt_tokens + fill(0.5 * service.output_tokens_mean);
-        let per_request_s = context_tokens.mul_add(fill(service.step_per_kv_token_s), fill(service.step_per_request_s));
+            + overflow.mul_add(lanes.fill(service.kv_weight * service.latency_typical_s), queue_s);
+        let context_tokens = load.prompt_tokens + lanes.fill(0.5 * service.output_tokens_mean);
+        let per_request_s =
+            context_tokens.mul_add(lanes.fill(service.step_per_kv_token_s), lanes.fill(service.step_per_request_s));
         let slower_steps_s = load.slowness * per_request_s * output_tokens;
         let inflicted = load.requests.min(batch_max) * load.prefill_s.mul_add(load.prompt_tokens, slower_steps_s);
-        inflicted.mul_add(fill(service.delay_weight), own)
+        inflicted.mul_add(lanes.fill(service.delay_weight), own)
     }
 
     /// [`ServiceModel::estimate_s`] for first in, first out, before failures.
     #[inline(always)]
     fn fifo_estimate_s<V: Lanes>(&self, lanes: V, load: &Loads<V>) -> V {
-        let fill = |number: f32| lanes.fill(number);
-        let beyond = load.requests + fill(1.0) - fill(self.service.servers);
-        let ahead = beyond.max(fill(0.0)) * fill(self.per_server);
-        load.step_s * ahead.mul_add(fill(self.service.queue_weight), fill(1.0))
+        let beyond = load.requests + lanes.fill(1.0) - lanes.fill(self.service.servers);
+        let ahead = beyond.max(lanes.fill(0.0)) * lanes.fill(self.per_server);
+        load.step_s * ahead.mul_add(lanes.fill(self.service.queue_weight), lanes.fill(1.0))
     }
 
     /// Seconds from a time in two words until now; 0 if that lies in the future.
     #[inline(always)]
-    fn elapsed_s<V: Lanes>(&self, lanes: V, words: &[Block; HOT_WORDS], index: usize) -> V {
-        let [now_low, now_high] = self.now_us.map(|word| lanes.fill_bits(word));
-        let (low, high) = (lanes.load(&words[index]), lanes.load(&words[index + 1]));
+    fn elapsed_s<V: Lanes>(&self, slots: &Slots<V>, index: usize) -> V {
+        let lanes = slots.lanes;
+        let [now_low, now_high] = self.now_us;
+        let (now_low, now_high) = (lanes.fill_bits(now_low), lanes.fill_bits(now_high));
+        let (low, high) = (slots.number(index), slots.number(index + 1));
         let zero = lanes.fill(0.0);
         let borrow = zero.replaced(low.integer_greater(now_low), lanes.fill_bits(1));
         let high = now_high.integer_sub(high).integer_sub(borrow).signed_to_number();
         let elapsed_us = high.mul_add(lanes.fill(4_294_967_296.0), now_low.integer_sub(low).unsigned_to_number());
         elapsed_us.max(zero) * lanes.fill(1e-6)
+    }
+}
+
+/// What sixteen slots hold.
+struct Slots<V> {
+    lanes: V,
+    words: [Block; HOT_WORDS],
+}
+
+impl<V: Lanes> Slots<V> {
+    #[inline(always)]
+    fn gather(lanes: V, hosts: &Hosts<'_>) -> Self {
+        let mut slots = Self { lanes, words: [[0.0; LANES]; HOT_WORDS] };
+        lanes.gather(&hosts.slots, &mut slots.words);
+        slots
+    }
+
+    #[inline(always)]
+    fn number(&self, index: usize) -> V {
+        self.words.get(index).map_or(self.lanes, |block| self.lanes.load(block))
+    }
+
+    #[inline(always)]
+    fn count(&self, index: usize) -> V {
+        self.number(index).unsigned_to_number()
+    }
+}
+
+/// What the hosts reported, unless that is long ago.
+struct Report<'a, V: Lanes> {
+    slots: &'a Slots<V>,
+    unknown: V,
+    is_fresh: V::Mask,
+}
+
+impl<V: Lanes> Report<'_, V> {
+    /// A field, NaN where it is unknown.
+    #[inline(always)]
+    fn number(&self, index: usize) -> V {
+        self.unknown.replaced(self.is_fresh, self.slots.number(index))
     }
 }
 
@@ -301,28 +359,6 @@ fn block_at(out: &mut [f32], begin: usize) -> Option<&mut Block> {
     out.get_mut(begin..)?.first_chunk_mut()
 }
 
-#[inline(always)]
-fn put<V: Lanes>(out: &mut [f32], stride: usize, begin: usize, features: [V; HOST_FEATURES]) {
-    for (column, feature) in features.into_iter().enumerate() {
-        if let Some(block) = block_at(out, column * stride + begin) {
-            feature.store(block);
-        }
-    }
-}
-
-/// The least of the lanes.
-#[inline(always)]
-fn least<V: Lanes>(lanes: V) -> f32 {
-    let mut numbers = [0.0; LANES];
-    lanes.store(&mut numbers);
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            numbers[lane] = numbers[lane].min(numbers[lane + half]);
-        }
-    }
-    numbers[0]
-}
-
 /// Zeroes the rows behind the last.
 #[inline(always)]
 fn clear_padding<V: Lanes>(lanes: V, out: &mut [f32], rows: usize, stride: usize) {
@@ -330,14 +366,12 @@ fn clear_padding<V: Lanes>(lanes: V, out: &mut [f32], rows: usize, stride: usize
     if used == 0 {
         return;
     }
-    let mut mask = [0.0; LANES];
-    for lane in mask.iter_mut().take(used) {
-        *lane = f32::from_bits(u32::MAX);
-    }
-    let mask = lanes.load(&mask);
-    for column in 0..HOST_FEATURES {
+    let (zero, in_use) = (lanes.fill(0.0), lanes.first(used));
+    let mut column = 0;
+    while column < HOST_FEATURES {
         if let Some(block) = block_at(out, column * stride + rows - used) {
-            lanes.load(block).bits_and(mask).store(block);
+            zero.replaced(in_use, lanes.load(block)).store(block);
         }
+        column += 1;
     }
 }

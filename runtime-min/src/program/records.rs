@@ -119,6 +119,11 @@ pub struct Instruction {
 }
 
 impl Instruction {
+    /// Whether it reads a register.
+    pub(super) fn reads(&self, register: u16) -> bool {
+        self.a == register || (self.op.is_binary() && self.b == register)
+    }
+
     /// The record as it stands in the file.
     pub fn encode(&self) -> [u8; INSTRUCTION_BYTES] {
         let mut bytes = [0; INSTRUCTION_BYTES];
@@ -195,6 +200,10 @@ impl<'a> Records<'a> {
     /// would have refused.
     pub(super) fn register(&self, number: u16) -> Register {
         self.registers.get(number as usize).map_or(Register { width: 0, uniform: false }, Register::decode)
+    }
+
+    pub(super) fn instruction(&self, index: usize) -> Option<Instruction> {
+        self.instructions.get(index).and_then(Instruction::decode)
     }
 
     pub(super) fn instructions(&self) -> impl Iterator<Item = Instruction> + 'a {

@@ -2,17 +2,17 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{
-    __m256, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps, _mm_shuffle_ps,
-    _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_ps, _mm256_castpd_ps,
-    _mm256_castps_pd, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps,
-    _mm256_cmpgt_epi32, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps,
-    _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm256_xor_si256,
+    __m256, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_min_ps, _mm_min_ss,
+    _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_ps,
+    _mm256_castpd_ps, _mm256_castps_pd, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
+    _mm256_cmp_ps, _mm256_cmpgt_epi32, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi32,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_ps, _mm256_sub_epi32,
+    _mm256_sub_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 use core::ops::{Add, Div, Mul, Sub};
 
-use super::{Block, Kernel, Lanes};
+use super::{Block, Kernel, Lanes, Registers};
 use crate::LANES;
 use crate::slot::{HOT_WORDS, HostSlot};
 
@@ -80,6 +80,8 @@ impl Div for Avx2 {
 }
 
 impl Lanes for Avx2 {
+    const REGISTERS: Registers = Registers::TwoOf16;
+
     /// All bits of a lane, or none.
     type Mask = Self;
 
@@ -175,6 +177,16 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn least(self) -> f32 {
+        avx2!({
+            let eight = _mm256_min_ps(self.0, self.1);
+            let four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_min_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        })
+    }
+
+    #[inline(always)]
     fn sum(self) -> f32 {
         avx2!({
             let eight = _mm256_add_ps(self.0, self.1);
@@ -187,17 +199,26 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]) {
         let (groups, _) = out.as_chunks_mut::<4>();
-        for (group, words) in groups.iter_mut().enumerate() {
-            let [low, high] = [0, 8].map(|half| {
-                let rows = [0, 1, 2, 3].map(|host| {
-                    let addresses = [0, 4].map(|skip| slots[half + host + skip].hot_address(4 * group));
-                    avx2!(four_words(self.0, addresses))
-                });
-                avx2!(transpose(rows))
-            });
-            for (block, (low, high)) in words.iter_mut().zip(low.into_iter().zip(high)) {
-                Self(low, high).store(block);
-            }
+        let mut word = 0;
+        for group in groups {
+            let low = avx2!([
+                four_words([slots[0], slots[4]], word),
+                four_words([slots[1], slots[5]], word),
+                four_words([slots[2], slots[6]], word),
+                four_words([slots[3], slots[7]], word),
+            ]);
+            let high = avx2!([
+                four_words([slots[8], slots[12]], word),
+                four_words([slots[9], slots[13]], word),
+                four_words([slots[10], slots[14]], word),
+                four_words([slots[11], slots[15]], word),
+            ]);
+            let ([a, b, c, d], [a_too, b_too, c_too, d_too]) = avx2!((transpose(low), transpose(high)));
+            Self(a, a_too).store(&mut group[0]);
+            Self(b, b_too).store(&mut group[1]);
+            Self(c, c_too).store(&mut group[2]);
+            Self(d, d_too).store(&mut group[3]);
+            word += group.len();
         }
     }
 }
@@ -245,21 +266,21 @@ fn unsigned_to_number(a: __m256) -> __m256 {
     _mm256_fmadd_ps(high, _mm256_set1_ps(65536.0), low)
 }
 
-/// Four words at each of two addresses.
+/// Four words of each of two slots, from `word` on.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn four_words(any: __m256, [a, b]: [*const u32; 2]) -> __m256 {
-    let mut words = any;
+fn four_words([a, b]: [&HostSlot; 2], word: usize) -> __m256 {
+    let words;
     // SAFETY: each address is that of sixteen readable bytes of a slot, aligned to
     // sixteen. For the language the instructions are relaxed atomic loads of a word each:
     // an aligned vector load reads at least that much at a time.
     unsafe {
         asm!(
-            "vmovaps {words:x}, [{a}]",
+            "vbroadcastf128 {words}, [{a}]",
             "vinsertf128 {words}, {words}, [{b}], 1",
-            words = inout(ymm_reg) words,
-            a = in(reg) a,
-            b = in(reg) b,
+            words = out(ymm_reg) words,
+            a = in(reg) a.hot_address(word),
+            b = in(reg) b.hot_address(word),
             options(readonly, nostack, preserves_flags),
         );
     }

@@ -2,17 +2,18 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{
-    __m512, __mmask16, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps,
-    _mm_shuffle_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm512_add_epi32, _mm512_add_ps,
-    _mm512_and_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castps512_ps256,
-    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cmpgt_epu32_mask, _mm512_cvtepi32_ps, _mm512_cvtepu32_ps,
-    _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps,
-    _mm512_min_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_storeu_ps,
-    _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    __m512, __mmask16, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_min_ps,
+    _mm_min_ss, _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
+    _mm256_min_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_ps, _mm512_castpd_ps, _mm512_castps_pd,
+    _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cmpgt_epu32_mask,
+    _mm512_cvtepi32_ps, _mm512_cvtepu32_ps, _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+    _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 use core::ops::{Add, Div, Mul, Sub};
 
-use super::{Block, Kernel, Lanes};
+use super::{Block, Kernel, Lanes, Registers};
 use crate::LANES;
 use crate::slot::{HOT_WORDS, HostSlot};
 
@@ -72,6 +73,8 @@ impl Div for Avx512 {
 }
 
 impl Lanes for Avx512 {
+    const REGISTERS: Registers = Registers::OneOf32;
+
     type Mask = __mmask16;
 
     #[inline(always)]
@@ -163,6 +166,16 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn least(self) -> f32 {
+        avx512!({
+            let eight = _mm256_min_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            let four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_min_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        })
+    }
+
+    #[inline(always)]
     fn sum(self) -> f32 {
         avx512!({
             let eight = _mm256_add_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
@@ -175,37 +188,43 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]) {
         let (groups, _) = out.as_chunks_mut::<4>();
-        for (group, words) in groups.iter_mut().enumerate() {
-            let rows = [0, 1, 2, 3].map(|host| {
-                let addresses = [0, 4, 8, 12].map(|skip| slots[host + skip].hot_address(4 * group));
-                avx512!(four_words(self.0, addresses))
-            });
-            for (block, column) in words.iter_mut().zip(avx512!(transpose(rows))) {
-                Self(column).store(block);
-            }
+        let mut word = 0;
+        for group in groups {
+            let rows = avx512!([
+                four_words([slots[0], slots[4], slots[8], slots[12]], word),
+                four_words([slots[1], slots[5], slots[9], slots[13]], word),
+                four_words([slots[2], slots[6], slots[10], slots[14]], word),
+                four_words([slots[3], slots[7], slots[11], slots[15]], word),
+            ]);
+            let [a, b, c, d] = avx512!(transpose(rows));
+            Self(a).store(&mut group[0]);
+            Self(b).store(&mut group[1]);
+            Self(c).store(&mut group[2]);
+            Self(d).store(&mut group[3]);
+            word += group.len();
         }
     }
 }
 
-/// Four words at each of four addresses.
+/// Four words of each of four slots, from `word` on.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn four_words(any: __m512, [a, b, c, d]: [*const u32; 4]) -> __m512 {
-    let mut words = any;
+fn four_words([a, b, c, d]: [&HostSlot; 4], word: usize) -> __m512 {
+    let words;
     // SAFETY: each address is that of sixteen readable bytes of a slot, aligned to
     // sixteen. For the language the instructions are relaxed atomic loads of a word each:
     // an aligned vector load reads at least that much at a time.
     unsafe {
         asm!(
-            "vmovaps {words:x}, [{a}]",
+            "vbroadcastf32x4 {words}, [{a}]",
             "vinsertf32x4 {words}, {words}, [{b}], 1",
             "vinsertf32x4 {words}, {words}, [{c}], 2",
             "vinsertf32x4 {words}, {words}, [{d}], 3",
-            words = inout(zmm_reg) words,
-            a = in(reg) a,
-            b = in(reg) b,
-            c = in(reg) c,
-            d = in(reg) d,
+            words = out(zmm_reg) words,
+            a = in(reg) a.hot_address(word),
+            b = in(reg) b.hot_address(word),
+            c = in(reg) c.hot_address(word),
+            d = in(reg) d.hot_address(word),
             options(readonly, nostack, preserves_flags),
         );
     }

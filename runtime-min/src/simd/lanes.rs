@@ -8,6 +8,20 @@ use crate::slot::{HOT_WORDS, HostSlot};
 /// A number of each of sixteen hosts, in memory.
 pub(crate) type Block = [f32; LANES];
 
+/// What sixteen numbers fill of the registers that there are: it decides how much of a
+/// matrix product can be kept in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registers {
+    /// One of 32.
+    OneOf32,
+    /// Two of 16.
+    TwoOf16,
+    /// One of 16: the upper eight numbers are not computed.
+    OneOf16,
+    /// Too many to keep several.
+    Memory,
+}
+
 /// A number of each of sixteen hosts, in registers. A value proves that the CPU has the
 /// instructions, for which reason vectors are only made from other vectors.
 ///
@@ -16,6 +30,9 @@ pub(crate) type Block = [f32; LANES];
 pub(crate) trait Lanes:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
+    /// What sixteen numbers fill.
+    const REGISTERS: Registers;
+
     /// A choice for each lane.
     type Mask: Copy;
 
@@ -75,6 +92,16 @@ pub(crate) trait Lanes:
 
     /// Unsigned integers to numbers.
     fn unsigned_to_number(self) -> Self;
+
+    /// The first `count` lanes.
+    #[inline(always)]
+    fn first(self, count: usize) -> Self::Mask {
+        const NUMBERS: Block = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+        self.fill(count as f32).greater(self.load(&NUMBERS))
+    }
+
+    /// The least of the lanes, none of them NaN.
+    fn least(self) -> f32;
 
     /// Sum of the lanes, in this order: `i` and `i + 8`, `i + 4`, `i + 2`, `i + 1`.
     fn sum(self) -> f32;

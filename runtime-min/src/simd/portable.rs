@@ -3,7 +3,7 @@
 use core::array;
 use core::ops::{Add, Div, Mul, Sub};
 
-use super::{Block, Lanes};
+use super::{Block, Lanes, Registers};
 use crate::LANES;
 use crate::slot::{HOT_WORDS, HostSlot};
 
@@ -68,6 +68,8 @@ impl Div for Portable {
 }
 
 impl Lanes for Portable {
+    const REGISTERS: Registers = Registers::Memory;
+
     type Mask = [u32; LANES];
 
     #[inline(always)]
@@ -85,7 +87,8 @@ impl Lanes for Portable {
         *block = self.0;
     }
 
-    #[inline(always)]
+    // Not inlined: it is long.
+    #[inline(never)]
     fn mul_add(self, factor: Self, summand: Self) -> Self {
         Self(array::from_fn(|lane| fused(self.0[lane], factor.0[lane], summand.0[lane])))
     }
@@ -155,6 +158,11 @@ impl Lanes for Portable {
     #[inline(always)]
     fn unsigned_to_number(self) -> Self {
         self.zip(self, |a, _| a.to_bits() as f32)
+    }
+
+    #[inline(always)]
+    fn least(self) -> f32 {
+        self.0.iter().copied().fold(f32::INFINITY, f32::min)
     }
 
     #[inline(always)]

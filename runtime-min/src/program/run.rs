@@ -1,0 +1,351 @@
+//! Running a plan.
+
+use super::linear::{self, Biases, Layer, Weights, number};
+use super::plan::{Action, Activation, Bias, Place, Plan, Step};
+use super::{GROUP, stride};
+use crate::LANES;
+use crate::simd::{Block, Kernel, Lanes, math};
+
+/// Runs a plan in scratch memory long enough for it.
+pub(super) struct Run<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) weights: Weights<'a>,
+    pub(super) rows: usize,
+    pub(super) scratch: &'a mut [f32],
+}
+
+impl Kernel for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes>(self, lanes: V) {
+        let Self { plan, weights, rows, scratch } = self;
+        let stride = stride(rows);
+        let memory = Memory {
+            stride,
+            group_begin: plan.row_columns * stride,
+            uniform_begin: plan.uniform_begin(stride),
+            row: 0,
+        };
+        let mut machine = Machine { lanes, weights, rows, memory, scratch };
+        let mut steps = plan.steps();
+        while let Some((step, rest)) = steps.split_first() {
+            if !step.is_in_segment() {
+                machine.uniform(step);
+                steps = rest;
+                continue;
+            }
+            let end = steps.iter().position(|step| !step.is_in_segment()).unwrap_or(steps.len());
+            let (segment, rest) = steps.split_at_checked(end).unwrap_or((steps, &[]));
+            machine.segment(segment);
+            steps = rest;
+        }
+    }
+}
+
+/// Where places are.
+#[derive(Clone, Copy)]
+struct Memory {
+    stride: usize,
+    group_begin: usize,
+    uniform_begin: usize,
+    /// First row of the present group.
+    row: usize,
+}
+
+/// Columns of a register: where the first begins, and how far it is to the next.
+#[derive(Clone, Copy)]
+struct Area {
+    begin: usize,
+    pitch: usize,
+}
+
+impl Memory {
+    #[inline(always)]
+    fn area(&self, place: Place) -> Area {
+        match place {
+            Place::Rows(column) => Area { begin: column as usize * self.stride + self.row, pitch: self.stride },
+            Place::Group(column) => Area { begin: column as usize * GROUP + self.group_begin, pitch: GROUP },
+            Place::Uniform(number) => Area { begin: number as usize + self.uniform_begin, pitch: 1 },
+        }
+    }
+}
+
+struct Machine<'a, V> {
+    lanes: V,
+    weights: Weights<'a>,
+    rows: usize,
+    memory: Memory,
+    scratch: &'a mut [f32],
+}
+
+impl<'a, V: Lanes> Machine<'a, V> {
+    /// Takes group after group through a segment's steps.
+    #[inline(always)]
+    fn segment(&mut self, segment: &[Step]) {
+        for step in segment {
+            self.add_bias(step);
+        }
+        let stride = self.memory.stride;
+        for row in (0..stride).step_by(GROUP) {
+            self.memory.row = row;
+            if stride - row >= GROUP {
+                for step in segment {
+                    self.on_rows::<2>(step);
+                }
+            } else {
+                for step in segment {
+                    self.on_rows::<1>(step);
+                }
+            }
+        }
+        self.memory.row = 0;
+    }
+
+    /// The memory from `begin` to `end` to write to, and what is before and behind it.
+    #[inline(always)]
+    fn split(&mut self, begin: usize, end: usize) -> Option<(&mut [f32], Operands<'_>)> {
+        let (rest, after) = self.scratch.split_at_mut_checked(end)?;
+        let (before, dst) = rest.split_at_mut_checked(begin)?;
+        Some((dst, Operands { before, after, end }))
+    }
+
+    /// A step on `BLOCKS` blocks of rows.
+    #[inline(always)]
+    fn on_rows<const BLOCKS: usize>(&mut self, step: &Step) {
+        let (lanes, weights, memory) = (self.lanes, self.weights, self.memory);
+        let width = usize::from(step.width);
+        let Area { begin, pitch } = memory.area(step.dst);
+        let end = begin + width.saturating_sub(1) * pitch + BLOCKS * LANES;
+        let Some((dst, operands)) = self.split(begin, end) else { return };
+        let a = memory.area(step.a);
+        let from = operands.get(a.begin);
+        let b = || Operand { numbers: operands.get(memory.area(step.b).begin), pitch: memory.area(step.b).pitch };
+        let a_operand = Operand { numbers: from, pitch: a.pitch };
+        let mut columns = Columns::<V, BLOCKS> { lanes, dst, pitch };
+        match step.action {
+            Action::Linear { weights: first, bias, activation } => {
+                let from_width = usize::from(step.from_width);
+                let len = (from_width - usize::from(from_width > 0)) * a.pitch + BLOCKS * LANES;
+                let bias = match bias {
+                    Bias::None => Biases::Weights(&[]),
+                    Bias::Weights(first) => Biases::Weights(slice_of(weights, first, width)),
+                    Bias::Uniform(first) => Biases::Numbers(operands.get(memory.area(Place::Uniform(first)).begin)),
+                };
+                let layer = Layer {
+                    weights: slice_of(weights, first, from_width * width),
+                    width,
+                    bias,
+                    a: from.get(..len).unwrap_or(from),
+                    pitch: a.pitch,
+                };
+                layer.on_rows::<V, BLOCKS>(lanes, columns.dst, pitch);
+                columns.activate(activation, width);
+            }
+            Action::Activate(activation) => {
+                columns.zip(width, a_operand, a_operand, |x, _| x);
+                columns.activate(activation, width);
+            }
+            Action::Affine { scale, offset } => {
+                columns.zip(width, a_operand, a_operand, |x, _| x.mul_add(x.fill(scale), x.fill(offset)));
+            }
+            Action::Add => columns.zip(width, a_operand, b(), |x, y| x + y),
+            Action::Subtract => columns.zip(width, a_operand, b(), |x, y| x - y),
+            Action::Multiply => columns.zip(width, a_operand, b(), |x, y| x * y),
+            Action::Copy => columns.zip(width, a_operand, a_operand, |x, _| x),
+            Action::MeanRows | Action::AddBias(_) => {}
+        }
+    }
+
+    /// A step on one row that stands for all, its memory padded to whole blocks.
+    #[inline(always)]
+    fn uniform(&mut self, step: &Step) {
+        let (lanes, weights, memory, rows) = (self.lanes, self.weights, self.memory, self.rows);
+        let width = usize::from(step.width);
+        let begin = memory.area(step.dst).begin;
+        let len = if matches!(step.action, Action::Copy) { width } else { stride(width) };
+        let Some((dst, operands)) = self.split(begin, begin + len) else { return };
+        let a = operands.get(memory.area(step.a).begin);
+        let b = || operands.get(memory.area(step.b).begin);
+        let mut columns = Columns::<V, 1> { lanes, dst, pitch: LANES };
+        let blocks = len / LANES;
+        let padded = |numbers| Operand { numbers, pitch: LANES };
+        match step.action {
+            Action::Linear { weights: first, bias, .. } => {
+                let from_width = usize::from(step.from_width);
+                let matrix = slice_of(weights, first, from_width * width);
+                let bias = match bias {
+                    Bias::Weights(first) => slice_of(weights, first, width),
+                    Bias::None | Bias::Uniform(_) => &[],
+                };
+                linear::on_one_row(lanes, matrix, bias, width, a.get(..from_width).unwrap_or(a), columns.dst);
+                if let Action::Linear { activation, .. } = step.action {
+                    columns.activate(activation, blocks);
+                }
+            }
+            Action::Activate(activation) => {
+                columns.zip(blocks, padded(a), padded(a), |x, _| x);
+                columns.activate(activation, blocks);
+            }
+            Action::Affine { scale, offset } => {
+                columns.zip(blocks, padded(a), padded(a), |x, _| x.mul_add(x.fill(scale), x.fill(offset)));
+            }
+            Action::Add => columns.zip(blocks, padded(a), padded(b()), |x, y| x + y),
+            Action::Subtract => columns.zip(blocks, padded(a), padded(b()), |x, y| x - y),
+            Action::Multiply => columns.zip(blocks, padded(a), padded(b()), |x, y| x * y),
+            Action::MeanRows => mean_rows(lanes, rows, memory.stride, a, columns.dst),
+            Action::Copy => {
+                for (to, from) in columns.dst.iter_mut().zip(a) {
+                    *to = *from;
+                }
+            }
+            Action::AddBias(_) => {}
+        }
+    }
+
+    #[inline(always)]
+    fn add_bias(&mut self, step: &Step) {
+        let Action::AddBias(first) = step.action else { return };
+        let (weights, memory, width) = (self.weights, self.memory, usize::from(step.width));
+        let begin = memory.area(step.dst).begin;
+        let Some((dst, operands)) = self.split(begin, begin + width) else { return };
+        let bias = slice_of(weights, first, width);
+        for ((index, to), from) in dst.iter_mut().enumerate().zip(operands.get(memory.area(step.a).begin)) {
+            *to = number(bias, index) + from;
+        }
+    }
+}
+
+/// What lies around the memory that a step writes to.
+struct Operands<'s> {
+    before: &'s [f32],
+    after: &'s [f32],
+    /// Where `after` begins.
+    end: usize,
+}
+
+impl<'s> Operands<'s> {
+    /// From `begin` on. What is read and what is written are different registers, so that
+    /// it does not reach over the gap.
+    #[inline(always)]
+    fn get(&self, begin: usize) -> &'s [f32] {
+        let found = if begin < self.end { self.before.get(begin..) } else { self.after.get(begin - self.end..) };
+        found.unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Operand<'s> {
+    numbers: &'s [f32],
+    /// From column to column; 1 for a uniform row.
+    pitch: usize,
+}
+
+/// The columns that a step writes: `BLOCKS` blocks in each, `pitch` from one to the next.
+struct Columns<'s, V, const BLOCKS: usize> {
+    lanes: V,
+    dst: &'s mut [f32],
+    pitch: usize,
+}
+
+impl<V: Lanes, const BLOCKS: usize> Columns<'_, V, BLOCKS> {
+    /// Elementwise.
+    #[inline(always)]
+    fn zip(&mut self, width: usize, a: Operand<'_>, b: Operand<'_>, f: impl Fn(V, V) -> V) {
+        for column in 0..width {
+            for block in 0..BLOCKS {
+                let (Some(x), Some(y)) = (self.operand(a, column, block), self.operand(b, column, block)) else {
+                    return;
+                };
+                if let Some(to) = self.block(column, block) {
+                    f(x, y).store(to);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn operand(&self, operand: Operand<'_>, column: usize, block: usize) -> Option<V> {
+        let Operand { numbers, pitch } = operand;
+        if pitch == 1 {
+            return numbers.get(column).map(|number| self.lanes.fill(*number));
+        }
+        numbers.get(column * pitch + block * LANES..)?.first_chunk().map(|block| self.lanes.load(block))
+    }
+
+    #[inline(always)]
+    fn block(&mut self, column: usize, block: usize) -> Option<&mut Block> {
+        self.dst.get_mut(column * self.pitch + block * LANES..)?.first_chunk_mut()
+    }
+
+    #[inline(always)]
+    fn activate(&mut self, activation: Activation, width: usize) {
+        match activation {
+            Activation::None => {}
+            Activation::Tanh => self.tanh(width),
+            Activation::Relu => self.map(width, |x| x.max(x.fill(0.0))),
+            Activation::Sigmoid => self.map(width, |x| math::sigmoid(x)),
+        }
+    }
+
+    #[inline(always)]
+    fn map(&mut self, width: usize, f: impl Fn(V) -> V) {
+        let lanes = self.lanes;
+        for column in 0..width {
+            for block in 0..BLOCKS {
+                if let Some(numbers) = self.block(column, block) {
+                    f(lanes.load(numbers)).store(numbers);
+                }
+            }
+        }
+    }
+
+    /// Two columns at a time, since two share a division.
+    #[inline(always)]
+    fn tanh(&mut self, width: usize) {
+        let lanes = self.lanes;
+        for column in (1..width).step_by(2) {
+            for block in 0..BLOCKS {
+                let Some((before, at)) = self.dst.split_at_mut_checked(column * self.pitch) else { return };
+                let first = before.get_mut((column - 1) * self.pitch + block * LANES..);
+                let (Some(x), Some(y)) = (
+                    first.and_then(|x| x.first_chunk_mut()),
+                    at.get_mut(block * LANES..).and_then(|y| y.first_chunk_mut()),
+                ) else {
+                    return;
+                };
+                let (tanh_x, tanh_y) = math::tanh_pair(lanes.load(x), lanes.load(y));
+                tanh_x.store(x);
+                tanh_y.store(y);
+            }
+        }
+        if width % 2 == 1 {
+            for block in 0..BLOCKS {
+                if let Some(numbers) = self.block(width - 1, block) {
+                    math::tanh(lanes.load(numbers)).store(numbers);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn slice_of(weights: Weights<'_>, begin: u32, len: usize) -> Weights<'_> {
+    let begin = begin as usize;
+    weights.get(begin..begin + len).unwrap_or(&[])
+}
+
+/// Mean of each column over the rows in use; padding rows do not count.
+#[inline(always)]
+fn mean_rows<V: Lanes>(lanes: V, rows: usize, stride: usize, a: &[f32], dst: &mut [f32]) {
+    let share = 1.0 / rows as f32;
+    let (zero, in_use) = (lanes.fill(0.0), lanes.first(rows + LANES - stride));
+    for (mean, column) in dst.iter_mut().zip(a.chunks_exact(stride.max(LANES))) {
+        let Some((last, whole)) = column.as_chunks::<LANES>().0.split_last() else { return };
+        let mut sum = zero.replaced(in_use, lanes.load(last));
+        for block in whole {
+            sum = sum + lanes.load(block);
+        }
+        *mean = sum.sum() * share;
+    }
+}
