@@ -1,10 +1,11 @@
-//! The project's chores: `cargo xtask train`, `eval`, `test`, `bench`, `dist`.
+//! The project's chores: `cargo xtask train`, `eval`, `test`, `bench`, `fuzz`, `dist`.
 //!
 //! It runs processes and links none of the project's crates, so that it builds in
 //! seconds and works when they do not.
 
 mod bench;
 mod dist;
+mod fuzz;
 mod eval;
 mod process;
 mod test;
@@ -41,6 +42,8 @@ enum Chore {
     Test(test::Options),
     /// Measure the crates' hot paths
     Bench(bench::Options),
+    /// Try hostile artifacts on the runtime
+    Fuzz(fuzz::Options),
     /// Build the C library and collect what a C program needs in dist/
     Dist,
 }
@@ -51,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Eval { arguments } => eval::run(&arguments),
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Dist => dist::run(),
     }
 }

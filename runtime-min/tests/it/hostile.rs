@@ -75,9 +75,13 @@ fn fuzz() {
     let mut corpus = valid();
     let truncated = corpus.iter().map(|file| file[..file.len() / 2].to_vec()).collect::<Vec<_>>();
     corpus.extend(truncated);
-    corpus.extend(saved(&folder));
-    let first_seeds = corpus.len();
     let (mut numbers, mut taster) = (Numbers::new(seed), Taster::new());
+    for file in saved(&folder) {
+        in_hand.hold(&file);
+        taster.taste(&file);
+        corpus.push(file);
+    }
+    let first_seeds = corpus.len();
     let mut seen = BTreeSet::new();
     let (start, mut executions) = (Instant::now(), 0u64);
     let mut file = Vec::new();

@@ -1,7 +1,11 @@
 //! Behaviour of the runtime through its public interface.
 
 mod artifact;
+#[cfg(unix)]
+mod boundary;
 mod builder;
+#[cfg(unix)]
+mod calls;
 mod decide;
 mod explain;
 mod forecast;
