@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the crates' benchmarks.
 
+mod envoy;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
@@ -7,7 +9,7 @@ use crate::process;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// What to measure; everything if nothing is named
+    /// What to measure; the crates' benchmarks if nothing is named
     subjects: Vec<Subject>,
 }
 
@@ -19,14 +21,18 @@ enum Subject {
     Env,
     /// Decisions
     Runtime,
+    /// What the Envoy module costs Envoy (needs a model: run `cargo xtask test` first)
+    Envoy,
 }
 
 impl Subject {
-    fn package(self) -> &'static str {
+    /// The crate whose benchmarks these are, if it is one.
+    fn package(self) -> Option<&'static str> {
         match self {
-            Self::Datasets => "evenkeel-datasets",
-            Self::Env => "evenkeel-env",
-            Self::Runtime => "evenkeel-runtime",
+            Self::Datasets => Some("evenkeel-datasets"),
+            Self::Env => Some("evenkeel-env"),
+            Self::Runtime => Some("evenkeel-runtime"),
+            Self::Envoy => None,
         }
     }
 }
@@ -34,14 +40,18 @@ impl Subject {
 /// Runs the benchmarks in the release profile: cargo's bench profile would build every
 /// dependency a second time.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    process::run(&mut process::cargo(arguments(&options.subjects)))
+    if options.subjects.is_empty() || options.subjects.iter().any(|subject| subject.package().is_some()) {
+        process::run(&mut process::cargo(arguments(&options.subjects)))?;
+    }
+    if options.subjects.contains(&Subject::Envoy) { envoy::run() } else { Ok(()) }
 }
 
 fn arguments(subjects: &[Subject]) -> Vec<&'static str> {
     let all = Subject::value_variants();
     let subjects = if subjects.is_empty() { all } else { subjects };
     let mut arguments = vec!["bench", "--profile", "release", "--bench", "*"];
-    arguments.extend(subjects.iter().flat_map(|subject| ["--package", subject.package()]));
+    arguments
+        .extend(subjects.iter().filter_map(|subject| subject.package()).flat_map(|package| ["--package", package]));
     arguments
 }
 

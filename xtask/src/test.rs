@@ -5,6 +5,7 @@
 
 mod checks;
 mod clibrary;
+pub(crate) mod envoy;
 mod nginx;
 mod packages;
 mod python;
@@ -61,7 +62,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 21] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -79,10 +80,16 @@ const STEPS: [Step; 20] = [
     slow("training on real traces", |_| training::real_traces()),
     slow("C programs on the trained artifact", |_| clibrary::on_artifact(&training::default_artifact())),
     slow("NGINX module", |_| nginx::run(&training::default_artifact())),
+    slow("Envoy module", |_| envoy::run(&training::default_artifact())),
     slow("trained ONNX files in Python", python::check_trained),
     slow("training on wgpu against the CPU", training::wgpu),
     slow("gym-rs adapter", |_| checks::gym_rs()),
 ];
+
+/// What the step that trains leaves, for what else needs a model.
+pub(crate) fn default_artifact() -> std::path::PathBuf {
+    training::default_artifact()
+}
 
 /// What the steps share: what was installed, or why it was not.
 struct Machine {

@@ -126,18 +126,6 @@ callbacks! {
     fn envoy_dynamic_module_callback_lb_get_healthy_host_weight(lb: EnvoyPtr, priority: u32, index: usize) -> u32;
     /// A statistic of a host, by its place among all hosts: of all workers together.
     fn envoy_dynamic_module_callback_lb_get_host_stat(lb: EnvoyPtr, priority: u32, index: usize, stat: u32) -> u64;
-    /// Localities of the healthy hosts of a priority.
-    fn envoy_dynamic_module_callback_lb_get_locality_count(lb: EnvoyPtr, priority: u32) -> usize;
-    /// Healthy hosts of a locality; 0 beyond the end.
-    fn envoy_dynamic_module_callback_lb_get_locality_host_count(
-        lb: EnvoyPtr, priority: u32, locality: usize,
-    ) -> usize;
-    /// Address of a healthy host of a locality; `false` beyond the end.
-    fn envoy_dynamic_module_callback_lb_get_locality_host_address(
-        lb: EnvoyPtr, priority: u32, locality: usize, index: usize, result: *mut Buffer,
-    ) -> bool;
-    /// Configured weight of a locality; 0 if there is none.
-    fn envoy_dynamic_module_callback_lb_get_locality_weight(lb: EnvoyPtr, priority: u32, locality: usize) -> u32;
     /// Value of a request header; `false` if it has none at that index, or `context` is null.
     /// Only in `choose_host`; `count` may be null.
     fn envoy_dynamic_module_callback_lb_context_get_downstream_header(
@@ -219,4 +207,32 @@ callbacks! {
     fn envoy_dynamic_module_callback_bootstrap_extension_config_increment_counter(
         config: EnvoyPtr, id: usize, labels: *const Buffer, labels_length: usize, value: u64,
     ) -> u32;
+
+    /// Value of a header; `false` if there is none at that index. While the filter lives;
+    /// `count` may be null.
+    fn envoy_dynamic_module_callback_http_get_header(
+        filter: EnvoyPtr, kind: HeaderType, key: Buffer, result: *mut Buffer, index: usize, count: *mut usize,
+    ) -> bool;
+    /// Sets a header, or removes it if the value is null. While the filter lives.
+    fn envoy_dynamic_module_callback_http_set_header(
+        filter: EnvoyPtr, kind: HeaderType, key: Buffer, value: Buffer,
+    ) -> bool;
+    /// Bytes of a body, of what has just come or of what is kept. In a body hook.
+    fn envoy_dynamic_module_callback_http_get_body_size(filter: EnvoyPtr, kind: BodyType) -> usize;
+    /// Number of pieces that a body is in. In a body hook.
+    fn envoy_dynamic_module_callback_http_get_body_chunks_size(filter: EnvoyPtr, kind: BodyType) -> usize;
+    /// The pieces of a body: `result` has room for as many as there are. In a body hook.
+    fn envoy_dynamic_module_callback_http_get_body_chunks(
+        filter: EnvoyPtr, kind: BodyType, result: *mut Buffer,
+    ) -> bool;
+    /// An attribute that is text; `false` if there is none. While the filter lives.
+    fn envoy_dynamic_module_callback_http_filter_get_attribute_string(
+        filter: EnvoyPtr, attribute: u32, result: *mut Buffer,
+    ) -> bool;
+    /// Name of the cluster that the request is routed to; `false` if there is none.
+    fn envoy_dynamic_module_callback_http_get_cluster_name(filter: EnvoyPtr, result: *mut Buffer) -> bool;
+    /// Prefers a host, by its address and port, to the load balancer's choice.
+    fn envoy_dynamic_module_callback_http_set_upstream_override_host(
+        filter: EnvoyPtr, host: Buffer, strict: bool,
+    ) -> bool;
 }

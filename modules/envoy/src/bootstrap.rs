@@ -1,18 +1,22 @@
-//! The bootstrap extension: takes over new artifacts, and shows what goes on.
+//! The bootstrap extension: takes over new artifacts, reads telemetry, ticks the forecast,
+//! and shows what goes on. All of it runs on the main thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::path::PathBuf;
 
 use crate::abi::LogLevel;
 use crate::artifact::Artifact;
 use crate::config::{self, ConfigError};
 use crate::envoy::{self, BootstrapMetrics, BootstrapView, MetricError, MetricId, Timer};
-use crate::status;
+use crate::region::{self, Region, Used};
+use crate::{status, telemetry};
 
-/// How often files are looked at.
-const TICK_MS: u64 = 1_000;
+/// How often telemetry is read.
+const TICK_MS: u64 = 100;
 
-/// Path of the page on the admin interface.
-const PAGE: &str = "/evenkeel";
+/// How many of these make the second in which the rest is done.
+const TICKS_PER_SECOND: u64 = 1_000 / TICK_MS;
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +27,18 @@ pub(crate) enum BootstrapError {
     Metric(#[from] MetricError),
 }
 
-/// The extension. All of it runs on the main thread.
+/// The extension.
 pub(crate) struct Bootstrap {
     view: BootstrapView,
     metrics: BootstrapMetrics,
     swaps: MetricId,
     refusals: MetricId,
+    replicas: MetricId,
+    millireplicas: MetricId,
     timer: RefCell<Option<Timer>>,
+    ticks: Cell<u64>,
+    /// Telemetry files whose trouble has been told.
+    troubled: RefCell<HashSet<PathBuf>>,
 }
 
 impl Bootstrap {
@@ -39,7 +48,11 @@ impl Bootstrap {
         Ok(Self {
             swaps: metrics.define_counter("evenkeel_artifact_swaps", &[])?,
             refusals: metrics.define_counter("evenkeel_artifact_refusals", &[])?,
+            replicas: metrics.define_gauge("evenkeel_demand_replicas", &["cluster"])?,
+            millireplicas: metrics.define_gauge("evenkeel_demand_millireplicas", &["cluster"])?,
             timer: RefCell::new(None),
+            ticks: Cell::new(0),
+            troubled: RefCell::default(),
             view,
             metrics,
         })
@@ -47,16 +60,37 @@ impl Bootstrap {
 
     /// The server is up: from now on there are timers and an admin interface.
     pub(crate) fn start(&self) {
-        if !self.view.add_page(PAGE, "Evenkeel: hosts, decisions and artifacts (?format=json)") {
-            envoy::log(LogLevel::Warn, format_args!("no admin interface, or {PAGE} is taken: there will be no page"));
+        for (path, help) in status::PAGES {
+            if !self.view.add_page(path, help) {
+                let said = format_args!("no admin interface, or {path} is taken: there will be no such page");
+                envoy::log(LogLevel::Warn, said);
+            }
         }
         let timer = self.view.timer();
         timer.arm(TICK_MS);
         self.timer.replace(Some(timer));
     }
 
-    /// Once a second.
+    /// The timer fired.
     pub(crate) fn tick(&self) {
+        let regions: Vec<_> =
+            region::all().into_iter().filter_map(|region| region.used().map(|used| (region, used))).collect();
+        for (region, used) in &regions {
+            self.read_telemetry(region, used);
+        }
+        self.ticks.set(self.ticks.get() + 1);
+        if self.ticks.get().is_multiple_of(TICKS_PER_SECOND) {
+            self.refresh_artifacts();
+            for (region, used) in &regions {
+                self.tick_demand(region, used);
+            }
+        }
+        if let Some(timer) = &*self.timer.borrow() {
+            timer.arm(TICK_MS);
+        }
+    }
+
+    fn refresh_artifacts(&self) {
         for artifact in Artifact::all() {
             match artifact.refresh() {
                 Ok(false) => {}
@@ -70,12 +104,38 @@ impl Bootstrap {
                 }
             }
         }
-        if let Some(timer) = &*self.timer.borrow() {
-            timer.arm(TICK_MS);
+    }
+
+    fn read_telemetry(&self, region: &Region, used: &Used) {
+        let Some(path) = &used.telemetry else { return };
+        let mut troubled = self.troubled.borrow_mut();
+        match telemetry::read(path, region) {
+            Ok(_) => {
+                if troubled.remove(path) {
+                    envoy::log(LogLevel::Info, format_args!("telemetry file {path:?} is read again"));
+                }
+            }
+            Err(error) => {
+                // Once: the agent may be away for long, and ages say so.
+                if troubled.insert(path.clone()) {
+                    envoy::log(LogLevel::Warn, format_args!("{path:?}: {error}; decisions go on without"));
+                }
+            }
         }
     }
 
-    /// Answers a request to the admin page; returns the status.
+    fn tick_demand(&self, region: &Region, used: &Used) {
+        let artifact = used.artifact.current();
+        region.forecast.tick(artifact.model());
+        let replicas = region.forecast.read(artifact.model(), &used.scale).replicas;
+        if replicas.is_finite() {
+            let cluster = [region.cluster().as_bytes()];
+            self.metrics.set(self.replicas, cluster, replicas.round() as u64);
+            self.metrics.set(self.millireplicas, cluster, (replicas * 1e3).round() as u64);
+        }
+    }
+
+    /// Answers a request to a page; returns the status.
     pub(crate) fn answer(&self, path: &str) -> u32 {
         let (status, body) = status::page(path);
         self.view.respond(&body);

@@ -1,12 +1,14 @@
-//! The clock of the whole module: monotonic, the same for all threads.
+//! The clock of the whole module: the system's monotonic one, which the telemetry agent
+//! uses too.
 
-use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds since a moment before the first call; never 0.
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds of the monotonic clock.
 pub(crate) fn now_ns() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64 + 1_000
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// As [`now_ns`], in microseconds.
@@ -14,8 +16,8 @@ pub(crate) fn now_us() -> u64 {
     now_ns() / 1_000
 }
 
-/// Where a moment of the wall clock lies on the module's, in microseconds. As good as the
-/// wall clock was steady in between; never in the future.
+/// Where a moment of the wall clock lies on the monotonic one, in microseconds. As good as
+/// the wall clock was steady in between; never in the future.
 pub(crate) fn from_unix_ns(unix_ns: i64) -> u64 {
     /// The thread was not interrupted between two readings this close.
     const CLOSE_NS: u64 = 10_000;

@@ -1,5 +1,6 @@
 //! The options of the load-balancing policy: a Struct, which arrives as JSON.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,15 +35,6 @@ pub(crate) enum Mode {
     Shadow,
 }
 
-/// What is done with localities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Locality {
-    /// All hosts of a priority are alike.
-    Ignore,
-    /// A locality is drawn by its weight, then the policy chooses within.
-    Weighted,
-}
-
 /// Options of the policy.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Options {
@@ -59,11 +51,27 @@ pub(crate) struct Options {
     pub(crate) output_tokens: Option<Box<str>>,
     /// Time in which a host that has just come gets its full share of the traffic.
     pub(crate) slow_start: Duration,
-    /// Treatment of localities.
-    pub(crate) locality: Locality,
+    /// The file that the telemetry agent writes.
+    pub(crate) telemetry: Option<PathBuf>,
+    /// What demand is measured in, in place of what the artifact says.
+    pub(crate) scale: ScaleOptions,
 }
 
-const FIELDS: &[&str] = &["artifact", "mode", "tokens", "key", "output_tokens", "slow_start", "locality"];
+/// What of the artifact's scale model is overruled.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct ScaleOptions {
+    /// Requests a second that one replica carries.
+    pub(crate) capacity: Option<f32>,
+    /// Seconds until a replica that is asked for serves.
+    pub(crate) lead: Option<f32>,
+    /// Quantile of the forecast, 0.1 to 0.9.
+    pub(crate) quantile: Option<f32>,
+    /// Factor on the demand, 1 to 10.
+    pub(crate) headroom: Option<f32>,
+}
+
+const FIELDS: &[&str] = &["artifact", "mode", "tokens", "key", "output_tokens", "slow_start", "telemetry", "scale"];
+const SCALE_FIELDS: &[&str] = &["capacity", "lead", "quantile", "headroom"];
 
 /// Longer than any start that can be called slow.
 const SLOW_START_MAX_S: f64 = 86_400.0;
@@ -86,11 +94,8 @@ impl Options {
             key: header_name(&fields, "key")?,
             output_tokens: header_name(&fields, "output_tokens")?,
             slow_start: duration(&fields, "slow_start")?,
-            locality: word(&fields, "locality", "ignore or weighted", Locality::Ignore, |word| match word {
-                "ignore" => Some(Locality::Ignore),
-                "weighted" => Some(Locality::Weighted),
-                _ => None,
-            })?,
+            telemetry: text(&fields, "telemetry", "a path, such as /run/evenkeel/llm.tel")?.map(PathBuf::from),
+            scale: scale(&fields)?,
         })
     }
 }
@@ -105,6 +110,39 @@ pub(crate) fn object(json: &[u8], known: &'static [&'static str]) -> Result<Map<
         Some(field) => Err(ConfigError::UnknownField { field: field.clone(), expected: known }),
         None => Ok(fields),
     }
+}
+
+fn scale(fields: &Map<String, Value>) -> Result<ScaleOptions, ConfigError> {
+    const EXPECTED: &str = "an object with some of the fields capacity, lead, quantile, headroom";
+    let fields = match fields.get("scale") {
+        None => return Ok(ScaleOptions::default()),
+        Some(Value::Object(fields)) => fields,
+        Some(other) => {
+            return Err(ConfigError::Value { field: "scale", found: other.to_string(), expected: EXPECTED });
+        }
+    };
+    if let Some(field) = fields.keys().find(|field| !SCALE_FIELDS.contains(&field.as_str())) {
+        return Err(ConfigError::UnknownField { field: format!("scale.{field}"), expected: SCALE_FIELDS });
+    }
+    let number = |key, field, range: RangeInclusive<f32>, expected| {
+        let Some(value) = fields.get(key) else { return Ok(None) };
+        let number = match value {
+            Value::Number(number) => number.as_f64(),
+            // What YAML makes of a number with a point.
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        match number.map(|number| number as f32).filter(|number| range.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(ConfigError::Value { field, found: value.to_string(), expected }),
+        }
+    };
+    Ok(ScaleOptions {
+        capacity: number("capacity", "scale.capacity", 1e-6..=1e9, "requests a second, more than 0")?,
+        lead: number("lead", "scale.lead", 0.0..=1e6, "seconds")?,
+        quantile: number("quantile", "scale.quantile", 0.1..=0.9, "0.1 to 0.9")?,
+        headroom: number("headroom", "scale.headroom", 1.0..=10.0, "1 to 10")?,
+    })
 }
 
 fn text<'f>(
@@ -133,7 +171,7 @@ fn word<T>(
 }
 
 /// Header names are compared in lower case.
-fn header_name(fields: &Map<String, Value>, field: &'static str) -> Result<Option<Box<str>>, ConfigError> {
+pub(crate) fn header_name(fields: &Map<String, Value>, field: &'static str) -> Result<Option<Box<str>>, ConfigError> {
     const EXPECTED: &str = "the name of a header";
     let Some(name) = text(fields, field, EXPECTED)? else { return Ok(None) };
     // A token, RFC 9110 section 5.6.2.
@@ -192,7 +230,7 @@ mod tests {
     #[test]
     fn all_fields_are_read() {
         let json = br#"{"slow_start":"500ms","artifact":"/a.ekm","mode":"shadow","tokens":"X-Tokens",
-            "key":"x-session","output_tokens":"x-output-tokens","locality":"weighted"}"#;
+            "key":"x-session","output_tokens":"x-output-tokens","telemetry":"/t","scale":{"capacity":"2.5","headroom":2}}"#;
         let options = Options::parse(json).expect("a valid configuration");
         assert_eq!(
             options,
@@ -203,7 +241,8 @@ mod tests {
                 key: Some("x-session".into()),
                 output_tokens: Some("x-output-tokens".into()),
                 slow_start: Duration::from_millis(500),
-                locality: Locality::Weighted,
+                telemetry: Some("/t".into()),
+                scale: ScaleOptions { capacity: Some(2.5), headroom: Some(2.0), ..ScaleOptions::default() },
             }
         );
     }
@@ -232,7 +271,13 @@ mod tests {
             (r#"{"artifact":"a","slow_start":"-1s"}"#, "slow_start"),
             (r#"{"artifact":"a","slow_start":"NaN"}"#, "slow_start"),
             (r#"{"artifact":"a","slow_start":"soon"}"#, "slow_start"),
-            (r#"{"artifact":"a","locality":"near"}"#, "locality"),
+            (r#"{"artifact":"a","telemetry":1}"#, "telemetry"),
+            (r#"{"artifact":"a","scale":1}"#, "scale"),
+            (r#"{"artifact":"a","scale":{"size":1}}"#, "scale.size"),
+            (r#"{"artifact":"a","scale":{"capacity":0}}"#, "scale.capacity"),
+            (r#"{"artifact":"a","scale":{"lead":-1}}"#, "scale.lead"),
+            (r#"{"artifact":"a","scale":{"quantile":"1.0"}}"#, "scale.quantile"),
+            (r#"{"artifact":"a","scale":{"headroom":true}}"#, "scale.headroom"),
             ("[]", "a list"),
             ("\u{1}\u{2}", "Struct"),
         ];

@@ -3,11 +3,13 @@
 #![allow(unsafe_code, reason = "calls Envoy; what each call asks for, its view guarantees")]
 
 mod bootstrap;
+mod filter;
 mod load_balancer;
 mod log_entry;
 mod metrics;
 
 pub(crate) use bootstrap::{BootstrapView, Timer};
+pub(crate) use filter::FilterView;
 pub(crate) use load_balancer::{ContextView, LoadBalancerView};
 pub(crate) use log_entry::LogEntry;
 pub(crate) use metrics::{BootstrapMetrics, LoadBalancerMetrics, MetricError, MetricId};

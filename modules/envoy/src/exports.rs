@@ -8,6 +8,7 @@
 
 mod access_logger;
 mod bootstrap;
+mod http_filter;
 mod load_balancer;
 
 use std::ffi::c_char;

@@ -6,6 +6,8 @@
 //! logged (other filters' requests, TCP) is found out by comparing with Envoy's own count
 //! of the requests under way.
 
+use std::rc::Rc;
+
 use evenkeel_runtime::{Outcome, ServiceModel, State, Status, Ticket, orca};
 
 use crate::abi::{HOST_STAT_REQUEST_ERRORS, HOST_STAT_REQUESTS_ACTIVE};
@@ -13,7 +15,7 @@ use crate::clock;
 use crate::envoy::{LoadBalancerView, LogEntry};
 use crate::prompt;
 use crate::table::Table;
-use crate::tickets::Tickets;
+use crate::tickets::{Open, Tickets};
 use crate::worker::Worker;
 
 /// The log is taken to be configured if it told of a request within this time.
@@ -30,7 +32,39 @@ const UNLOGGED_AGE_US: u64 = 10_000;
 const GONE_AGE_US: u64 = 600_000_000;
 
 /// Response header of ORCA load reports.
-const ORCA_HEADER: &[u8] = b"endpoint-load-metrics";
+pub(crate) const ORCA_HEADER: &[u8] = b"endpoint-load-metrics";
+
+/// Request header in which the router tells hosts how long it is going to wait.
+const TIMEOUT_HEADER: &[u8] = b"x-envoy-expected-rq-timeout-ms";
+
+/// An attempt's request goes out to a host. Returns what [`first_byte`] wants.
+pub(crate) fn sent(cluster: &[u8], address: &[u8]) -> Option<Claim> {
+    let worker = Worker::find(cluster)?;
+    let slot = worker.place(address)?;
+    let sent_us = worker.tickets.borrow_mut().claim_oldest(slot)?;
+    Some(Claim { worker, slot, sent_us })
+}
+
+/// An attempt whose first byte is waited for.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    worker: Rc<Worker>,
+    slot: u32,
+    sent_us: u64,
+}
+
+/// The header of a response has come. What it tells of the host is used at once: a streamed
+/// response may take minutes.
+pub(crate) fn first_byte(claim: &Claim, report: Option<&[u8]>) {
+    let now_us = clock::now_us();
+    let state = claim.worker.region.state();
+    if let Some(ticket) = claim.worker.tickets.borrow_mut().claimed(claim.slot, claim.sent_us) {
+        state.first_byte(ticket, now_us);
+    }
+    if let Some(telemetry) = report.and_then(orca::parse) {
+        state.report(claim.slot, &telemetry, now_us);
+    }
+}
 
 /// An attempt has ended.
 pub(crate) fn log(entry: LogEntry<'_>) {
@@ -40,22 +74,28 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     let sent_us = clock::from_unix_ns(timing.start_time_unix_ns);
     let now_us = clock::now_us();
     worker.last_log_us.set(now_us);
-    let Some(mut ticket) = worker.tickets.borrow_mut().take(slot, sent_us) else { return };
+    let Some(Open { mut ticket, key }) = worker.tickets.borrow_mut().take(slot, sent_us) else { return };
     let state = worker.region.state();
     let after_start_us = |ns: i64| (ns >= 0).then(|| sent_us + ns as u64 / 1_000).map(|us| us.min(now_us));
     let first_byte_us = after_start_us(timing.first_upstream_rx_byte_received_ns);
-    if let Some(first_byte_us) = first_byte_us {
+    if let Some(first_byte_us) = first_byte_us
+        && ticket.first_byte_us == 0
+    {
         state.first_byte(&mut ticket, first_byte_us);
         if let Some(telemetry) = entry.response_header(ORCA_HEADER).and_then(orca::parse) {
             state.report(slot, &telemetry, first_byte_us);
         }
     }
     let settings = worker.settings.borrow();
-    let status = status(entry);
+    let status = status(entry, now_us - sent_us);
     let output_tokens = match &settings.options.output_tokens {
         Some(name) if status == Status::Success => entry.response_header(name.as_bytes()).map_or(0, prompt::number),
         _ => 0,
     };
+    if key != 0 && output_tokens > 0 {
+        let tokens = ticket.prompt_tokens.saturating_add(output_tokens);
+        worker.region.affinity().note(key, slot, tokens, now_us);
+    }
     // The last byte: what Envoy does afterwards is not the host's time.
     let ended_us = match status {
         Status::Success => after_start_us(timing.last_upstream_rx_byte_received_ns).unwrap_or(now_us),
@@ -66,7 +106,7 @@ pub(crate) fn log(entry: LogEntry<'_>) {
 }
 
 /// How an attempt ended. A host that refuses work is quick at it: that is no success.
-fn status(entry: LogEntry<'_>) -> Status {
+fn status(entry: LogEntry<'_>, elapsed_us: u64) -> Status {
     const TOO_MANY_REQUESTS: u64 = 429;
 
     let flags = entry.flags();
@@ -80,8 +120,13 @@ fn status(entry: LogEntry<'_>) -> Status {
         _ if flags.is_failure() => Status::Failure,
         Some(status) if status >= 500 || status == TOO_MANY_REQUESTS => Status::Failure,
         Some(_) => Status::Success,
-        // Neither a response nor a reason: the stream was given up from this side.
-        None => Status::ClientAbort,
+        // Neither a response nor a reason: Envoy gave the attempt up. It says why only of the
+        // request as a whole, but tells hosts how long it is going to wait.
+        None => {
+            let timeout_ms = entry.request_header(TIMEOUT_HEADER).map_or(0, prompt::number);
+            let timed_out = timeout_ms > 0 && elapsed_us / 1_000 >= u64::from(timeout_ms);
+            if timed_out { Status::Timeout } else { Status::ClientAbort }
+        }
     }
 }
 
@@ -114,6 +159,7 @@ const UNTIMED: ServiceModel = ServiceModel {
     queue_weight: 1.0,
     kv_weight: 0.0,
     delay_weight: 0.0,
+    herding_weight: 0.0,
 };
 
 /// Ends the requests that Envoy no longer has under way.
@@ -139,11 +185,14 @@ pub(crate) fn reconcile(worker: &Worker, table: &Table, view: LoadBalancerView<'
             }
             let Some(host) = state.host(slot) else { continue };
             let active = view.host_stat(priority, index, HOST_STAT_REQUESTS_ACTIVE);
-            let mut errors = if logged { 0 } else { unseen_errors(worker, view, priority, index, slot) };
+            let errors = view.host_stat(priority, index, HOST_STAT_REQUEST_ERRORS);
+            if logged {
+                worker.region.skip_errors(slot, errors);
+            }
             while u64::from(host.in_flight()) > active && is_due(tickets.oldest_us(slot)) {
-                let Some(ticket) = tickets.take_oldest(slot) else { break };
-                end(&state, &ticket, if errors > 0 { Status::Failure } else { Status::ClientAbort });
-                errors = errors.saturating_sub(1);
+                let Some(open) = tickets.take_oldest(slot) else { break };
+                let failed = !logged && worker.region.claim_error(slot, errors);
+                end(&state, &open.ticket, if failed { Status::Failure } else { Status::ClientAbort });
             }
         }
     }
@@ -151,11 +200,6 @@ pub(crate) fn reconcile(worker: &Worker, table: &Table, view: LoadBalancerView<'
         *last_us = now_us;
         forget_gone(worker, table, tickets, now_us);
     }
-}
-
-/// Failures at a host that Envoy counted since they were last asked for.
-fn unseen_errors(worker: &Worker, view: LoadBalancerView<'_>, priority: u32, index: u32, slot: u32) -> u64 {
-    worker.region.new_errors(slot, view.host_stat(priority, index, HOST_STAT_REQUEST_ERRORS))
 }
 
 /// Ends old requests to hosts that the cluster no longer has.
@@ -166,8 +210,8 @@ fn forget_gone(worker: &Worker, table: &Table, tickets: &mut Tickets, now_us: u6
             |oldest_us: Option<u64>| oldest_us.is_some_and(|sent_us| now_us.saturating_sub(sent_us) >= GONE_AGE_US);
         if is_old(tickets.oldest_us(*slot)) && !table.has(*slot) {
             while is_old(tickets.oldest_us(*slot)) {
-                let Some(ticket) = tickets.take_oldest(*slot) else { break };
-                forget(&state, &ticket);
+                let Some(open) = tickets.take_oldest(*slot) else { break };
+                forget(&state, &open.ticket);
             }
         }
     }

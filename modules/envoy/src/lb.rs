@@ -4,17 +4,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use evenkeel_runtime::decide::scratch_len;
+use evenkeel_runtime::state::HOSTS_MAX;
 use evenkeel_runtime::{Eligible, Reason, Request, decide};
 
 use crate::clock;
 use crate::config::Mode;
 use crate::envoy::{ContextView, LoadBalancerView};
 use crate::feedback;
-use crate::prompt;
+use crate::prompt::Prompt;
 use crate::random::Random;
 use crate::rotation::Rotation;
 use crate::settings::Settings;
-use crate::table::{Group, Priority, Table};
+use crate::table::{Priority, Table};
+use crate::tickets::Open;
 use crate::worker::Worker;
 
 /// Scratch memory is fastest on multiples of this.
@@ -28,8 +30,10 @@ pub(crate) struct LoadBalancer {
     rotation: Rotation,
     random: Random,
     scratch: Vec<f32>,
-    /// Hosts that this request may go to, where they are not simply a group's.
+    /// Hosts that this request may go to, where they are not simply the healthy ones.
     eligible: Vec<u64>,
+    /// By place in the region, all 0 between decisions.
+    cached_tokens: Vec<u32>,
     reconciled_us: u64,
 }
 
@@ -43,12 +47,14 @@ pub(crate) struct Choice {
 impl LoadBalancer {
     pub(crate) fn new(settings: Arc<Settings>, view: LoadBalancerView<'_>) -> Self {
         let worker = Worker::of_cluster(&String::from_utf8_lossy(view.cluster()), &settings);
+        worker.region.use_settings(&settings);
         let mut lb = Self {
-            table: Table::new(worker.region.clone(), settings.options.locality),
+            table: Table::new(worker.region.clone()),
             rotation: Rotation::default(),
             random: Random::new(clock::now_ns()),
             scratch: Vec::new(),
             eligible: Vec::new(),
+            cached_tokens: vec![0; HOSTS_MAX],
             reconciled_us: 0,
             settings,
             worker,
@@ -65,6 +71,7 @@ impl LoadBalancer {
         known.retain(|key, slot| self.worker.region.state().host(*slot).is_some_and(|host| host.key() == *key));
         known.extend(places);
         drop(known);
+        self.worker.panic.borrow_mut().update(view);
         self.reserve();
     }
 
@@ -90,9 +97,12 @@ impl LoadBalancer {
         }
         let priority = priority?;
         self.reconcile(view, now_us);
-        let prompt_tokens = context.map_or(0, |context| prompt::tokens(context, &self.settings.options));
-        let choice = self.decide(view, context, priority, prompt_tokens, now_us);
-        self.settings.metrics.record(self.settings.decision_ns, clock::now_ns() - started_ns);
+        let prompt = context.map_or(Prompt::default(), |context| Prompt::of(context, &self.settings.options));
+        let choice = self.decide(view, context, priority, prompt, now_us);
+        self.worker.region.forecast.arrived();
+        let elapsed_ns = clock::now_ns() - started_ns;
+        self.worker.region.decision_time.record(elapsed_ns);
+        self.settings.metrics.record(self.settings.decision_ns, elapsed_ns);
         choice
     }
 
@@ -108,53 +118,57 @@ impl LoadBalancer {
         view: LoadBalancerView<'_>,
         context: Option<ContextView<'_>>,
         priority: u32,
-        prompt_tokens: u32,
+        prompt: Prompt,
         now_us: u64,
     ) -> Option<Choice> {
         let hosts = self.table.priorities.get(priority as usize)?;
-        let group = match hosts.groups.as_slice() {
-            [only] => only,
-            groups => &groups[self.random.weighted(groups.iter().map(|group| group.weight))?],
-        };
         let artifact = self.settings.artifact.current();
-        let needed = scratch_len(artifact.model(), hosts.healthy.len());
-        if self.scratch.len() < needed + SCRATCH_ALIGNMENT / size_of::<f32>() {
+        let needed = scratch_len(artifact.model(), hosts.healthy.len()) + SCRATCH_ALIGNMENT / size_of::<f32>();
+        if self.scratch.len() < needed {
             // An artifact with a larger network has come: once for each such swap.
-            self.scratch.resize(needed + SCRATCH_ALIGNMENT / size_of::<f32>(), 0.0);
+            self.scratch.resize(needed, 0.0);
         }
         let begin = self.scratch.as_ptr().align_offset(SCRATCH_ALIGNMENT).min(SCRATCH_ALIGNMENT / size_of::<f32>());
         let scratch = &mut self.scratch[begin..];
         let state = self.worker.region.state();
-        let request = Request { prompt_tokens, cached_tokens: &[] };
+        let cached = &mut self.cached_tokens[..state.host_end()];
+        if prompt.key != 0 {
+            self.worker.region.affinity().cached_tokens(prompt.key, prompt.tokens, now_us, cached);
+        }
+        let request = Request { prompt_tokens: prompt.tokens, cached_tokens: cached };
         let slow_start_us = self.settings.options.slow_start.as_micros() as u64;
-        let warm =
-            slow_start_us > 0 && warm_hosts(&mut self.eligible, group, hosts, slow_start_us, now_us, &mut self.random);
-        let mask = if warm { self.eligible.as_slice() } else { group.mask.as_slice() };
+        let warming =
+            slow_start_us > 0 && without_cold(&mut self.eligible, hosts, slow_start_us, now_us, &mut self.random);
+        let mask = if warming { &self.eligible } else { &hosts.mask };
         let decision = decide(Some(artifact.model()), &state, &request, Eligible::Mask(mask), now_us, scratch);
         count(&self.settings, decision.reason);
         let mut slot = decision.host?;
         if self.settings.options.mode == Mode::Shadow {
-            slot = self.rotation.next(&hosts.healthy, group).unwrap_or(slot);
+            slot = self.rotation.next(&hosts.healthy).unwrap_or(slot);
         }
         if let Some(context) = context {
-            let tried = |slot| {
+            let is_tried = |slot| {
                 let index = hosts.healthy_index(slot).and_then(|index| hosts.healthy.get(index as usize));
                 index.is_some_and(|host| view.wants_another(context, priority, host.all_index))
             };
-            if tried(slot) {
+            if is_tried(slot) {
                 // A retry: among those that Envoy accepts, or else as it was.
-                without(&mut self.eligible, &group.mask, tried);
+                without(&mut self.eligible, &hosts.mask, is_tried);
                 let eligible = Eligible::Mask(&self.eligible);
                 let again = decide(Some(artifact.model()), &state, &request, eligible, now_us, scratch);
                 slot = again.host.unwrap_or(slot);
             }
         }
+        if prompt.key != 0 {
+            cached.fill(0);
+            self.worker.region.affinity().note(prompt.key, slot, prompt.tokens, now_us);
+        }
         let healthy_index = hosts.healthy_index(slot)?;
-        if let Some(ticket) = state.begin(slot, prompt_tokens, now_us)
-            && let Err(ticket) = self.worker.tickets.borrow_mut().push(ticket)
+        if let Some(ticket) = state.begin(slot, prompt.tokens, now_us)
+            && let Err(open) = self.worker.tickets.borrow_mut().push(Open { ticket, key: prompt.key })
         {
             // More requests under way than can be tracked: this one is not.
-            feedback::forget(&state, &ticket);
+            feedback::forget(&state, &open.ticket);
         }
         Some(Choice { priority, healthy_index })
     }
@@ -172,11 +186,10 @@ fn count(settings: &Settings, reason: Reason) {
     }
 }
 
-/// Of a group, the hosts that are not warming up, and those that are with a probability
-/// that grows from a tenth to one. `false` if that would be none, or all.
-fn warm_hosts(
+/// Of the healthy hosts, those that are not warming up, and those that are with a
+/// probability that grows from a tenth to one. `false` if that would be none, or all.
+fn without_cold(
     eligible: &mut Vec<u64>,
-    group: &Group,
     hosts: &Priority,
     slow_start_us: u64,
     now_us: u64,
@@ -185,25 +198,21 @@ fn warm_hosts(
     /// As in Envoy's own slow start: less would leave a new host without any measurement.
     const LEAST: f64 = 0.1;
 
-    let mut left_out = false;
+    eligible.clear();
     for host in &hosts.healthy {
-        let age_us = now_us.saturating_sub(host.since_us);
-        if age_us >= slow_start_us {
+        let Some(age_us) = host.since_us.map(|since_us| now_us.saturating_sub(since_us)) else { continue };
+        let share = (age_us as f64 / slow_start_us as f64).max(LEAST);
+        if random.happens(share) {
             continue;
         }
-        if !left_out {
-            eligible.clear();
-            eligible.extend_from_slice(&group.mask);
+        if eligible.is_empty() {
+            eligible.extend_from_slice(&hosts.mask);
         }
-        let share = (age_us as f64 / slow_start_us as f64).max(LEAST);
-        if !random.happens(share)
-            && let Some(word) = eligible.get_mut(host.slot as usize / 64)
-        {
+        if let Some(word) = eligible.get_mut(host.slot as usize / 64) {
             *word &= !(1 << (host.slot % 64));
         }
-        left_out = true;
     }
-    left_out && eligible.iter().any(|word| *word != 0)
+    eligible.iter().any(|word| *word != 0)
 }
 
 /// A mask without some hosts.

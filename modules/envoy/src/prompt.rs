@@ -2,18 +2,33 @@
 
 use crate::config::Options;
 use crate::envoy::ContextView;
+use crate::hash;
 
 /// Bytes of a request for each token of its prompt, roughly, where nothing better is known.
-const BYTES_PER_TOKEN: u32 = 4;
+pub(crate) const BYTES_PER_TOKEN: u32 = 4;
 
 /// Prompts longer than any model takes are as long as this.
 const TOKENS_MAX: u32 = 0x7FFF_FFFF;
 
-/// Prompt tokens: from the configured header, or else guessed from the content length.
-pub(crate) fn tokens(context: ContextView<'_>, options: &Options) -> u32 {
-    match &options.tokens {
-        Some(name) => context.header(name.as_bytes()).map_or(0, number),
-        None => context.header(b"content-length").map_or(0, number) / BYTES_PER_TOKEN,
+/// The prompt, as far as headers tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Prompt {
+    /// Its length in tokens, 0 where unknown.
+    pub(crate) tokens: u32,
+    /// Key of the session or prefix, 0 where there is none.
+    pub(crate) key: u64,
+}
+
+impl Prompt {
+    /// From the configured headers; without one for the tokens, guessed from the content
+    /// length.
+    pub(crate) fn of(context: ContextView<'_>, options: &Options) -> Self {
+        let tokens = match &options.tokens {
+            Some(name) => context.header(name.as_bytes()).map_or(0, number),
+            None => context.header(b"content-length").map_or(0, number) / BYTES_PER_TOKEN,
+        };
+        let key = options.key.as_ref().and_then(|name| context.header(name.as_bytes()));
+        Self { tokens, key: key.filter(|key| !key.is_empty()).map_or(0, hash::fnv1a) }
     }
 }
 

@@ -5,13 +5,21 @@
 //! that is updated is built anew before, or after, the old one is taken down.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use evenkeel_runtime::affinity::{self, Affinity};
+use evenkeel_runtime::histogram::Histogram;
 use evenkeel_runtime::state::{HOSTS_MAX, RegisterError};
 use evenkeel_runtime::{HostSlot, State, StateHeader};
 
+use crate::artifact::Artifact;
 use crate::clock;
+use crate::config::ScaleOptions;
+use crate::demand::Forecast;
+use crate::hash::fnv1a;
+use crate::settings::Settings;
 
 /// How long a host that no worker has any more keeps its place.
 const HOST_LINGERS_US: u64 = 60_000_000;
@@ -19,15 +27,38 @@ const HOST_LINGERS_US: u64 = 60_000_000;
 /// How long a region without load balancers is kept.
 const REGION_LINGERS_US: u64 = 600_000_000;
 
+/// Keys that are remembered, divided by those that share a place: half a megabyte.
+const AFFINITY_SETS: usize = 2048;
+
 /// The hosts of one cluster.
-#[derive(Debug)]
 pub(crate) struct Region {
     cluster: Box<str>,
     header: StateHeader,
     slots: Box<[HostSlot]>,
-    /// Envoy's count of each host's failures, as last seen.
-    errors_seen: Box<[AtomicU64]>,
+    /// Of Envoy's count of each host's failures, how many the state knows of.
+    errors_claimed: Box<[AtomicU64]>,
     hosts: Mutex<BTreeMap<u64, Registration>>,
+    affinity: OnceLock<Box<[affinity::Set]>>,
+    /// How long decisions took.
+    pub(crate) decision_time: Histogram,
+    /// What is foreseen, and what it is made from.
+    pub(crate) forecast: Forecast,
+    /// What the main thread works with.
+    used: Mutex<Option<Used>>,
+}
+
+/// The part of a configuration that concerns the cluster as a whole.
+#[derive(Clone)]
+pub(crate) struct Used {
+    pub(crate) artifact: Arc<Artifact>,
+    pub(crate) scale: ScaleOptions,
+    pub(crate) telemetry: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Region {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Region").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
 }
 
 /// A host that has a place.
@@ -43,22 +74,18 @@ pub(crate) struct Registration {
     released_us: u64,
 }
 
-/// The key of an address: FNV-1a, as in the NGINX module.
-pub(crate) fn key(address: &[u8]) -> u64 {
-    let hash = address
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    hash.max(1)
-}
-
 impl Region {
     fn new(cluster: &str) -> Self {
         Self {
             cluster: cluster.into(),
-            header: StateHeader::new(key(cluster.as_bytes()) ^ clock::now_ns()),
+            header: StateHeader::new(fnv1a(cluster.as_bytes()) ^ clock::now_ns()),
             slots: (0..HOSTS_MAX).map(|_| HostSlot::default()).collect(),
-            errors_seen: (0..HOSTS_MAX).map(|_| AtomicU64::new(0)).collect(),
+            errors_claimed: (0..HOSTS_MAX).map(|_| AtomicU64::new(0)).collect(),
             hosts: Mutex::default(),
+            affinity: OnceLock::new(),
+            decision_time: Histogram::default(),
+            forecast: Forecast::default(),
+            used: Mutex::default(),
         }
     }
 
@@ -72,11 +99,31 @@ impl Region {
         State::new(&self.header, &self.slots)
     }
 
+    /// The configuration in force, once there is one.
+    pub(crate) fn used(&self) -> Option<Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over a configuration.
+    pub(crate) fn use_settings(&self, settings: &Settings) {
+        let used = Used {
+            artifact: settings.artifact.clone(),
+            scale: settings.options.scale,
+            telemetry: settings.options.telemetry.clone(),
+        };
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(used);
+    }
+
+    /// Which hosts served a key last; made when it is first asked for.
+    pub(crate) fn affinity(&self) -> Affinity<'_> {
+        Affinity::new(self.affinity.get_or_init(|| (0..AFFINITY_SETS).map(|_| affinity::Set::default()).collect()))
+    }
+
     /// Holds a host's place, to be released once for each call. Without a weight, the one
     /// it had stays, and is 1 at first.
     pub(crate) fn hold(&self, address: &[u8], weight: Option<u32>, now_us: u64) -> Result<u32, RegisterError> {
         let mut hosts = self.lock();
-        let key = key(address);
+        let key = fnv1a(address);
         if let Some(host) = hosts.get_mut(&key) {
             host.holders += 1;
             if let Some(weight) = weight
@@ -96,6 +143,7 @@ impl Region {
             }
             result => result,
         }?;
+        self.skip_errors(slot, 0);
         let address = String::from_utf8_lossy(address).into();
         hosts.insert(key, Registration { address, slot, weight, holders: 1, released_us: 0 });
         Ok(slot)
@@ -109,10 +157,19 @@ impl Region {
         }
     }
 
-    /// How many of a host's failures nobody has asked for yet, from Envoy's count of all.
-    pub(crate) fn new_errors(&self, slot: u32, total: u64) -> u64 {
-        let seen = self.errors_seen.get(slot as usize).map_or(0, |seen| seen.swap(total, Relaxed));
-        total.saturating_sub(seen)
+    /// Whether a host has a failure that nobody has claimed yet, which thereby is; `total`
+    /// is Envoy's count of all.
+    pub(crate) fn claim_error(&self, slot: u32, total: u64) -> bool {
+        let Some(claimed) = self.errors_claimed.get(slot as usize) else { return false };
+        claimed.fetch_update(Relaxed, Relaxed, |claimed| (claimed < total).then_some(claimed + 1)).is_ok()
+    }
+
+    /// Leaves the failures so far to somebody else, who is told of each. Envoy counts from 0
+    /// when a host comes back.
+    pub(crate) fn skip_errors(&self, slot: u32, total: u64) {
+        if let Some(claimed) = self.errors_claimed.get(slot as usize) {
+            claimed.store(total, Relaxed);
+        }
     }
 
     /// The hosts that some load balancer has.
@@ -177,7 +234,7 @@ mod tests {
         assert_eq!(region.hold(b"10.0.0.1:80", Some(1), 0), Ok(slot));
         let other = region.hold(b"10.0.0.2:80", Some(2), 0).expect("a place");
         assert_ne!(slot, other);
-        let key = key(b"10.0.0.1:80");
+        let key = fnv1a(b"10.0.0.1:80");
         region.release(key, 5);
         region.release(key, 5);
         assert_eq!(region.hosts().len(), 1);
@@ -194,7 +251,7 @@ mod tests {
             region.hold(n.to_string().as_bytes(), Some(1), 0).expect("a place");
         }
         assert_eq!(region.hold(b"one too many", Some(1), 1), Err(RegisterError::Full));
-        region.release(key(b"7"), 1);
+        region.release(fnv1a(b"7"), 1);
         assert!(region.hold(b"in place of 7", Some(1), 2).is_ok());
     }
 

@@ -1,7 +1,7 @@
 //! Smooth weighted round robin, for the shadow mode: each host gets its weight's share, and
 //! no host twice in a row if that can be helped. The rule is NGINX's.
 
-use crate::table::{Group, Healthy};
+use crate::table::Healthy;
 
 /// How much each host is owed, by its index among the healthy ones.
 #[derive(Clone, Debug, Default)]
@@ -10,8 +10,8 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// The next host's place in the region; `None` if the group has none.
-    pub(crate) fn next(&mut self, hosts: &[Healthy], group: &Group) -> Option<u32> {
+    /// The next host's place in the region; `None` if there is none.
+    pub(crate) fn next(&mut self, hosts: &[Healthy]) -> Option<u32> {
         let same =
             self.owed.len() == hosts.len() && self.owed.iter().zip(hosts).all(|(owed, host)| owed.0 == host.slot);
         if !same {
@@ -20,10 +20,6 @@ impl Rotation {
         let mut total = 0;
         let mut best: Option<usize> = None;
         for (index, host) in hosts.iter().enumerate() {
-            let word = group.mask.get(host.slot as usize / 64);
-            if !word.is_some_and(|word| word >> (host.slot % 64) & 1 == 1) {
-                continue;
-            }
             self.owed[index].1 += i64::from(host.weight);
             total += i64::from(host.weight);
             if best.is_none_or(|best| self.owed[index].1 > self.owed[best].1) {
@@ -42,11 +38,10 @@ mod tests {
 
     #[test]
     fn shares_follow_weights_without_bursts() {
-        let host = |slot, weight| Healthy { slot, all_index: 0, weight, since_us: 0 };
-        let hosts = [host(3, 5), host(4, 1), host(70, 1), host(5, 9)];
-        let group = Group { weight: 1, mask: vec![1 << 3 | 1 << 4, 1 << 6] };
+        let host = |slot, weight| Healthy { slot, all_index: 0, weight, since_us: None };
+        let hosts = [host(3, 5), host(4, 1), host(70, 1)];
         let mut rotation = Rotation::default();
-        let order: Vec<u32> = (0..7).filter_map(|_| rotation.next(&hosts, &group)).collect();
+        let order: Vec<u32> = (0..7).filter_map(|_| rotation.next(&hosts)).collect();
         assert_eq!(order, [3, 3, 4, 3, 70, 3, 3]);
     }
 }

@@ -1,17 +1,59 @@
-//! The page on the admin interface: JSON, of what is known of the hosts.
+//! The pages on the admin interface, in JSON: what is known of the hosts, the demand for
+//! scalers, and why a host would be chosen.
+
+mod explain;
+
+use std::collections::HashMap;
 
 use evenkeel_runtime::Reason;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::artifact::Artifact;
 use crate::clock;
 use crate::region::{self, Region, Registration};
 
+/// Paths, and what they show.
+pub(crate) const PAGES: [(&str, &str); 3] = [
+    ("/evenkeel", "Evenkeel: hosts, decisions and artifacts"),
+    ("/evenkeel/scale", "Evenkeel: demand in replicas, for KEDA's metrics-api (?cluster=NAME)"),
+    ("/evenkeel/explain", "Evenkeel: scores of all hosts (?cluster=NAME&prompt_tokens=N)"),
+];
+
 /// Status and body for a path with its query.
-pub(crate) fn page(_path: &str) -> (u32, String) {
-    let clusters: Vec<Value> = region::all().iter().map(|region| cluster(region)).collect();
+pub(crate) fn page(path: &str) -> (u32, String) {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let query: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let regions = region::all();
+    let answer = match path {
+        "/evenkeel/scale" => one_cluster(&regions, &query).map(scale),
+        "/evenkeel/explain" => one_cluster(&regions, &query).and_then(|region| explain::explain(region, &query)),
+        _ => Ok(overview(&regions)),
+    };
+    match answer {
+        Ok(value) => (200, value.to_string()),
+        Err(complaint) => (400, json!({ "error": complaint }).to_string()),
+    }
+}
+
+/// The cluster that the query names, or the only one.
+fn one_cluster<'r>(regions: &'r [std::sync::Arc<Region>], query: &HashMap<&str, &str>) -> Result<&'r Region, String> {
+    let names = || regions.iter().map(|region| region.cluster()).collect::<Vec<_>>().join(", ");
+    match (query.get("cluster"), regions) {
+        (Some(name), _) => {
+            let found = regions.iter().find(|region| region.cluster() == *name);
+            found
+                .map(|region| &**region)
+                .ok_or_else(|| format!("no cluster {name:?} uses evenkeel; there are: {}", names()))
+        }
+        (None, [only]) => Ok(only),
+        (None, _) => Err(format!("say which with ?cluster=NAME; there are: {}", names())),
+    }
+}
+
+fn overview(regions: &[std::sync::Arc<Region>]) -> Value {
+    let clusters: Vec<Value> = regions.iter().map(|region| cluster(region)).collect();
     let artifacts: Vec<Value> = Artifact::all().iter().map(|artifact| describe(artifact)).collect();
-    (200, json!({ "clusters": clusters, "artifacts": artifacts }).to_string())
+    json!({ "clusters": clusters, "artifacts": artifacts })
 }
 
 fn describe(artifact: &Artifact) -> Value {
@@ -26,15 +68,36 @@ fn describe(artifact: &Artifact) -> Value {
 
 fn cluster(region: &Region) -> Value {
     let state = region.state();
-    let decisions: serde_json::Map<String, Value> =
+    let decisions: Map<String, Value> =
         Reason::ALL.iter().map(|reason| (name(*reason).into(), state.decisions(*reason).into())).collect();
     let now_us = clock::now_us();
     let hosts: Vec<Value> = region.hosts().iter().filter_map(|host| describe_host(region, host, now_us)).collect();
+    let time = &region.decision_time;
     json!({
         "cluster": region.cluster(),
         "arrivals_per_s": state.arrivals_per_s(),
         "decisions": decisions,
+        "decision_ns": {
+            "count": time.total(),
+            "sum": time.sum_ns(),
+            "p50": time.quantile_ns(0.5),
+            "p99": time.quantile_ns(0.99),
+        },
+        "demand": scale(region),
         "hosts": hosts,
+    })
+}
+
+/// What scalers want to know. Shares of several proxies add up.
+fn scale(region: &Region) -> Value {
+    let Some(used) = region.used() else { return json!({ "cluster": region.cluster() }) };
+    let reading = region.forecast.read(used.artifact.current().model(), &used.scale);
+    json!({
+        "cluster": region.cluster(),
+        "replicas": reading.replicas,
+        "present_per_s": reading.present_per_s,
+        "forecast_per_s": reading.forecast_per_s,
+        "history_days": reading.history_days,
     })
 }
 

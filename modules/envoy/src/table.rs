@@ -10,10 +10,10 @@ use std::sync::Arc;
 use evenkeel_runtime::state::HOSTS_MAX;
 
 use crate::abi::LogLevel;
-use crate::config::Locality;
 use crate::envoy::{self, LoadBalancerView};
+use crate::hash::fnv1a;
 use crate::priority;
-use crate::region::{self, Region};
+use crate::region::Region;
 
 /// No healthy host has this place.
 const NOWHERE: u16 = u16::MAX;
@@ -27,16 +27,8 @@ pub(crate) struct Healthy {
     pub(crate) all_index: u32,
     /// Envoy's weight, 1 to 128.
     pub(crate) weight: u32,
-    /// When this worker first saw it healthy; 0 if it was there from the start.
-    pub(crate) since_us: u64,
-}
-
-/// Hosts that requests may be spread over together.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Group {
-    pub(crate) weight: u32,
-    /// Bit by place in the region.
-    pub(crate) mask: Vec<u64>,
+    /// When this worker first saw it healthy; `None` if it was there from the start.
+    pub(crate) since_us: Option<u64>,
 }
 
 /// Hosts of one priority.
@@ -46,8 +38,8 @@ pub(crate) struct Priority {
     pub(crate) total: usize,
     /// By Envoy's index among healthy hosts.
     pub(crate) healthy: Vec<Healthy>,
-    /// All healthy hosts, or those of each locality. Empty where no host is healthy.
-    pub(crate) groups: Vec<Group>,
+    /// The healthy hosts: bit by place in the region.
+    pub(crate) mask: Vec<u64>,
     /// Place and index among all hosts, of every host.
     pub(crate) all: Vec<(u32, u32)>,
     healthy_index: Vec<u16>,
@@ -65,7 +57,6 @@ impl Priority {
 #[derive(Debug)]
 pub(crate) struct Table {
     region: Arc<Region>,
-    locality: Locality,
     pub(crate) priorities: Vec<Priority>,
     /// Share of the requests that each priority gets, in percent.
     pub(crate) loads: Vec<u32>,
@@ -75,8 +66,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(region: Arc<Region>, locality: Locality) -> Self {
-        Self { region, locality, priorities: Vec::new(), loads: Vec::new(), held: Vec::new(), built: false }
+    pub(crate) fn new(region: Arc<Region>) -> Self {
+        Self { region, priorities: Vec::new(), loads: Vec::new(), held: Vec::new(), built: false }
     }
 
     /// Whether Envoy's counts are those that the table was built from.
@@ -91,7 +82,7 @@ impl Table {
 
     /// Builds the table anew; returns the key and place of every host.
     pub(crate) fn rebuild(&mut self, view: LoadBalancerView<'_>, now_us: u64) -> HashMap<u64, u32> {
-        let since: HashMap<u32, u64> = self
+        let since: HashMap<u32, Option<u64>> = self
             .priorities
             .iter()
             .flat_map(|priority| &priority.healthy)
@@ -105,7 +96,7 @@ impl Table {
         self.priorities = (0..view.priorities())
             .map(|priority| {
                 let all = self.hold_all(view, priority, now_us, &mut places);
-                let since_us = |slot| *since.get(&slot).unwrap_or(if first { &0 } else { &now_us });
+                let since_us = |slot| since.get(&slot).copied().unwrap_or((!first).then_some(now_us));
                 self.priority(view, priority, all, &places, since_us)
             })
             .collect();
@@ -132,7 +123,7 @@ impl Table {
         let mut all = Vec::with_capacity(view.hosts(priority));
         for index in 0..view.hosts(priority) {
             let Some(address) = view.host_address(priority, index) else { continue };
-            let key = region::key(address);
+            let key = fnv1a(address);
             match self.region.hold(address, weights.get(address).copied(), now_us) {
                 Ok(slot) => {
                     self.held.push(key);
@@ -158,10 +149,10 @@ impl Table {
         priority: u32,
         all: Vec<(u32, u32)>,
         places: &HashMap<u64, u32>,
-        since_us: impl Fn(u32) -> u64,
+        since_us: impl Fn(u32) -> Option<u64>,
     ) -> Priority {
         let all_index: HashMap<u32, u32> = all.iter().copied().collect();
-        let place = |address| places.get(&region::key(address)).copied();
+        let place = |address| places.get(&fnv1a(address)).copied();
         let mut healthy_index = vec![NOWHERE; HOSTS_MAX];
         let mut healthy = Vec::with_capacity(view.healthy_hosts(priority));
         for index in 0..view.healthy_hosts(priority) {
@@ -177,24 +168,13 @@ impl Table {
             let weight = view.healthy_weight(priority, index);
             healthy.push(Healthy { slot, all_index, weight, since_us: since_us(slot) });
         }
-        let words = self.region.state().host_end().div_ceil(64);
-        let groups = match self.locality {
-            Locality::Weighted => (0..view.localities(priority))
-                .map(|locality| {
-                    let slots = view.locality_addresses(priority, locality).filter_map(place);
-                    Group::new(view.locality_weight(priority, locality), words, slots)
-                })
-                .filter(|group| group.weight > 0 && group.mask.iter().any(|word| *word != 0))
-                .collect(),
-            Locality::Ignore => Vec::new(),
-        };
-        // No weights configured: as without localities.
-        let groups = if groups.is_empty() && !healthy.is_empty() {
-            vec![Group::new(1, words, healthy.iter().map(|host| host.slot))]
-        } else {
-            groups
-        };
-        Priority { total: view.hosts(priority), healthy, groups, all, healthy_index }
+        let mut mask = vec![0; self.region.state().host_end().div_ceil(64)];
+        for host in &healthy {
+            if let Some(word) = mask.get_mut(host.slot as usize / 64) {
+                *word |= 1 << (host.slot % 64);
+            }
+        }
+        Priority { total: view.hosts(priority), healthy, mask, all, healthy_index }
     }
 }
 
@@ -204,17 +184,5 @@ impl Drop for Table {
         for key in self.held.drain(..) {
             self.region.release(key, now_us);
         }
-    }
-}
-
-impl Group {
-    fn new(weight: u32, words: usize, slots: impl Iterator<Item = u32>) -> Self {
-        let mut mask = vec![0; words];
-        for slot in slots {
-            if let Some(word) = mask.get_mut(slot as usize / 64) {
-                *word |= 1 << (slot % 64);
-            }
-        }
-        Self { weight, mask }
     }
 }

@@ -18,9 +18,19 @@ const LATER_US: u64 = 500;
 
 const NONE: u32 = u32::MAX;
 
+/// A request under way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Open {
+    pub(crate) ticket: Ticket,
+    /// Key of its session or prefix; 0 for none.
+    pub(crate) key: u64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    ticket: Ticket,
+    open: Open,
+    /// Whether an upstream filter takes care of its first byte.
+    claimed: bool,
     next: u32,
 }
 
@@ -48,9 +58,9 @@ impl Tickets {
         }
     }
 
-    /// Keeps a ticket; hands it back if there is no room.
-    pub(crate) fn push(&mut self, ticket: Ticket) -> Result<(), Ticket> {
-        let entry = Entry { ticket, next: NONE };
+    /// Keeps a request; hands it back if there is no room.
+    pub(crate) fn push(&mut self, open: Open) -> Result<(), Open> {
+        let entry = Entry { open, claimed: false, next: NONE };
         let index = if let Some(free) = self.entries.get_mut(self.free as usize) {
             let index = std::mem::replace(&mut self.free, free.next);
             *free = entry;
@@ -59,9 +69,9 @@ impl Tickets {
             self.entries.push(entry);
             self.entries.len() as u32 - 1
         } else {
-            return Err(ticket);
+            return Err(open);
         };
-        let queue = &mut self.queues[ticket.host as usize];
+        let queue = &mut self.queues[open.ticket.host as usize];
         let newest = std::mem::replace(&mut queue.newest, index);
         match self.entries.get_mut(newest as usize) {
             Some(newest) => newest.next = index,
@@ -73,20 +83,46 @@ impl Tickets {
     /// When the oldest request to a host was sent.
     pub(crate) fn oldest_us(&self, host: u32) -> Option<u64> {
         let queue = self.queues.get(host as usize)?;
-        self.entries.get(queue.oldest as usize).map(|entry| entry.ticket.sent_us)
+        self.entries.get(queue.oldest as usize).map(|entry| entry.open.ticket.sent_us)
     }
 
     /// Takes the oldest request to a host.
-    pub(crate) fn take_oldest(&mut self, host: u32) -> Option<Ticket> {
+    pub(crate) fn take_oldest(&mut self, host: u32) -> Option<Open> {
         let oldest = self.queues.get(host as usize)?.oldest;
         self.unlink(host, NONE, oldest)
     }
 
     /// Takes the request to a host that started at a moment: the newest that was sent
     /// before, or hardly after, where the clocks differ.
-    pub(crate) fn take(&mut self, host: u32, started_us: u64) -> Option<Ticket> {
+    pub(crate) fn take(&mut self, host: u32, started_us: u64) -> Option<Open> {
         let (previous, index) = self.newest_before(host, started_us)?;
         self.unlink(host, previous, index)
+    }
+
+    /// The oldest request to a host whose connection is not known to be up yet, which it
+    /// now is: connections take requests in order. Returns when it was sent, which names it.
+    pub(crate) fn claim_oldest(&mut self, host: u32) -> Option<u64> {
+        let mut index = self.queues.get(host as usize)?.oldest;
+        while let Some(entry) = self.entries.get_mut(index as usize) {
+            if !entry.claimed {
+                entry.claimed = true;
+                return Some(entry.open.ticket.sent_us);
+            }
+            index = entry.next;
+        }
+        None
+    }
+
+    /// The claimed request to a host that was sent at this moment.
+    pub(crate) fn claimed(&mut self, host: u32, sent_us: u64) -> Option<&mut Ticket> {
+        let mut index = self.queues.get(host as usize)?.oldest;
+        while let Some(entry) = self.entries.get(index as usize) {
+            if entry.claimed && entry.open.ticket.sent_us == sent_us {
+                return self.entries.get_mut(index as usize).map(|entry| &mut entry.open.ticket);
+            }
+            index = entry.next;
+        }
+        None
     }
 
     /// The entry before the one that fits, and that.
@@ -95,8 +131,8 @@ impl Tickets {
         let mut previous = NONE;
         let mut index = self.queues.get(host as usize)?.oldest;
         let mut newest = None;
-        while let Some(entry) = self.entries.get(index as usize).filter(|entry| entry.ticket.sent_us <= to_us) {
-            if entry.ticket.sent_us >= from_us {
+        while let Some(entry) = self.entries.get(index as usize).filter(|entry| entry.open.ticket.sent_us <= to_us) {
+            if entry.open.ticket.sent_us >= from_us {
                 newest = Some((previous, index));
             }
             previous = index;
@@ -105,7 +141,7 @@ impl Tickets {
         newest
     }
 
-    fn unlink(&mut self, host: u32, previous: u32, index: u32) -> Option<Ticket> {
+    fn unlink(&mut self, host: u32, previous: u32, index: u32) -> Option<Open> {
         let entry = *self.entries.get(index as usize)?;
         let queue = &mut self.queues[host as usize];
         if queue.newest == index {
@@ -116,7 +152,7 @@ impl Tickets {
             None => queue.oldest = entry.next,
         }
         self.entries[index as usize].next = std::mem::replace(&mut self.free, index);
-        Some(entry.ticket)
+        Some(entry.open)
     }
 }
 
@@ -124,12 +160,28 @@ impl Tickets {
 mod tests {
     use super::*;
 
-    fn ticket(host: u32, sent_us: u64) -> Ticket {
-        Ticket { host, prompt_tokens: 1, sent_us, first_byte_us: 0, in_flight_at_send: 1 }
+    fn ticket(host: u32, sent_us: u64) -> Open {
+        let ticket = Ticket { host, prompt_tokens: 1, sent_us, first_byte_us: 0, in_flight_at_send: 1 };
+        Open { ticket, key: 0 }
     }
 
-    fn sent(ticket: Option<Ticket>) -> Option<u64> {
-        ticket.map(|ticket| ticket.sent_us)
+    fn sent(open: Option<Open>) -> Option<u64> {
+        open.map(|open| open.ticket.sent_us)
+    }
+
+    #[test]
+    fn requests_are_claimed_in_order() {
+        let mut tickets = Tickets::new();
+        for sent_us in [1, 2, 3] {
+            tickets.push(ticket(5, sent_us)).expect("room");
+        }
+        assert_eq!(tickets.claim_oldest(5), Some(1));
+        assert_eq!(tickets.claim_oldest(5), Some(2));
+        assert_eq!(tickets.claimed(5, 2).map(|ticket| ticket.sent_us), Some(2));
+        assert_eq!(tickets.claimed(5, 3), None);
+        assert_eq!(sent(tickets.take(5, 2)), Some(2));
+        assert_eq!(tickets.claim_oldest(5), Some(3));
+        assert_eq!(tickets.claim_oldest(5), None);
     }
 
     #[test]

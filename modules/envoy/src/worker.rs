@@ -7,6 +7,9 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use crate::clock;
+use crate::feedback;
+use crate::hash::fnv1a;
+use crate::panic::Panic;
 use crate::region::{self, Region};
 use crate::settings::Settings;
 use crate::tickets::Tickets;
@@ -22,6 +25,8 @@ pub(crate) struct Worker {
     pub(crate) settings: RefCell<Arc<Settings>>,
     /// When the access log last told of a request; 0 if never.
     pub(crate) last_log_us: Cell<u64>,
+    /// All hosts, for when too few of them are healthy.
+    pub(crate) panic: RefCell<Panic>,
 }
 
 thread_local! {
@@ -45,6 +50,7 @@ impl Worker {
                 places: RefCell::default(),
                 settings: RefCell::new(settings.clone()),
                 last_log_us: Cell::new(0),
+                panic: RefCell::default(),
             });
             workers.push(Rc::downgrade(&worker));
             worker
@@ -60,7 +66,7 @@ impl Worker {
 
     /// The place of a host in the region, if it still is this host's.
     pub(crate) fn place(&self, address: &[u8]) -> Option<u32> {
-        let key = region::key(address);
+        let key = fnv1a(address);
         let slot = *self.places.borrow().get(&key)?;
         self.region.state().host(slot).filter(|host| host.key() == key).map(|_| slot)
     }
@@ -71,8 +77,8 @@ impl Drop for Worker {
     fn drop(&mut self) {
         let tickets = self.tickets.get_mut();
         for (_, slot) in self.places.get_mut().drain() {
-            while let Some(ticket) = tickets.take_oldest(slot) {
-                crate::feedback::forget(&self.region.state(), &ticket);
+            while let Some(open) = tickets.take_oldest(slot) {
+                feedback::forget(&self.region.state(), &open.ticket);
             }
         }
     }

@@ -13,7 +13,9 @@ from hosts import Load, free_port
 
 MODULE = os.environ["EVENKEEL_ENVOY_MODULE"]
 ARTIFACT = os.environ["EVENKEEL_ARTIFACT"]
-ENVOY = os.environ["ENVOY"]
+# Paths by version, the newest last: "1.39=/path,1.40=/path".
+ENVOYS = dict(pair.split("=", 1) for pair in os.environ["EVENKEEL_ENVOYS"].split(","))
+ENVOY = list(ENVOYS.values())[-1]
 
 _MODULE = {"name": "evenkeel_envoy", "do_not_close": True}
 
@@ -24,6 +26,26 @@ def _any(kind, **fields):
 
 def struct(value):
     return _any("google.protobuf.Struct", value=value)
+
+
+# As docs/envoy.md recommends: every attempt at another host.
+RETRIES = {
+    "retry_policy": {
+        "retry_on": "5xx,reset,connect-failure",
+        "num_retries": 3,
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.005s"},
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {
+                    "@type": "type.googleapis.com/"
+                    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                },
+            }
+        ],
+        "host_selection_retry_max_attempts": 5,
+    }
+}
 
 
 def policy(options):
@@ -60,10 +82,28 @@ def built_in(name):
     }
 
 
+def module_filter(name, options):
+    """An HTTP filter of the module."""
+    return {
+        "name": f"evenkeel.{name}",
+        "typed_config": _any(
+            "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+            dynamic_module_config=_MODULE,
+            filter_name=name,
+            filter_config=struct(options),
+        ),
+    }
+
+
+def request_filter(options):
+    return module_filter("request", options)
+
+
 class Envoy:
     """One Envoy in front of hosts that come from a file, which can be changed."""
 
-    def __init__(self, hosts, options=None, workers=1, log=True, lb_policy=None, cluster=None, route=None, version=None):
+    def __init__(self, hosts, options=None, workers=1, log=True, lb_policy=None, cluster=None, route=None, version=None,
+                 filters=(), upstream_filters=()):
         self.folder = tempfile.mkdtemp(prefix="evenkeel-envoy-")
         self.port, self.admin = free_port(), free_port()
         self.workers, self.version = workers, version or ENVOY
@@ -73,6 +113,7 @@ class Envoy:
         self.options = {"artifact": ARTIFACT} if options is None else options
         self.lb_policy = lb_policy or policy(self.options)
         self.log, self.cluster, self.route = log, cluster or {}, route or {}
+        self.filters, self.upstream_filters = list(filters), list(upstream_filters)
         self.set_hosts(hosts)
         self.write(f"{self.folder}/envoy.json", self.configuration())
 
@@ -123,7 +164,7 @@ class Envoy:
                     }
                 ]
             },
-            http_filters=[{"name": "envoy.filters.http.router", "typed_config": router}],
+            http_filters=[*self.filters, {"name": "envoy.filters.http.router", "typed_config": router}],
         )
         return {
             "node": {"id": "test", "cluster": "test"},
@@ -162,10 +203,31 @@ class Envoy:
                             "eds_config": {"path_config_source": {"path": f"{self.folder}/eds.json"}}
                         },
                         "load_balancing_policy": self.lb_policy,
+                        # Not to be what the tests run into.
+                        "circuit_breakers": {
+                            "thresholds": [{"max_retries": 1000, "max_pending_requests": 10000, "max_requests": 10000}]
+                        },
+                        **self.upstream_options(),
                         **self.cluster,
                     }
                 ],
             },
+        }
+
+    def upstream_options(self):
+        if not self.upstream_filters:
+            return {}
+        codec = {
+            "name": "envoy.filters.http.upstream_codec",
+            "typed_config": _any("envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"),
+        }
+        options = _any(
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            explicit_http_config={"http_protocol_options": {}},
+            http_filters=[*self.upstream_filters, codec],
+        )
+        return {
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}
         }
 
     def command(self, *more):

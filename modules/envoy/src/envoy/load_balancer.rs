@@ -77,39 +77,6 @@ impl<'h> LoadBalancerView<'h> {
         unsafe { abi::envoy_dynamic_module_callback_lb_get_host_stat(self.lb, priority, index as usize, stat) }
     }
 
-    pub(crate) fn localities(self, priority: u32) -> usize {
-        // SAFETY: as above.
-        unsafe { abi::envoy_dynamic_module_callback_lb_get_locality_count(self.lb, priority) }
-    }
-
-    /// Weight of a locality, 0 if none is configured.
-    pub(crate) fn locality_weight(self, priority: u32, locality: usize) -> u32 {
-        // SAFETY: as above; out of range gives 0.
-        unsafe { abi::envoy_dynamic_module_callback_lb_get_locality_weight(self.lb, priority, locality) }
-    }
-
-    /// Addresses of a locality's healthy hosts.
-    pub(crate) fn locality_addresses(self, priority: u32, locality: usize) -> impl Iterator<Item = &'h [u8]> {
-        // SAFETY: as above; out of range gives 0.
-        let count =
-            unsafe { abi::envoy_dynamic_module_callback_lb_get_locality_host_count(self.lb, priority, locality) };
-        (0..count).filter_map(move |index| {
-            let mut address = Buffer::EMPTY;
-            // SAFETY: as above; out of range gives `false`.
-            let found = unsafe {
-                abi::envoy_dynamic_module_callback_lb_get_locality_host_address(
-                    self.lb,
-                    priority,
-                    locality,
-                    index,
-                    &raw mut address,
-                )
-            };
-            // SAFETY: Envoy's, and valid during the hook.
-            found.then(|| unsafe { address.bytes() })
-        })
-    }
-
     /// Whether Envoy wants this attempt to go to another host: by the place among all.
     pub(crate) fn wants_another(self, context: ContextView<'h>, priority: u32, index: u32) -> bool {
         // SAFETY: both belong to the hook that runs.

@@ -134,6 +134,11 @@ impl<'h> LogEntry<'h> {
         self.header(HeaderType::Response, name).or_else(|| self.header(HeaderType::ResponseTrailer, name))
     }
 
+    /// First value of a request header; `name` in lower case.
+    pub(crate) fn request_header(self, name: &[u8]) -> Option<&'h [u8]> {
+        self.header(HeaderType::Request, name)
+    }
+
     fn header(self, kind: HeaderType, name: &[u8]) -> Option<&'h [u8]> {
         let mut value = Buffer::EMPTY;
         // SAFETY: as above; the count may be NULL.

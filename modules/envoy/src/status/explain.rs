@@ -1,0 +1,56 @@
+//! Why a host would be chosen now: the scores that a decision would be made from.
+
+use std::collections::HashMap;
+
+use evenkeel_runtime::decide::scratch_len;
+use evenkeel_runtime::explain::explain as explain_decision;
+use evenkeel_runtime::{Eligible, Request};
+use serde_json::{Value, json};
+
+use super::name;
+use crate::clock;
+use crate::prompt;
+use crate::region::Region;
+
+/// Scores of a cluster's hosts for a request with so many prompt tokens, as if all of them
+/// were healthy. Changes nothing.
+pub(super) fn explain(region: &Region, query: &HashMap<&str, &str>) -> Result<Value, String> {
+    let used = region.used().ok_or("the cluster has no load balancer yet")?;
+    let prompt_tokens = query.get("prompt_tokens").map_or(0, |tokens| prompt::number(tokens.as_bytes()));
+    let state = region.state();
+    let hosts = region.hosts();
+    let mut mask = vec![0_u64; state.host_end().div_ceil(64)];
+    for host in &hosts {
+        if let Some(word) = mask.get_mut(host.slot as usize / 64) {
+            *word |= 1 << (host.slot % 64);
+        }
+    }
+    let address = |slot: u32| hosts.iter().find(|host| host.slot == slot).map(|host| &*host.address);
+    let artifact = used.artifact.current();
+    let model = artifact.model();
+    let mut scratch = vec![0.0; scratch_len(model, hosts.len())];
+    let request = Request { prompt_tokens, cached_tokens: &[] };
+    let mut scores = Vec::new();
+    let explanation =
+        explain_decision(Some(model), &state, &request, Eligible::Mask(&mask), clock::now_us(), &mut scratch, |host| {
+            if host.eligible {
+                scores.push(json!({
+                    "host": address(host.host),
+                    "score": host.score,
+                    "estimate_s": host.estimate_s,
+                    "residual": host.residual,
+                    "in_flight": host.in_flight,
+                    "telemetry_age_s": host.telemetry_age_s,
+                }));
+            }
+        });
+    Ok(json!({
+        "cluster": region.cluster(),
+        "prompt_tokens": prompt_tokens,
+        "reason": name(explanation.reason),
+        "best": explanation.best.map(address),
+        "runner_up": explanation.runner_up.map(address),
+        "margin": explanation.margin,
+        "hosts": scores,
+    }))
+}

@@ -1,0 +1,10 @@
+//! `cargo xtask bench envoy`: what the module costs Envoy, against its own policies.
+
+use anyhow::Result;
+
+use crate::test;
+
+/// Worker time per request of each policy, in one interleaved run.
+pub(super) fn run() -> Result<()> {
+    test::envoy::script("bench.py", &[], &test::default_artifact())
+}
