@@ -94,7 +94,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     REGISTRY.iter().find(|entry| entry.name == name)
 }
 
-/// Weight of the time to first token in the oracles' cost.
+/// Weight of the time to first token in the reward and in the teacher's cost.
 pub const TTFT_WEIGHT: f64 = 4.0;
 
 #[cfg(test)]

@@ -114,6 +114,8 @@ pub struct Simulation {
     undecided: VecDeque<u32>,
     over: usize,
     accrued: Accrued,
+    /// Mean rate of arrivals.
+    offered_per_s: f64,
     assignment_rng: Pcg64Mcg,
     policy_rng: Pcg64Mcg,
     scratch: RefCell<Scratch>,
@@ -202,6 +204,7 @@ impl Simulation {
             undecided: VecDeque::new(),
             over: 0,
             accrued: Accrued::default(),
+            offered_per_s: scenario.load * scenario.capacity_per_s(&TokenMeans::of(window.requests())),
             assignment_rng: stream(seed, Purpose::Assignment, 0),
             policy_rng: stream(seed, Purpose::Policy, 0),
             scratch: RefCell::default(),
@@ -269,6 +272,8 @@ impl Simulation {
             sizes: &self.workload.sizes,
             requests: self.window.requests(),
             job,
+            offered_per_s: self.offered_per_s,
+            prompt_tokens_mean: self.workload.training.prompt,
             scratch: &self.scratch,
         };
         let (eligible, eligible_mask) = balancer.eligible();

@@ -226,6 +226,12 @@ impl LlmHost {
         self.waiting.len()
     }
 
+    /// Requests that wait or are being prefilled: those without a first token, and those that
+    /// were preempted.
+    pub fn tokenless(&self) -> usize {
+        self.waiting.len() + self.prefilling.len()
+    }
+
     /// Preemptions so far.
     pub fn preemptions(&self) -> u64 {
         self.preemptions

@@ -2,9 +2,9 @@
 
 use super::{
     C3, CacheAware, Entry, Ext, ExtWeights, JoinIdleQueue, LeastRequest, LeastTime, MarginalCost, PeakEwma, PowerOfTwo,
-    Prequal, PrequalOptions, QueueKv, QueueKvWeights, Random, RoundRobin, ShortestQueue, TTFT_WEIGHT, TokenAware,
-    WeightedRoundRobin, c3, cache_aware, ext, join_idle_queue, least_request, least_time, peak_ewma, prequal, queue_kv,
-    token_aware, weighted_round_robin,
+    Prequal, PrequalOptions, QueueKv, QueueKvWeights, Random, RoundRobin, ShortestQueue, TokenAware,
+    WeightedRoundRobin, c3, cache_aware, ext, join_idle_queue, least_request, least_time, oracle, peak_ewma, prequal,
+    queue_kv, token_aware, weighted_round_robin,
 };
 use crate::sizes::Sizes;
 
@@ -114,16 +114,16 @@ pub const REGISTRY: &[Entry] = &[
     },
     Entry {
         name: "oracle_no_sizes",
-        source: "least marginal cost, true state, expected sizes",
+        source: "least marginal cost under load, true state, expected sizes",
         is_oracle: true,
-        parameters: &[],
-        build: |_| Box::new(MarginalCost::new(Sizes::Expected, TTFT_WEIGHT)),
+        parameters: oracle::NO_SIZES_PARAMETERS,
+        build: |p| Box::new(MarginalCost::new(Sizes::Expected, p[0]).under_load(p[1]).guessing(p[2] as u32)),
     },
     Entry {
         name: "oracle",
-        source: "least marginal cost, true state, true sizes",
+        source: "least marginal cost under load, true state, true sizes",
         is_oracle: true,
-        parameters: &[],
-        build: |_| Box::new(MarginalCost::new(Sizes::True, TTFT_WEIGHT)),
+        parameters: oracle::PARAMETERS,
+        build: |p| Box::new(MarginalCost::new(Sizes::True, p[0]).under_load(p[1])),
     },
 ];
