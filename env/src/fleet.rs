@@ -4,6 +4,8 @@ pub mod file;
 
 pub use file::FleetError;
 
+use crate::random::{Purpose, between, exponential, stream, uniform};
+
 /// Relative speeds of the hosts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
@@ -83,6 +85,29 @@ impl Antagonists {
         1.0 - self.share + self.share * slow
     }
 
+    /// When a host's slowness changes under a seed, in seconds from the start, and to what:
+    /// what the simulator lets the host go through, for those who emulate it. Endless.
+    pub fn changes(&self, seed: u64, host: usize) -> impl Iterator<Item = (f64, f64)> + use<> {
+        let antagonists = *self;
+        let mut rng = stream(seed, Purpose::Antagonist, host as u64);
+        let mut slow = uniform(&mut rng) < antagonists.share;
+        let mut at_s = 0.0;
+        std::iter::from_fn(move || {
+            if antagonists.share == 0.0 {
+                return None;
+            }
+            let (slowness, mean_s) = if slow {
+                (between(&mut rng, antagonists.slowness_min, antagonists.slowness_max), antagonists.slow_mean_s)
+            } else {
+                (1.0, antagonists.quiet_mean_s())
+            };
+            let change = (at_s, slowness);
+            at_s += exponential(&mut rng, mean_s);
+            slow = !slow;
+            Some(change)
+        })
+    }
+
     /// Mean length of a quiet period, in seconds.
     pub fn quiet_mean_s(&self) -> f64 {
         self.slow_mean_s * (1.0 - self.share) / self.share
@@ -133,6 +158,17 @@ mod tests {
     fn fleets_cycle_through_their_speeds() {
         assert_eq!(Fleet::het(4).speeds, [1.0, 1.6, 2.5, 1.0]);
         assert_eq!(Fleet::two_class(4).speed_total(), 6.0);
+    }
+
+    #[test]
+    fn changes_of_slowness_take_up_their_share_of_the_time() {
+        let antagonists = Antagonists::standard(20.0);
+        let changes: Vec<(f64, f64)> = antagonists.changes(7, 3).take(4001).collect();
+        let slow_s: f64 = changes.windows(2).filter(|pair| pair[0].1 > 1.0).map(|pair| pair[1].0 - pair[0].0).sum();
+        let share = slow_s / changes[4000].0;
+        assert!((share - 0.2).abs() < 0.02, "{share}");
+        assert!(changes.windows(2).all(|pair| (pair[0].1 > 1.0) != (pair[1].1 > 1.0)));
+        assert_eq!(Antagonists::NONE.changes(7, 3).count(), 0);
     }
 
     #[test]

@@ -58,9 +58,9 @@ pub const fn words(slots: u32) -> usize {
 /// The key of a host: FNV-1a of its address as NGINX writes it, `10.0.0.1:8000` or
 /// `[::1]:8000`. Never 0.
 pub fn host_key(address: &[u8]) -> u64 {
-    let hash = address.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
+    let hash = address
+        .iter()
+        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3));
     if hash == 0 { 1 } else { hash }
 }
 
@@ -163,7 +163,10 @@ impl<'m> TelemetryFile<'m> {
     pub fn apply(&self, state: &State<'_>) -> u32 {
         let mut taken = 0;
         for (host, slot) in state.hosts() {
-            if let Some(reading) = self.find(slot.key()) {
+            let Some(reading) = self.find(slot.key()) else { continue };
+            // The same reading again would wipe out what has been sent since the first time.
+            let is_news = slot.telemetry_age_s(reading.measured_us).is_none_or(|age_s| age_s > 0.0);
+            if is_news {
                 taken += u32::from(state.report(host, &reading.telemetry, reading.measured_us));
             }
         }
@@ -172,13 +175,7 @@ impl<'m> TelemetryFile<'m> {
 
     /// Writes a host's reading: into its own slot, or the first that is free, where
     /// `is_free` says of keys whether their hosts are gone. `false` if there is no room.
-    pub fn write(
-        &self,
-        key: u64,
-        telemetry: &Telemetry,
-        measured_us: u64,
-        is_free: impl Fn(u64) -> bool,
-    ) -> bool {
+    pub fn write(&self, key: u64, telemetry: &Telemetry, measured_us: u64, is_free: impl Fn(u64) -> bool) -> bool {
         let place = self.place(key).or_else(|| {
             self.probe(key).find(|place| {
                 let known = self.key(*place);

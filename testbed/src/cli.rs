@@ -22,6 +22,10 @@ pub(crate) enum Command {
     Host(HostArgs),
     /// Send a trace's requests when the trace says so, and measure.
     Replay(ReplayArgs),
+    /// Compare proxies that are running, in front of hosts that this starts.
+    Compare(CompareArgs),
+    /// Show two proxies side by side on a live page, in front of hosts that this starts.
+    Demo(DemoArgs),
     /// Fit an artifact to hosts with a time scale.
     Faster(FasterArgs),
 }
@@ -119,6 +123,95 @@ pub(crate) struct ReplayArgs {
     /// Write every figure to this file, as JSON.
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
+}
+
+/// Hosts, load and trace.
+#[derive(Debug, Args)]
+pub(crate) struct SettingArgs {
+    /// The trace; its test part is replayed [default: the synthetic service].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Format of the trace [default: found from the contents].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) format: Option<Format>,
+    /// What the hosts run, as JSON [default: about a 13B model on one A100].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) service_model: Option<PathBuf>,
+    /// Speeds of the hosts.
+    #[arg(long, value_delimiter = ',', default_value = "1,1.6,2.5,1,1.6,2.5,1,1.6")]
+    pub(crate) speeds: Vec<f64>,
+    /// Port of the first host; the others follow.
+    #[arg(long)]
+    pub(crate) first_port: u16,
+    /// Seconds of service time in a second on the wall.
+    #[arg(long, default_value_t = 5.0)]
+    pub(crate) time_scale: f64,
+    /// Offered work as a share of the fleet's capacity.
+    #[arg(long, default_value_t = 0.8)]
+    pub(crate) load: f64,
+    /// No host is slowed from time to time.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Mean length of the times when a host is slowed, in seconds of service time.
+    #[arg(long, default_value_t = 20.0)]
+    pub(crate) slow_mean_s: f64,
+    /// Requests of a replay.
+    #[arg(long, default_value_t = 4000)]
+    pub(crate) requests: usize,
+    /// Give a request up so many seconds of service time after it was due.
+    #[arg(long, default_value_t = 120.0)]
+    pub(crate) deadline_s: f64,
+    /// Milliseconds on the wall between two scrapes by the agent, if there is one.
+    #[arg(long)]
+    pub(crate) telemetry_ms: Option<f64>,
+    /// Responses carry full load reports, rather than those of vLLM.
+    #[arg(long)]
+    pub(crate) piggyback: bool,
+    /// When the head of a streamed response is sent.
+    #[arg(long, value_enum, default_value_t = StreamHead::FirstToken)]
+    pub(crate) stream_head: StreamHead,
+    /// Seed of the first repeat.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    #[command(flatten)]
+    pub(crate) setting: SettingArgs,
+    /// The proxies, as JSON: [{"name", "authority", "simulated_as", "is_built_in"}, …].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proxies: PathBuf,
+    /// The artifact that the proxies use, fitted to the time scale.
+    #[arg(long, value_name = "FILE.ekm")]
+    pub(crate) model: Option<PathBuf>,
+    /// Replays of each proxy, with different seeds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) repeats: u64,
+    /// Write every figure to this file, as JSON.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    #[command(flatten)]
+    pub(crate) setting: SettingArgs,
+    /// The baseline's proxy, HOST:PORT, in front of the hosts from --first-port on.
+    #[arg(long)]
+    pub(crate) left: String,
+    /// What it is called.
+    #[arg(long, default_value = "NGINX least_conn")]
+    pub(crate) left_name: String,
+    /// The other proxy, in front of as many hosts, whose ports follow.
+    #[arg(long)]
+    pub(crate) right: String,
+    /// What it is called.
+    #[arg(long, default_value = "NGINX with Evenkeel")]
+    pub(crate) right_name: String,
+    /// Port of the page.
+    #[arg(long, default_value_t = 8800)]
+    pub(crate) port: u16,
 }
 
 #[derive(Debug, Args)]

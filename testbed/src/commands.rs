@@ -1,5 +1,7 @@
 //! The subcommands, one file each.
 
+pub(crate) mod compare;
+pub(crate) mod demo;
 pub(crate) mod faster;
 pub(crate) mod host;
 pub(crate) mod replay;

@@ -4,6 +4,8 @@
 //!   reports, whose timing is that of `evenkeel-env`'s host model, run in real time.
 //! - [`replay`]: sends a trace's requests when the trace says so, whether or not the earlier
 //!   ones were answered, and measures.
+//! - [`compare`]: proxies in turn on the same trace, beside what the simulator says of each.
+//! - [`demo`]: two proxies side by side, and a page on which to watch them.
 //! - [`service_file`]: which service the hosts emulate.
 //! - [`artifact`]: fits an artifact to a service that runs faster than the one trained for.
 //!
@@ -13,6 +15,8 @@
 
 pub mod artifact;
 pub mod clock;
+pub mod compare;
+pub mod demo;
 pub mod emulator;
 pub mod replay;
 pub mod service_file;

@@ -66,7 +66,11 @@ fn answer(hosts: &[Arc<HostServer>], request: &Request<Incoming>) -> Response<Fu
     response
 }
 
-fn run<'h>(
+/// Commands a host, by its port or its index.
+///
+/// # Errors
+/// What is wrong with the command.
+pub fn run<'h>(
     hosts: &'h [Arc<HostServer>],
     host: &str,
     command: &str,

@@ -1,0 +1,117 @@
+//! All together: hosts come and go, each is scraped by a task of its own.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use evenkeel_runtime::telemetry_file::host_key;
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+
+use crate::clock;
+use crate::discovery::{Host, Source};
+use crate::file::Output;
+use crate::names::Names;
+use crate::target::{self, Account, ScrapeOptions};
+
+/// What the agent does.
+#[derive(Clone, Debug)]
+pub struct AgentOptions {
+    /// Where hosts are from.
+    pub sources: Vec<Source>,
+    /// How they are scraped.
+    pub scrape: ScrapeOptions,
+    /// Which metrics are looked for.
+    pub names: Names,
+    /// How often the sources are asked.
+    pub discovery_interval: Duration,
+}
+
+/// A host and its task.
+#[derive(Debug)]
+struct Target {
+    host: Host,
+    account: Rc<RefCell<Account>>,
+    task: JoinHandle<()>,
+}
+
+/// What is going on, for the agent's own metrics.
+#[derive(Debug, Default)]
+pub struct Overview {
+    targets: BTreeMap<u64, Target>,
+    /// Times that a source could not be read.
+    pub discovery_failures: u64,
+    /// Hosts for which no slot is left.
+    pub left_out: u64,
+}
+
+impl Overview {
+    /// Addresses and accounts of the hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = (&Host, std::cell::Ref<'_, Account>)> {
+        self.targets.values().map(|target| (&target.host, target.account.borrow()))
+    }
+}
+
+/// Runs for ever, on a runtime of one thread.
+pub async fn run(options: AgentOptions, output: Output, overview: Rc<RefCell<Overview>>) {
+    LocalSet::new().run_until(discover(options, output, overview)).await;
+}
+
+async fn discover(options: AgentOptions, output: Output, overview: Rc<RefCell<Overview>>) {
+    let (scrape, names) = (Rc::new(options.scrape), Rc::new(options.names));
+    let output = Rc::new(RefCell::new(output));
+    let beating = Rc::clone(&output);
+    let interval = scrape.interval;
+    spawn_local(async move {
+        loop {
+            beating.borrow().beat(clock::now_us());
+            tokio::time::sleep(interval).await;
+        }
+    });
+    let mut known: Vec<Vec<Host>> = vec![Vec::new(); options.sources.len()];
+    loop {
+        for (source, hosts) in options.sources.iter().zip(&mut known) {
+            match source.hosts().await {
+                Ok(found) => *hosts = found,
+                Err(error) => {
+                    let mut overview = overview.borrow_mut();
+                    // Once for each time that it begins: it will be asked again soon.
+                    if overview.discovery_failures == 0 || !hosts.is_empty() {
+                        eprintln!("evenkeel-agent: {error}; the hosts known before stay");
+                    }
+                    overview.discovery_failures += 1;
+                }
+            }
+        }
+        let wanted: BTreeMap<u64, &Host> =
+            known.iter().flatten().map(|host| (host_key(host.address.to_string().as_bytes()), host)).collect();
+        {
+            let mut overview = overview.borrow_mut();
+            let mut output_now = output.borrow_mut();
+            overview.targets.retain(|key, target| {
+                let stays = wanted.get(key) == Some(&&target.host);
+                if !stays {
+                    target.task.abort();
+                    output_now.remove(*key);
+                }
+                stays
+            });
+            overview.left_out = 0;
+            for (key, host) in wanted {
+                if overview.targets.contains_key(&key) {
+                    continue;
+                }
+                if !output_now.add(key) {
+                    overview.left_out += 1;
+                    continue;
+                }
+                let host = host.clone();
+                let account = Rc::new(RefCell::new(Account::default()));
+                let (scrape, names, output) = (Rc::clone(&scrape), Rc::clone(&names), Rc::clone(&output));
+                let task = spawn_local(target::run(host.clone(), scrape, names, output, Rc::clone(&account)));
+                overview.targets.insert(key, Target { host, account, task });
+            }
+        }
+        tokio::time::sleep(options.discovery_interval).await;
+    }
+}

@@ -1,0 +1,6 @@
+//! The agent against hosts of all kinds.
+
+mod discovery;
+mod hostile;
+mod lifetime;
+mod servers;

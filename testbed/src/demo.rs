@@ -1,0 +1,69 @@
+//! Two proxies side by side, and a page on which to watch them.
+//!
+//! Each has a fleet of its own, of equal hosts that equal antagonists slow at equal times;
+//! both get the same requests at the same moments. What one does on the page to a host
+//! happens to its twin as well.
+//!
+//! | Part | What it does |
+//! |---|---|
+//! | [`recorder`] | what was seen lately, in the form in which the page draws it |
+//! | [`page`] | the page and what it asks for |
+
+pub mod page;
+pub mod recorder;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::task::spawn_local;
+
+use crate::compare::Setting;
+use crate::compare::run::{Hosts, client_options};
+use crate::replay;
+use crate::replay::plan::Plan;
+use recorder::Recorder;
+
+/// A proxy and the hosts behind it.
+#[derive(Debug)]
+pub struct Side {
+    /// What it is called on the page.
+    pub name: String,
+    /// Where it listens, HOST:PORT.
+    pub authority: String,
+    /// Its hosts.
+    pub hosts: Hosts,
+    /// What was seen of it.
+    pub recorder: RefCell<Recorder>,
+}
+
+/// Replays windows of the trace through both, one after the other, for ever. To be called
+/// within a `LocalSet`.
+///
+/// # Errors
+/// If no thread can be started.
+pub async fn run(setting: &Setting, sides: Rc<[Side; 2]>, first_seed: u64) -> std::io::Result<()> {
+    for seed in first_seed.. {
+        let plan = Arc::new(Plan::at_load(setting.window(seed), &setting.scenario(), seed));
+        let mut replays = Vec::new();
+        for index in 0..sides.len() {
+            let side = &sides[index];
+            let antagonists = side.hosts.antagonise(setting, seed);
+            let clock = side.hosts.clock();
+            let mut receiver = replay::start(Arc::clone(&plan), client_options(setting, &side.authority), clock)?;
+            let begin_s = clock.now_s();
+            let sides = Rc::clone(&sides);
+            replays.push(spawn_local(async move {
+                while let Some(observation) = receiver.recv().await {
+                    sides[index].recorder.borrow_mut().push(begin_s, &observation);
+                }
+                antagonists.abort();
+            }));
+        }
+        for replay in replays {
+            // Cancelled is what it is when the demonstration ends.
+            let _ = replay.await;
+        }
+    }
+    Ok(())
+}

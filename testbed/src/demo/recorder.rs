@@ -1,0 +1,119 @@
+//! What was seen lately, in the form in which the page draws it.
+
+use std::collections::VecDeque;
+
+use evenkeel_env::Status;
+use evenkeel_env::metrics::Sample;
+use serde_json::{Value, json};
+
+use crate::replay::observation::Observation;
+
+/// Requests of this many seconds of service time make up the distributions.
+const WINDOW_S: f64 = 90.0;
+/// Points of the curves over time, one a tick.
+const POINTS: usize = 240;
+/// Bins of the distribution: logarithmic, from the first to the last bound.
+const BINS: usize = 56;
+const BIN_FIRST_S: f64 = 0.2;
+const BIN_LAST_S: f64 = 120.0;
+/// What was given up or refused counts as having taken this long.
+const FAILED_S: f64 = 60.0;
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    ended_s: f64,
+    latency_s: f64,
+    first_token_s: f64,
+}
+
+/// The latest requests of one side.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    seen: VecDeque<Seen>,
+    answered: u64,
+    failed: u64,
+    due: u64,
+    due_at_tick: u64,
+    means_s: VecDeque<f64>,
+    p99s_s: VecDeque<f64>,
+    rates_per_s: VecDeque<f64>,
+    ticked_s: f64,
+}
+
+impl Recorder {
+    /// Takes in a request that ended. `begin_s`: when its replay began, on the hosts' clock.
+    pub fn push(&mut self, begin_s: f64, observation: &Observation) {
+        let answered = observation.status == Status::Answered;
+        let counted = |seconds: f64| if answered { seconds } else { seconds.max(FAILED_S) };
+        self.answered += u64::from(answered);
+        self.failed += u64::from(!answered);
+        self.due += 1;
+        self.seen.push_back(Seen {
+            ended_s: begin_s + observation.due_s + observation.latency_s,
+            latency_s: counted(observation.latency_s),
+            first_token_s: counted(observation.first_token_s),
+        });
+    }
+
+    /// Forgets what is too old, and adds a point to the curves.
+    pub fn tick(&mut self, now_s: f64) {
+        self.seen.retain(|seen| seen.ended_s > now_s - WINDOW_S);
+        let latencies = self.latencies();
+        keep(&mut self.means_s, latencies.mean());
+        keep(&mut self.p99s_s, latencies.quantile(0.99));
+        let rate_per_s = (self.due - self.due_at_tick) as f64 / (now_s - self.ticked_s).max(1e-9);
+        keep(&mut self.rates_per_s, rate_per_s);
+        self.due_at_tick = self.due;
+        self.ticked_s = now_s;
+    }
+
+    /// Everything, for the page.
+    pub fn json(&self) -> Value {
+        let latencies = self.latencies();
+        let first_tokens = Sample::new(self.seen.iter().map(|seen| seen.first_token_s).collect());
+        json!({
+            "answered": self.answered,
+            "failed": self.failed,
+            "mean_s": number(latencies.mean()),
+            "p50_s": number(latencies.quantile(0.5)),
+            "p99_s": number(latencies.quantile(0.99)),
+            "first_token_mean_s": number(first_tokens.mean()),
+            "distribution": self.distribution(),
+            "means_s": self.means_s.iter().map(|value| number(*value)).collect::<Vec<_>>(),
+            "p99s_s": self.p99s_s.iter().map(|value| number(*value)).collect::<Vec<_>>(),
+            "rates_per_s": self.rates_per_s,
+        })
+    }
+
+    fn latencies(&self) -> Sample {
+        Sample::new(self.seen.iter().map(|seen| seen.latency_s).collect())
+    }
+
+    /// Share of the requests in each bin.
+    fn distribution(&self) -> Vec<f64> {
+        let mut shares = vec![0.0; BINS];
+        let width = (BIN_LAST_S / BIN_FIRST_S).ln() / BINS as f64;
+        for seen in &self.seen {
+            let bin = ((seen.latency_s / BIN_FIRST_S).ln() / width).clamp(0.0, BINS as f64 - 1.0);
+            shares[bin as usize] += 1.0 / self.seen.len() as f64;
+        }
+        shares
+    }
+}
+
+/// The bounds of the distributions, for the page's axis.
+pub fn axis() -> Value {
+    json!({"bins": BINS, "first_s": BIN_FIRST_S, "last_s": BIN_LAST_S, "window_s": WINDOW_S})
+}
+
+fn keep(points: &mut VecDeque<f64>, value: f64) {
+    if points.len() == POINTS {
+        points.pop_front();
+    }
+    points.push_back(value);
+}
+
+/// JSON has no NaN.
+fn number(value: f64) -> Value {
+    if value.is_finite() { json!((value * 1e4).round() / 1e4) } else { Value::Null }
+}
