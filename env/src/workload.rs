@@ -112,6 +112,7 @@ impl Workload {
             queue_weight: 1.0,
             kv_weight: 1.0,
             delay_weight: 1.0,
+            herding_weight: 0.0,
         }
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, service: &ServiceModel) -> fmt::
         queue_weight,
         kv_weight,
         delay_weight,
+        herding_weight,
     } = *service;
     let kind = match kind {
         ServiceKind::Llm => "language model, continuous batching",
@@ -48,6 +49,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, service: &ServiceModel) -> fmt::
         ("estimate, weight of the queue", queue_weight, ""),
         ("estimate, weight of KV overflow", kv_weight, ""),
         ("estimate, weight of delay to others", delay_weight, ""),
+        ("selection, weight against herding", herding_weight, ""),
     ] {
         let value = if value != 0.0 && value.abs() < 1e-3 { format!("{value:e}") } else { value.to_string() };
         let line = format!("  {name:<36} {value:>12} {unit}");

@@ -27,6 +27,7 @@ pub(crate) fn service() -> ServiceModel {
         queue_weight: 1.0,
         kv_weight: 1.0,
         delay_weight: 1.0,
+        herding_weight: 0.0,
     }
 }
 
