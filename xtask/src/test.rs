@@ -5,6 +5,7 @@
 
 mod checks;
 mod clibrary;
+mod csafety;
 pub(crate) mod envoy;
 mod nginx;
 mod packages;
@@ -62,12 +63,15 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 21] = [
+const STEPS: [Step; 25] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
     quick("C library: behaviour", |_| clibrary::behaviour(None)),
     quick("C library: freestanding program", |_| clibrary::freestanding()),
+    quick("C library: program of an older header", |_| csafety::previous_header()),
+    quick("C library: text, dependencies", |_| csafety::size()),
+    slow("C library: sanitizers, valgrind", |_| csafety::checkers()),
     slow("software Vulkan", Machine::vulkan),
     slow("Python with onnx and onnxruntime", Machine::python),
     quick("clippy", checks::clippy),
@@ -79,6 +83,7 @@ const STEPS: [Step; 21] = [
     slow("training on the default", |_| training::default()),
     slow("training on real traces", |_| training::real_traces()),
     slow("C programs on the trained artifact", |_| clibrary::on_artifact(&training::default_artifact())),
+    slow("audit of recorded decisions", |_| csafety::audit(&training::default_artifact())),
     slow("NGINX module", |_| nginx::run(&training::default_artifact())),
     slow("Envoy module", |_| envoy::run(&training::default_artifact())),
     slow("trained ONNX files in Python", python::check_trained),

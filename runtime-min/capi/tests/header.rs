@@ -48,7 +48,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Names as C knows them.
-const TYPES: [(&str, &str); 18] = [
+const TYPES: [(&str, &str); 26] = [
     ("EkCode", "ek_code"),
     ("EkStatus", "ek_status"),
     ("EkReason", "ek_reason"),
@@ -57,6 +57,7 @@ const TYPES: [(&str, &str); 18] = [
     ("EkHistory", "ek_history"),
     ("EkHorizons", "ek_horizons"),
     ("EkForecast", "ek_forecast"),
+    ("EkHistogram", "ek_histogram"),
     ("EkRequest", "ek_request"),
     ("EkDemand", "ek_demand"),
     ("EkDemandReading", "ek_demand_reading"),
@@ -67,6 +68,13 @@ const TYPES: [(&str, &str); 18] = [
     ("EkTelemetry", "ek_telemetry"),
     ("EkHostScore", "ek_host_score"),
     ("EkStats", "ek_stats"),
+    ("EkIfOther", "ek_if_other"),
+    ("EkStateOptions", "ek_state_options"),
+    ("EkCounters", "ek_counters"),
+    ("EkExplanation", "ek_explanation"),
+    ("EkHostExplanation", "ek_host_explanation"),
+    ("EkRing", "ek_ring"),
+    ("EkRingCounts", "ek_ring_counts"),
 ];
 
 fn config() -> Config {
@@ -88,7 +96,7 @@ fn config() -> Config {
     config.function.args = cbindgen::Layout::Auto;
     config.export.rename = TYPES.map(|(rust, c)| (rust.into(), c.into())).into_iter().collect();
     // Enumerations are passed as integers, so that a wrong one is an error and not undefined.
-    config.export.include = vec!["EkStatus".into(), "EkReason".into()];
+    config.export.include = vec!["EkStatus".into(), "EkReason".into(), "EkIfOther".into()];
     config
 }
 

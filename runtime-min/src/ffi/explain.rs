@@ -118,7 +118,7 @@ pub unsafe extern "C" fn ek_counters_read(state: *const EkState, counters: *mut 
 /// The caller's array of hosts, whose elements may be larger than those of this version.
 #[derive(Clone, Copy, Debug)]
 struct Elements {
-    first: *mut u8,
+    first: *mut EkHostExplanation,
     len: usize,
     stride: usize,
 }
@@ -137,7 +137,7 @@ impl Elements {
         if asked.hosts_len > 0 {
             memory::check(asked.hosts)?;
         }
-        Ok(Self { first: asked.hosts.cast(), len: asked.hosts_len as usize, stride })
+        Ok(Self { first: asked.hosts, len: asked.hosts_len as usize, stride })
     }
 
     /// Fills in an element.
@@ -146,7 +146,7 @@ impl Elements {
     /// - `index` is below `len`.
     unsafe fn write(self, index: usize, host: &EkHostExplanation) {
         // SAFETY: inside of the caller's array; aligned, since array and stride are.
-        unsafe { self.first.add(index * self.stride).cast::<EkHostExplanation>().write(*host) };
+        unsafe { self.first.byte_add(index * self.stride).write(*host) };
     }
 }
 

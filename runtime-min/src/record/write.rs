@@ -244,17 +244,13 @@ impl<'m> Ring<'m> {
             let is_ours = is_free && stamp.compare_exchange(found.to_le(), own.to_le(), AcqRel, Relaxed).is_ok();
             is_ours.then_some(place)
         });
-        match taken {
-            Some(place) => {
-                // The outcome is that of the record before.
-                put(place, word::OUTCOME_STAMP, 0);
-                Ok((place, sequence))
-            }
-            None => {
-                self.count(word::PLACE_TAKEN);
-                Err(RingError::Taken)
-            }
-        }
+        let Some(place) = taken else {
+            self.count(word::PLACE_TAKEN);
+            return Err(RingError::Taken);
+        };
+        // The outcome is that of the record before.
+        put(place, word::OUTCOME_STAMP, 0);
+        Ok((place, sequence))
     }
 
     fn place(&self, sequence: u64) -> Option<&'m [AtomicU64]> {

@@ -13,7 +13,7 @@ use crate::process::{self, program};
 /// What the compiler may call in any program, and all that the library may need.
 const ALLOWED: [&str; 5] = ["memcpy", "memmove", "memset", "memcmp", "bcmp"];
 
-const STRICT: [&str; 6] = ["-std=c99", "-pedantic", "-O2", "-Wall", "-Wextra", "-Werror"];
+pub(super) const STRICT: [&str; 6] = ["-std=c99", "-pedantic", "-O2", "-Wall", "-Wextra", "-Werror"];
 
 /// Builds it, and checks what it exports and what it needs.
 pub(super) fn build() -> Result<()> {
@@ -100,7 +100,7 @@ fn compile(source: &str, linking: Linking, flags: &[&str]) -> Result<PathBuf> {
     Ok(out)
 }
 
-fn compiler() -> Result<String> {
+pub(super) fn compiler() -> Result<String> {
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
     if process::succeeds(&mut program(&compiler, ["--version"])) {
         Ok(compiler)
@@ -109,11 +109,11 @@ fn compiler() -> Result<String> {
     }
 }
 
-fn folder() -> PathBuf {
+pub(super) fn folder() -> PathBuf {
     process::target().join("c")
 }
 
-fn static_library() -> PathBuf {
+pub(super) fn static_library() -> PathBuf {
     folder().join("lib/libevenkeel.a")
 }
 
