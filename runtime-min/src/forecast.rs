@@ -1,4 +1,4 @@
-//! The demand forecaster: from the rates of the last week to nine quantiles at sixteen
+//! The demand forecaster: from the rates of the last two weeks to nine quantiles at sixteen
 //! horizons.
 //!
 //! ```text
@@ -14,14 +14,19 @@
 pub mod calibration;
 mod cycle;
 pub mod features;
+mod recent;
 mod ring;
+pub mod rolling;
+mod targets;
 
 pub use calibration::{CALIBRATION_BYTES, Calibration, Kind};
 pub use features::{Bases, FORECAST_FEATURES, Frame, steps_per_day};
 pub use ring::{History, Past};
+pub use rolling::Rolling;
 
 use crate::artifact::ArtifactError;
 use crate::program::Program;
+use crate::simd::Level;
 
 /// Number of horizons of a forecast, which are the rows of the network.
 pub const HORIZONS: usize = 16;
@@ -31,6 +36,9 @@ pub const QUANTILES: [f32; QUANTILE_COUNT] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7,
 
 /// Number of quantiles at each horizon.
 pub const QUANTILE_COUNT: usize = 9;
+
+/// A value for each horizon.
+type Lanes = [f32; HORIZONS];
 
 /// Quantiles of the demand: a row for each horizon, in the unit of the history.
 pub type Quantiles = [[f32; QUANTILE_COUNT]; HORIZONS];
@@ -46,7 +54,7 @@ pub struct Forecaster<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
     /// Days of history, missing values included. Under 1, no seasonal value was known and
-    /// the forecast is a guess from the present level; from 7 on, all of them were.
+    /// the forecast is a guess from the present level; from 15 on, all of them were.
     pub history_days: f32,
     /// Share of the values which the features ask for that were missing, 0 to 1.
     pub missing_share: f32,
@@ -65,6 +73,12 @@ impl<'a> Forecaster<'a> {
             && program.output_width() == QUANTILE_COUNT
             && !program.output_is_uniform();
         if fits { Ok(Self { program, calibration }) } else { Err(ArtifactError::ProgramInterface) }
+    }
+
+    /// The same forecaster on narrower vectors; the results are the same bits.
+    #[must_use]
+    pub fn with_level(self, level: Level) -> Self {
+        Self { program: self.program.with_level(level), ..self }
     }
 
     /// The network.
@@ -95,6 +109,27 @@ impl<'a> Forecaster<'a> {
     /// `out` untouched, if the last day has no value at all, or `scratch` is shorter than
     /// [`scratch_len`](Self::scratch_len).
     pub fn predict(&self, past: &Past<'_>, epoch_s: f64, scratch: &mut [f32], out: &mut Quantiles) -> Option<Evidence> {
+        self.calibrated(past, epoch_s, scratch, out).map(|frame| frame.evidence)
+    }
+
+    /// Forecasts like [`predict`](Self::predict) and corrects the forecast by what became
+    /// of earlier ones, which [`Rolling::settle`] was told. `pushed` is the number of
+    /// values that the history has ever seen; one forecast for each is kept.
+    pub fn predict_rolling(
+        &self,
+        past: &Past<'_>,
+        pushed: u64,
+        epoch_s: f64,
+        rolling: &mut Rolling,
+        scratch: &mut [f32],
+        out: &mut Quantiles,
+    ) -> Option<Evidence> {
+        let frame = self.calibrated(past, epoch_s, scratch, out)?;
+        rolling.serve(pushed, &self.calibration, &frame, out);
+        Some(frame.evidence)
+    }
+
+    fn calibrated(&self, past: &Past<'_>, epoch_s: f64, scratch: &mut [f32], out: &mut Quantiles) -> Option<Frame> {
         let Calibration { step_s, horizons, .. } = self.calibration;
         let input = scratch.get_mut(..FORECAST_FEATURES * HORIZONS)?;
         let frame = features::fill(past, step_s, &horizons, epoch_s, input)?;
@@ -110,6 +145,6 @@ impl<'a> Forecaster<'a> {
             }
         }
         self.calibration.apply(&frame, &network, out);
-        Some(frame.evidence)
+        Some(frame)
     }
 }

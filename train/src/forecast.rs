@@ -49,8 +49,8 @@ pub struct Options {
 impl Options {
     /// A model to deploy.
     pub const FULL: Self = Self {
-        windows: 16_000,
-        fit: FitOptions { steps: 2500, batch: 512, learning_rate: 2e-3, checks: 20, patience: 8 },
+        windows: 24_000,
+        fit: FitOptions { steps: 4000, batch: 512, learning_rate: 2e-3, checks: 20, patience: 10 },
     };
     /// A first look.
     pub const QUICK: Self =

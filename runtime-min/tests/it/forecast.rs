@@ -113,9 +113,9 @@ fn a_cold_start_says_how_little_it_knows() {
     let evidence = forecaster.predict(&Past::new(&[5.0, 6.0, 7.0]), 0.0, &mut scratch, &mut out).unwrap();
     assert!(evidence.history_days < 0.03 && evidence.missing_share > 0.9, "{evidence:?}");
     assert!((out[0][4] - 6.0).abs() < 0.1, "{out:?}");
-    let values: Vec<f32> = (0..8 * DAY).map(daily).collect();
+    let values: Vec<f32> = (0..15 * DAY).map(daily).collect();
     let evidence = forecaster.predict(&Past::new(&values), 0.0, &mut scratch, &mut out).unwrap();
-    assert!(evidence.history_days == 8.0 && evidence.missing_share < 0.01, "{evidence:?}");
+    assert!(evidence.history_days == 15.0 && evidence.missing_share < 0.01, "{evidence:?}");
 }
 
 #[test]

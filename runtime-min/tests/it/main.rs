@@ -19,4 +19,5 @@ mod mutate;
 mod processes;
 mod program;
 mod record;
+mod rolling;
 mod state;

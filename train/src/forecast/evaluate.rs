@@ -123,7 +123,10 @@ fn evaluate_series(
         Calibration { offsets, residuals, kind, ..Calibration::new(series.step_s as f32) }
     };
     let forecaster = forecaster.with_calibration(calibration);
-    let targets = Parts::new(series, &options.split).test();
+    let parts = Parts::new(series, &options.split);
+    let targets = parts.test();
+    // What rolls has the validation part to settle in.
+    let begin = parts.validation().start.saturating_sub(1);
     let windows = Windows::spaced(series, targets.clone(), options.origins_max);
     let horizons = calibration.horizons;
     if let Some(folder) = options.export {
@@ -133,7 +136,7 @@ fn evaluate_series(
         |forecast: &dyn Fn(usize) -> Quantiles| windows.origins.iter().map(|origin| forecast(*origin)).collect();
     let naive: Vec<Quantiles> = at_origins(&|origin| seasonal_naive(series, origin, &horizons));
     let mut forecasts = vec![
-        (TRAINED.to_owned(), serve(&forecaster, series, &windows.origins)),
+        (TRAINED.to_owned(), serve(&forecaster, series, begin, &windows.origins)),
         (SEASONAL_NAIVE.to_owned(), naive.clone()),
         ("mean_of_last_6".to_owned(), at_origins(&|origin| mean_of_last(series, origin))),
     ];
@@ -161,7 +164,7 @@ fn evaluate_series(
         origins: windows.len(),
         served_by: calibration.kind.name(),
         models: forecasts.iter().map(|(name, forecasts)| (name.clone(), figures(forecasts))).collect(),
-        plot: plot(series, targets, &forecaster),
+        plot: plot(series, targets, begin, &forecaster),
     })
 }
 
@@ -182,7 +185,7 @@ pub fn run(program: &Program<'_>, windows: &Windows) -> Vec<Quantiles> {
 }
 
 /// Forecasts of the first stretch of the test part, each made the plotted horizon before.
-fn plot(series: &Series, targets: std::ops::Range<usize>, forecaster: &Forecaster<'_>) -> ForecastPlot {
+fn plot(series: &Series, targets: std::ops::Range<usize>, begin: usize, forecaster: &Forecaster<'_>) -> ForecastPlot {
     let distance = |horizon: u32| (f64::from(horizon) * series.step_s - PLOT_HORIZON_S).abs();
     let horizons = forecaster.calibration().horizons.into_iter().enumerate();
     let Some((row, horizon)) = horizons.min_by(|a, b| distance(a.1).total_cmp(&distance(b.1))) else {
@@ -192,7 +195,7 @@ fn plot(series: &Series, targets: std::ops::Range<usize>, forecaster: &Forecaste
     let end = targets.end.min(targets.start + PLOT_POINTS_MAX).saturating_sub(horizon as usize);
     let origins: Vec<usize> = (first..end).collect();
     let mut plot = ForecastPlot { horizon_s: f64::from(horizon) * series.step_s, ..ForecastPlot::default() };
-    for (origin, forecast) in origins.iter().zip(serve(forecaster, series, &origins)) {
+    for (origin, forecast) in origins.iter().zip(serve(forecaster, series, begin, &origins)) {
         let target = origin + horizon as usize;
         let (quantiles, actual) = (forecast[row].map(f64::from), series.values[target]);
         plot.time_s.push(series.time_s(target));

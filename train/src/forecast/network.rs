@@ -1,9 +1,9 @@
 //! The quantile network: residuals on level × shape, for one horizon a row.
 //!
 //! ```text
-//! h1        = relu(x · W1 + b1)           60 → 96
-//! h2        = relu(h1 · W2 + b2)          96 → 96
-//! quantiles = h2 · W3 + b3 + x · W4       96 → 9, and straight 60 → 9
+//! h1        = relu(x · W1 + b1)           78 → 96
+//! h2        = relu(h1 · W2 + b2)          96 → 64
+//! quantiles = h2 · W3 + b3 + x · W4       64 → 9, and straight 78 → 9
 //! ```
 
 use burn::module::Module;
@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::dataset::Windows;
 use crate::layers::{Weights, floats, linear_from, seeded_linear, weights_of};
 
-/// Width of both hidden layers.
-pub const HIDDEN: usize = 96;
+/// Widths of the hidden layers.
+pub const HIDDEN: [usize; 2] = [96, 64];
 
 /// Rows computed together when predicting.
 const PREDICTED_ROWS: usize = 8192;
@@ -54,14 +54,29 @@ impl ForecastWeights {
     }
 }
 
+impl ForecastWeights {
+    /// Moves every number towards another network's by a share of the way, 0 to 1.
+    pub fn move_towards(&mut self, other: &Self, share: f32) {
+        let own = [&mut self.first, &mut self.second, &mut self.third, &mut self.straight];
+        let others = [&other.first, &other.second, &other.third, &other.straight];
+        for (own, other) in own.into_iter().zip(others) {
+            let numbers = own.weights.iter_mut().chain(&mut own.bias);
+            for (own, other) in numbers.zip(other.weights.iter().chain(&other.bias)) {
+                *own += share * (other - *own);
+            }
+        }
+    }
+}
+
 impl ForecastNetwork {
     /// A fresh network whose quantiles all lie near level × shape.
     pub fn new(rng: &mut Pcg64Mcg, device: &Device) -> Self {
+        let [first, second] = HIDDEN;
         Self {
             // √2: half of what enters a rectifier is lost (He et al., ICCV 2015).
-            first: seeded_linear(FORECAST_FEATURES, HIDDEN, std::f64::consts::SQRT_2, rng, device),
-            second: seeded_linear(HIDDEN, HIDDEN, std::f64::consts::SQRT_2, rng, device),
-            third: seeded_linear(HIDDEN, QUANTILE_COUNT, 0.1, rng, device),
+            first: seeded_linear(FORECAST_FEATURES, first, std::f64::consts::SQRT_2, rng, device),
+            second: seeded_linear(first, second, std::f64::consts::SQRT_2, rng, device),
+            third: seeded_linear(second, QUANTILE_COUNT, 0.1, rng, device),
             straight: seeded_linear(FORECAST_FEATURES, QUANTILE_COUNT, 0.05, rng, device),
         }
     }
