@@ -15,7 +15,7 @@
 
 enum { HOSTS = 4, REQUESTS = 2000, RECORDS = 1024, PROMPT_TOKENS = 800, OUTPUT_TOKENS = 200, SLOW_HOST = 2 };
 
-static const uint64_t ARRIVAL_PERIOD_US = 60000;
+static const uint64_t ARRIVAL_PERIOD_US = 250000;
 static const uint64_t REPORT_PERIOD_US = 250000;
 
 struct request {

@@ -9,6 +9,7 @@ use evenkeel_datasets::Format;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::benchmark::{EvalArgs, TuneArgs};
+use crate::commands::audit::AuditArgs;
 use crate::commands::forecast_eval::ForecastEvalArgs;
 use crate::device::DeviceChoice;
 use crate::policy::objective::RewardWeights;
@@ -39,6 +40,8 @@ pub enum Command {
     Compile(CompileArgs),
     /// Print all that is in an artifact.
     Inspect(InspectArgs),
+    /// Make the decisions again that a balancer recorded.
+    Audit(AuditArgs),
     /// Look at traces and series, and fetch public ones.
     Dataset(DatasetArgs),
 }

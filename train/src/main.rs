@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::ForecastEval(arguments) => commands::forecast_eval::run(&arguments),
         Command::Compile(arguments) => commands::compile::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Dataset(arguments) => commands::dataset::run(&arguments),
     };
     match result {

@@ -243,10 +243,11 @@ fn ten_thousand_processes_killed_at_random_moments_leave_nothing() {
     assert!(taken_back > KILLS / 50, "the children did work: {taken_back}");
 }
 
-/// Runs a child one instruction at a time, and looks at the shared memory after each: what
-/// a kill at that instruction would leave. `None` where the system does not let us.
+/// Runs a child one instruction at a time, and looks at the shared memory after each, as
+/// long as `look` says so; then lets it run to its end. `None` where the system does not
+/// let us.
 #[cfg(target_os = "linux")]
-fn step_through(child: impl FnOnce(), mut look: impl FnMut()) -> Option<u64> {
+fn step_through(child: impl FnOnce(), mut look: impl FnMut() -> bool) -> Option<u64> {
     let pid = fork(|| {
         // SAFETY: asks to be traced by the parent, and stops.
         if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } == 0 {
@@ -255,22 +256,45 @@ fn step_through(child: impl FnOnce(), mut look: impl FnMut()) -> Option<u64> {
             child();
         }
     });
-    let mut steps = 0;
+    let (mut steps, mut goes_on) = (0, true);
     loop {
         let mut status = 0;
         // SAFETY: our own child.
         unsafe { libc::waitpid(pid, &raw mut status, 0) };
         if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+            assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "the child ends as it should");
             return (steps > 0).then_some(steps);
         }
-        look();
+        goes_on = goes_on && look();
+        let request = if goes_on { libc::PTRACE_SINGLESTEP } else { libc::PTRACE_CONT };
         // SAFETY: our own child, which is stopped.
-        if unsafe { libc::ptrace(libc::PTRACE_SINGLESTEP, pid, 0, 0) } != 0 {
+        if unsafe { libc::ptrace(request, pid, 0, 0) } != 0 {
             kill(pid);
             return None;
         }
         steps += 1;
     }
+}
+
+/// Every state of a memory while a child works on it, and the number of instructions.
+#[cfg(target_os = "linux")]
+fn states_of(memory: &Shared, child: impl FnOnce()) -> Option<(Vec<Vec<u8>>, u64)> {
+    let mut states: Vec<Vec<u8>> = Vec::new();
+    let steps = step_through(child, || {
+        let now = contents(memory);
+        if states.last().is_none_or(|last| last != now) {
+            states.push(now.to_vec());
+        }
+        true
+    });
+    steps.map(|steps| (states, steps))
+}
+
+/// The bytes of shared memory while all who write to it are stopped.
+#[cfg(target_os = "linux")]
+fn contents(memory: &Shared) -> &[u8] {
+    // SAFETY: mapped as long as it is borrowed; the callers have stopped the writers.
+    unsafe { std::slice::from_raw_parts(memory.begin(), memory.len()) }
 }
 
 #[cfg(target_os = "linux")]
@@ -283,7 +307,7 @@ fn a_kill_at_any_instruction_is_repaired() {
     // Requests of others, which must stay.
     let mut others = [begin(state, 1, 0).expect("host"), begin(state, 2, 1).expect("host")];
     let mut own = begin(state, 0, 0).expect("host");
-    let base = memory.bytes().to_vec();
+    let base = contents(&memory).to_vec();
     let updates: [(&str, &mut dyn FnMut()); 3] = [
         ("begin", &mut || assert!(begin(state, 0, 0).is_ok())),
         ("finish", &mut || assert_eq!(finish(state, &mut own), EkCode::Ok)),
@@ -291,32 +315,70 @@ fn a_kill_at_any_instruction_is_repaired() {
     ];
     for (name, update) in updates {
         memory.bytes().copy_from_slice(&base);
+        let Some((states, steps)) = states_of(&memory, update) else { return println!("{CANNOT_STEP}") };
+        println!("{name}: {steps} instructions, {} states of memory", states.len());
+        assert!(states.len() >= 5, "{name} changes memory step by step");
         let mut after_kill = Shared::new(memory.len());
-        let (mut last, mut moments) = (Vec::new(), 0);
-        let begin_of_memory = memory.begin();
-        let steps = step_through(update, || {
-            // SAFETY: the child, which alone writes to it, is stopped.
-            let now = unsafe { std::slice::from_raw_parts(begin_of_memory, base.len()) };
-            if now == last {
-                return;
-            }
-            last = now.to_vec();
-            after_kill.bytes().copy_from_slice(now);
+        for left in states {
+            after_kill.bytes().copy_from_slice(&left);
             repaired(&after_kill);
-            moments += 1;
-        });
-        match steps {
-            Some(steps) => {
-                println!("{name}: {steps} instructions, {moments} states of memory");
-                assert!(moments >= 5, "{name} changes memory step by step");
-            }
-            None => println!("skipped: this system does not let a process step through another"),
         }
     }
     memory.bytes().copy_from_slice(&base);
     for ticket in &mut others {
         assert_eq!(finish(state, ticket), EkCode::Ok);
     }
+}
+
+#[cfg(target_os = "linux")]
+const CANNOT_STEP: &str = "skipped: this system does not let a process step through another";
+
+/// All interleavings of a repair with an update by a living process, up to one switch from
+/// the one to the other and back, for every moment at which the dead one may have died.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_repair_at_any_instruction_of_another_process_loses_nothing() {
+    let (mut memory, state) = shared_state();
+    for process in 0..PROCESSES {
+        join(state, process).expect("free");
+    }
+    let mut living = begin(state, 0, 0).expect("host");
+    let base = contents(&memory).to_vec();
+    let dying = || assert!(begin(state, 1, 0).is_ok());
+    let Some((deaths, _)) = states_of(&memory, dying) else { return println!("{CANNOT_STEP}") };
+    let (mut tried, mut busy) = (0, 0);
+    for left in &deaths {
+        for (is_begin, expected) in [(true, 2), (false, 0)] {
+            for pause in 1.. {
+                memory.bytes().copy_from_slice(left);
+                let (mut last, mut changes, mut was_busy) = (left.clone(), 0, None);
+                let update = || match is_begin {
+                    true => assert!(begin(state, 0, 0).is_ok()),
+                    false => assert_eq!(finish(state, &mut living), EkCode::Ok),
+                };
+                step_through(update, || {
+                    if contents(&memory) != last {
+                        last = contents(&memory).to_vec();
+                        changes += 1;
+                    }
+                    if changes == pause {
+                        was_busy = Some(join(state, 1).is_err());
+                    }
+                    changes < pause
+                });
+                let Some(was_busy) = was_busy else { break };
+                if was_busy {
+                    join(state, 1).expect("the other one is done");
+                }
+                assert_eq!(in_flight(state), [expected, 0, 0], "paused after change {pause}");
+                tried += 1;
+                busy += u32::from(was_busy);
+            }
+        }
+    }
+    println!("{tried} interleavings, {busy} of them told to come back");
+    assert!(tried >= 100 && busy > 0 && busy < tried);
+    memory.bytes().copy_from_slice(&base);
 }
 
 /// Attaches to what a killed process 0 left and repairs it; the others' requests remain.

@@ -1,5 +1,6 @@
 //! The binary `evenkeel`, run as a user runs it.
 
+mod audit;
 mod benchmark;
 mod pipeline;
 mod support;
