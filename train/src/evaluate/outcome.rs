@@ -1,16 +1,14 @@
 //! All that a benchmark found out: what tables and the report are made from.
 
-use std::ops::Range;
-
 use super::contender::Contender;
 use super::entry::{self, Entry};
 use super::mean_quantiles;
 use super::replay::Run;
 use super::setting::{Label, Setting};
 
-/// Loads of which the mean is taken where several were replayed: where policies differ, and
-/// none is lost yet.
-const MEAN_OF_LOADS: std::ops::RangeInclusive<f64> = 0.699..=0.901;
+/// Loads of which the mean is taken where they were replayed: where policies differ, and none
+/// is lost yet.
+const MEAN_LOADS: [f64; 3] = [0.7, 0.8, 0.9];
 
 /// The results of a benchmark.
 #[derive(Debug)]
@@ -95,22 +93,16 @@ impl Benchmark {
     }
 
     fn sweep<'b>(&'b self, settings: &'b [SettingResult]) -> Sweep<'b> {
-        let range = mean_range(settings);
-        let averaged = &settings[range];
+        let is_chosen = |result: &&SettingResult| MEAN_LOADS.iter().any(|load| (load - result.label.load).abs() < 1e-9);
+        let mut averaged: Vec<&SettingResult> = settings.iter().filter(is_chosen).collect();
+        if averaged.is_empty() {
+            averaged = settings.iter().collect();
+        }
         let runs: Vec<&Vec<Vec<Run>>> = averaged.iter().map(|result| &result.runs).collect();
         Sweep {
             settings,
             mean_loads: averaged.iter().map(|result| result.label.load).collect(),
             mean: entry::mean_entries(&averaged[0].label, &self.contenders, &runs),
         }
-    }
-}
-
-/// Settings of the loads that are averaged: those in range, or else all.
-fn mean_range(settings: &[SettingResult]) -> Range<usize> {
-    let within = |result: &SettingResult| MEAN_OF_LOADS.contains(&result.label.load);
-    match settings.iter().position(within) {
-        Some(begin) => begin..begin + settings[begin..].iter().take_while(|result| within(result)).count(),
-        None => 0..settings.len(),
     }
 }

@@ -69,7 +69,7 @@ impl Label {
             None => "no telemetry".to_owned(),
             Some(0.0) => "perfect telemetry".to_owned(),
             Some(period_ms) if self.polled_only => format!("polled every {} alone", milliseconds(period_ms)),
-            Some(period_ms) => format!("polled every {}", milliseconds(period_ms)),
+            Some(period_ms) => format!("telemetry every {}", milliseconds(period_ms)),
         };
         let fault = match self.fault {
             Fault::None => "",

@@ -5,20 +5,15 @@ use crate::evaluate::entry::{Entry, Figure};
 use crate::evaluate::outcome::{Benchmark, Sweep};
 use crate::evaluate::setting::Label;
 use crate::evaluate::tuned::Tuned;
-use crate::metrics::{Estimate, PolicyResult};
 use crate::table::benchmark::{best_rule, figure_of};
 
 use super::compare::display_name;
 use super::html::{escape, put, typeset};
-use super::{compare, foot, head, latency, number, palette};
+use super::{foot, head, number};
 
+mod charts;
 mod definitions;
 mod tables;
-
-/// Rules that are always in the charts, if they were replayed.
-const CHARTED: [&str; 5] = ["round_robin", "p2c", "least_request", "prequal", "ext"];
-/// Rules in the charts: as many as there are colours.
-const CHARTED_MAX: usize = 7;
 
 /// The whole page. `model` names the artifact.
 pub fn render(benchmark: &Benchmark, model: &str, tuned: Option<&Tuned>) -> String {
@@ -26,7 +21,7 @@ pub fn render(benchmark: &Benchmark, model: &str, tuned: Option<&Tuned>) -> Stri
     let mut page = head("Evenkeel: benchmark");
     page.push_str(&header(benchmark, &sweeps, model, tuned));
     page.push_str(&tables::overview(&sweeps));
-    page.push_str(&charts(&sweeps));
+    page.push_str(&charts::sections(benchmark, &sweeps));
     page.push_str(&tables::losses(benchmark));
     page.push_str(&tables::settings(&sweeps));
     page.push_str(&definitions::section());
@@ -166,67 +161,6 @@ fn facts(benchmark: &Benchmark, sweeps: &[Sweep<'_>], model: &str, tuned: Option
     }
     out.push_str("</dl>\n");
     out
-}
-
-/// Distributions of the latency, and tail and mean against load: of the first sweep of each
-/// trace, for the best known rules.
-fn charts(sweeps: &[Sweep<'_>]) -> String {
-    let mut results: Vec<PolicyResult> = Vec::new();
-    let mut charted: Vec<&str> = Vec::new();
-    for sweep in sweeps {
-        let trace = sweep.mean[0].scenario.trace.as_str();
-        if !charted.contains(&trace) {
-            charted.push(trace);
-            results.extend(chart_results(sweep));
-        }
-    }
-    let groups = compare::groups(&results);
-    let palette = palette::Palette::new(&results);
-    latency::distribution_section(&groups, &palette) + &latency::load_section(&groups, &palette)
-}
-
-/// Results of the policies that are in the charts: Evenkeel, the oracle without sizes, and a
-/// fixed choice of rules with those that have the lowest p99; tuned ones where there are.
-fn chart_results(sweep: &Sweep<'_>) -> Vec<PolicyResult> {
-    let mut places: Vec<usize> = Vec::new();
-    let place = |name: &str| sweep.mean.iter().rposition(|entry| entry.policy == name);
-    places.extend(CHARTED.iter().filter_map(|name| place(name)));
-    let mut others: Vec<usize> = (0..sweep.mean.len())
-        .filter(|at| {
-            let entry = &sweep.mean[*at];
-            !entry.oracle && entry.policy != TRAINED && !places.contains(at) && place(&entry.policy) == Some(*at)
-        })
-        .collect();
-    let p99_s = |at: &usize| figure_of(&sweep.mean[*at].metrics, "latency_p99_s").mean();
-    others.sort_by(|a, b| p99_s(a).total_cmp(&p99_s(b)));
-    places.extend(others.into_iter().take(CHARTED_MAX.saturating_sub(places.len())));
-    places.extend(["oracle_no_sizes", TRAINED].iter().filter_map(|name| place(name)));
-
-    let title = title(&sweep.mean[0].scenario);
-    let mut results = Vec::new();
-    for setting in sweep.settings {
-        results.extend(places.iter().map(|at| {
-            let entry = &setting.entries[*at];
-            let estimate = |name: &str| {
-                let figure = figure_of(&entry.metrics, name);
-                Estimate { value: figure.mean(), ci95: figure.ci95.map(|end| end.unwrap_or(f64::NAN)) }
-            };
-            PolicyResult {
-                trace: title.clone(),
-                policy: entry.policy.clone(),
-                load: setting.label.load,
-                latency_mean_s: estimate("latency_mean_s"),
-                latency_p50_s: estimate("latency_p50_s"),
-                latency_p99_s: estimate("latency_p99_s"),
-                ttft_mean_s: estimate("ttft_mean_s"),
-                ttft_p99_s: estimate("ttft_p99_s"),
-                failed_share: estimate("failed_share"),
-                balance_efficiency: estimate("balance_efficiency"),
-                latency_quantiles_s: setting.latency_quantiles_s[*at].clone(),
-            }
-        }));
-    }
-    results
 }
 
 /// A setting in words, all but the load.

@@ -177,7 +177,7 @@ fn load_chart(trace: &[Group], measure: Measure, palette: &Palette) -> String {
 }
 
 /// A name that fits beside a chart.
-fn short_name(name: &str) -> String {
+pub(super) fn short_name(name: &str) -> String {
     if name.chars().count() <= 16 {
         return name.to_owned();
     }

@@ -9,12 +9,7 @@ fn sweep(entries: Vec<Entry>) -> Sweep<'static> {
 #[test]
 fn the_page_is_well_formed_and_says_who_was_beaten() {
     let sweeps = [sweep(sample::entries())];
-    let page = head("t")
-        + &tables::overview(&sweeps)
-        + &charts(&sweeps)
-        + &tables::settings(&sweeps)
-        + &definitions::section()
-        + &foot();
+    let page = head("t") + &tables::overview(&sweeps) + &tables::settings(&sweeps) + &definitions::section() + &foot();
     check_well_formed(&page);
     assert!(page.contains("Prequal, tuned") && page.contains("Prequal, defaults"));
     assert!(page.contains("class=\"better\"") && page.contains("class=\"worse\""));
