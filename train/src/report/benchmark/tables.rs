@@ -63,7 +63,7 @@ pub(super) fn overview(sweeps: &[Sweep<'_>]) -> String {
         "<section id=\"overview\">\n<h2>Evenkeel against the best rule</h2>\n\
          <p>For each figure the best rule <b>of that figure in that row</b> is the opponent: nobody could deploy all of \
          them at once. Differences are means over the loads named, paired by seed, with their 95\u{202f}% \
-         intervals.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">setting</th>",
+         intervals.</p>\n<div class=\"scroll\"><table class=\"overview\">\n<thead><tr><th scope=\"col\">setting</th>",
     );
     for (_, heading) in OVERVIEW {
         put!(out, "<th scope=\"col\">{heading}</th>");
