@@ -5,9 +5,10 @@
 
 mod bench;
 mod dist;
-mod fuzz;
 mod eval;
+mod fuzz;
 mod process;
+mod soak;
 mod test;
 mod train;
 
@@ -44,6 +45,8 @@ enum Chore {
     Bench(bench::Options),
     /// Try hostile artifacts on the runtime
     Fuzz(fuzz::Options),
+    /// Put the Envoy module under load for a long time
+    Soak(soak::Options),
     /// Build the C library and collect what a C program needs in dist/
     Dist,
 }
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
+        Chore::Soak(options) => soak::run(&options),
         Chore::Dist => dist::run(),
     }
 }
