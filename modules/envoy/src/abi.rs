@@ -25,6 +25,7 @@ pub(crate) struct Buffer {
 }
 
 /// Times of one upstream request in nanoseconds after its start; -1 where there is none.
+#[expect(clippy::struct_field_names, reason = "units come last in names")]
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct TimingInfo {

@@ -96,7 +96,7 @@ impl Bootstrap {
                 Ok(false) => {}
                 Ok(true) => {
                     self.metrics.add(self.swaps, [], 1);
-                    envoy::log(LogLevel::Info, format_args!("artifact {:?} is in force", artifact.path()));
+                    envoy::log(LogLevel::Info, format_args!("artifact \"{}\" is in force", artifact.path().display()));
                 }
                 Err(error) => {
                     self.metrics.add(self.refusals, [], 1);
@@ -112,13 +112,16 @@ impl Bootstrap {
         match telemetry::read(path, region) {
             Ok(_) => {
                 if troubled.remove(path) {
-                    envoy::log(LogLevel::Info, format_args!("telemetry file {path:?} is read again"));
+                    envoy::log(LogLevel::Info, format_args!("telemetry file \"{}\" is read again", path.display()));
                 }
             }
             Err(error) => {
                 // Once: the agent may be away for long, and ages say so.
                 if troubled.insert(path.clone()) {
-                    envoy::log(LogLevel::Warn, format_args!("{path:?}: {error}; decisions go on without"));
+                    envoy::log(
+                        LogLevel::Warn,
+                        format_args!("\"{}\": {error}; decisions go on without", path.display()),
+                    );
                 }
             }
         }

@@ -172,15 +172,15 @@ mod tests {
     #[test]
     fn requests_are_claimed_in_order() {
         let mut tickets = Tickets::new();
-        for sent_us in [1, 2, 3] {
+        for sent_us in [1_000, 2_000, 3_000] {
             tickets.push(ticket(5, sent_us)).expect("room");
         }
-        assert_eq!(tickets.claim_oldest(5), Some(1));
-        assert_eq!(tickets.claim_oldest(5), Some(2));
-        assert_eq!(tickets.claimed(5, 2).map(|ticket| ticket.sent_us), Some(2));
-        assert_eq!(tickets.claimed(5, 3), None);
-        assert_eq!(sent(tickets.take(5, 2)), Some(2));
-        assert_eq!(tickets.claim_oldest(5), Some(3));
+        assert_eq!(tickets.claim_oldest(5), Some(1_000));
+        assert_eq!(tickets.claim_oldest(5), Some(2_000));
+        assert_eq!(tickets.claimed(5, 2_000).map(|ticket| ticket.sent_us), Some(2_000));
+        assert_eq!(tickets.claimed(5, 3_000), None);
+        assert_eq!(sent(tickets.take(5, 2_000)), Some(2_000));
+        assert_eq!(tickets.claim_oldest(5), Some(3_000));
         assert_eq!(tickets.claim_oldest(5), None);
     }
 

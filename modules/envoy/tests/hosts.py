@@ -54,6 +54,11 @@ class Host:
 
         async def close():
             if self.server is not None:
+                # What was accepted already must be a connection before the server goes: asyncio
+                # would forget its socket, open, and whoever is at the other end would wait.
+                for listener in self.server.sockets:
+                    _loop.remove_reader(listener.fileno())
+                await asyncio.sleep(0.001)
                 self.server.close()
                 self.server = None
             for connection in list(self.connections):
