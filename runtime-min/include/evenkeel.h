@@ -31,6 +31,21 @@
     (EVENKEEL_VERSION_MAJOR * 10000 + EVENKEEL_VERSION_MINOR * 100 + EVENKEEL_VERSION_PATCH)
 
 /**
+ * Alignment of the memory of an affinity table, in bytes.
+ */
+#define EK_AFFINITY_ALIGNMENT 64
+
+/**
+ * Most entries of an affinity table.
+ */
+#define EK_AFFINITY_ENTRIES_MAX (1 << 24)
+
+/**
+ * Alignment of the memory of a demand, in bytes.
+ */
+#define EK_DEMAND_ALIGNMENT 64
+
+/**
  * Alignment in bytes of the memory of a history.
  */
 #define EK_HISTORY_ALIGNMENT 64
@@ -41,9 +56,19 @@
 #define EK_HISTORY_VALUES_MAX (1 << 24)
 
 /**
+ * Buckets of a histogram.
+ */
+#define EK_HISTOGRAM_BUCKETS 64
+
+/**
  * Alignment in bytes of the storage of a model.
  */
 #define EK_MODEL_ALIGNMENT 64
+
+/**
+ * Alignment in bytes of the memory of a ring.
+ */
+#define EK_RING_ALIGNMENT 64
 
 /**
  * Alignment in bytes of the memory of a state.
@@ -54,6 +79,16 @@
  * Most hosts of a state.
  */
 #define EK_HOSTS_MAX 1024
+
+/**
+ * Most processes that share a state.
+ */
+#define EK_PROCESSES_MAX 1024
+
+/**
+ * Marks an absent host.
+ */
+#define EK_NO_HOST UINT32_MAX
 
 /**
  * Horizons of a forecast.
@@ -164,6 +199,43 @@ enum ek_code
    */
   EK_CODE_REPORT_FORMAT = -21,
   /**
+   * The memory holds no demand, or one of another step.
+   */
+  EK_CODE_DEMAND_FOREIGN = -30,
+  /**
+   * The model does not say what a replica carries.
+   */
+  EK_CODE_NO_SCALE = -31,
+  /**
+   * A value of the scale is out of its range.
+   */
+  EK_CODE_SCALE_RANGE = -32,
+  /**
+   * The memory holds no ring for records, or was not initialised.
+   */
+  EK_CODE_RING_FOREIGN = -22,
+  /**
+   * The memory holds a ring of another version of this library.
+   */
+  EK_CODE_RING_LAYOUT = -23,
+  /**
+   * Another writer is at the same place of the ring.
+   */
+  EK_CODE_RING_TAKEN = -24,
+  /**
+   * The record is no longer in the ring.
+   */
+  EK_CODE_RECORD_GONE = -25,
+  /**
+   * Another process is in the way: call again.
+   */
+  EK_CODE_BUSY = -26,
+  /**
+   * There is no such process, or it has not joined; or the state is one that processes
+   * share, and the call says none.
+   */
+  EK_CODE_PROCESS_UNKNOWN = -27,
+  /**
    * Artifact: ends before what it announces.
    */
   EK_CODE_ARTIFACT_TRUNCATED = -100,
@@ -231,6 +303,10 @@ enum ek_code
    * Artifact: a weight is not finite.
    */
   EK_CODE_ARTIFACT_NOT_FINITE = -116,
+  /**
+   * Artifact: scale section out of range.
+   */
+  EK_CODE_ARTIFACT_SCALE = -117,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -311,6 +387,42 @@ typedef uint32_t ek_reason;
 #endif // __cplusplus
 
 /**
+ * What to do with memory that holds something else than the state asked for.
+ */
+enum ek_if_other
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Refuse it, and leave it alone.
+   */
+  EK_IF_OTHER_REFUSE = 0,
+  /**
+   * Make a new state of it.
+   */
+  EK_IF_OTHER_INITIALISE = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ek_if_other ek_if_other;
+#else
+typedef uint32_t ek_if_other;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Demand of a service in the caller's memory, which may be shared between processes.
+ */
+typedef struct ek_demand ek_demand;
+
+/**
+ * A histogram of durations. Memory filled with zeros and aligned to 8 bytes is an empty
+ * one: there is nothing to initialise, and processes may share it.
+ */
+typedef struct ek_histogram ek_histogram;
+
+/**
  * The recent past of a rate: a ring of values, one for each step, in memory of the
  * caller. One thread or process uses it at a time.
  */
@@ -322,6 +434,13 @@ typedef struct ek_history ek_history;
  * use it at once.
  */
 typedef struct ek_model ek_model;
+
+/**
+ * The last decisions, recorded: a ring in memory of the caller, which several threads and
+ * processes may share, at different addresses. Written to a file as it is, it can be read
+ * by `evenkeel audit`; `docs/runtime.md` describes its layout.
+ */
+typedef struct ek_ring ek_ring;
 
 /**
  * What is known of the hosts of an upstream: counts, averages, last reports. It lives in
@@ -404,6 +523,195 @@ typedef struct ek_host_score {
 } ek_host_score;
 
 /**
+ * What one replica carries, and how a forecast becomes a demand for replicas.
+ */
+typedef struct ek_scale {
+  /**
+   * `sizeof(ek_scale)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Requests a second that one warm replica carries at the objective.
+   */
+  float replica_requests_per_s;
+  /**
+   * Seconds from asking for a replica until it serves.
+   */
+  float lead_s;
+  /**
+   * Quantile of the forecast that replicas are kept ready for, 0.1 to 0.9.
+   */
+  float quantile;
+  /**
+   * Factor on the demand, 1 to 10.
+   */
+  float headroom;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
+} ek_scale;
+
+/**
+ * What is known of the demand. Shares of several proxies add up.
+ */
+typedef struct ek_demand_reading {
+  /**
+   * `sizeof(ek_demand_reading)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Requests a second, over about the last half minute.
+   */
+  float present_per_s;
+  /**
+   * The most that is foreseen within the lead time, in requests a second; NaN where
+   * there is no forecast.
+   */
+  float forecast_per_s;
+  /**
+   * Demand in replica-equivalents; NaN where it is not known what a replica carries.
+   */
+  float replicas;
+  /**
+   * Days of history that the forecast rests on; NaN where there is no forecast.
+   */
+  float history_days;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} ek_demand_reading;
+
+/**
+ * One host as a decision sees it.
+ */
+typedef struct ek_host_explanation {
+  /**
+   * Index of the host.
+   */
+  uint32_t host;
+  /**
+   * 1 if it may be chosen, else 0.
+   */
+  uint32_t eligible;
+  /**
+   * Requests of this state in flight at the host.
+   */
+  uint32_t in_flight;
+  /**
+   * Analytic estimate of the request's cost at the host, in seconds: its expected
+   * completion time and the delay it inflicts on those already there. NaN without a
+   * model.
+   */
+  float estimate_s;
+  /**
+   * What the network adds to the natural logarithm of the estimate; NaN without a score.
+   */
+  float residual;
+  /**
+   * Score by the policy, lower is better; NaN if not eligible or without a policy.
+   */
+  float score;
+  /**
+   * Age of the host's last report in seconds, NaN if there was none.
+   */
+  float telemetry_age_s;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} ek_host_explanation;
+
+/**
+ * A decision, explained.
+ */
+typedef struct ek_explanation {
+  /**
+   * `sizeof(ek_explanation)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * `sizeof(ek_host_explanation)`, set by the caller.
+   */
+  uint32_t host_size;
+  /**
+   * The caller's array, set by the caller: gets every registered host, in order of the
+   * hosts' indices.
+   */
+  struct ek_host_explanation *hosts;
+  /**
+   * Elements of the array, set by the caller. As many as the state has hosts are always
+   * enough.
+   */
+  uint32_t hosts_len;
+  /**
+   * Elements filled in.
+   */
+  uint32_t hosts_written;
+  /**
+   * An `ek_reason`: why the decision would be made as it would.
+   */
+  uint32_t reason;
+  /**
+   * Index of the favoured host: the lowest score, or the only host; `EK_NO_HOST` where
+   * it would be drawn at random, or where there is none.
+   */
+  uint32_t best;
+  /**
+   * Index of the host with the second-lowest score; `EK_NO_HOST` without one.
+   */
+  uint32_t runner_up;
+  /**
+   * Score of the runner-up minus that of the best; NaN without two.
+   */
+  float margin;
+} ek_explanation;
+
+/**
+ * What a state has counted, each step of the fallback ladder on its own.
+ */
+typedef struct ek_counters {
+  /**
+   * `sizeof(ek_counters)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Decisions by the policy: the lowest score.
+   */
+  uint64_t policy;
+  /**
+   * Of these: for a host whose telemetry was stale or missing, so that this balancer's
+   * own measurements had to do.
+   */
+  uint64_t stale_telemetry;
+  /**
+   * Decisions where a single host was eligible.
+   */
+  uint64_t only_host;
+  /**
+   * Decisions without a model, or with one that has no policy: least request of two.
+   */
+  uint64_t no_policy;
+  /**
+   * Decisions without a finite score, or with short scratch memory: least request of two.
+   */
+  uint64_t no_score;
+  /**
+   * Decisions for no host, since none was eligible.
+   */
+  uint64_t no_host;
+  /**
+   * Requests of killed processes that were taken back.
+   */
+  uint64_t taken_back;
+} ek_counters;
+
+/**
  * What a model forecasts.
  */
 typedef struct ek_horizons {
@@ -457,6 +765,33 @@ typedef struct ek_forecast {
 } ek_forecast;
 
 /**
+ * What state is wanted.
+ */
+typedef struct ek_state_options {
+  /**
+   * `sizeof(ek_state_options)`.
+   */
+  uint32_t struct_size;
+  /**
+   * Most hosts, 1 to `EK_HOSTS_MAX`.
+   */
+  uint32_t hosts_max;
+  /**
+   * Most processes that share it, up to `EK_PROCESSES_MAX`; 0 for a state without
+   * `ek_process_join`.
+   */
+  uint32_t processes_max;
+  /**
+   * An `ek_if_other`.
+   */
+  uint32_t if_other;
+  /**
+   * What random choices follow from, in a new state.
+   */
+  uint64_t seed;
+} ek_state_options;
+
+/**
  * A request under way: kept by the caller from `ek_begin` to `ek_finish`, and changed by
  * this library alone.
  */
@@ -482,7 +817,7 @@ typedef struct ek_ticket {
    */
   uint32_t in_flight_at_send;
   /**
-   * 1 from `ek_begin` to `ek_finish`, then 0.
+   * Not 0 from `ek_begin` or `ek_process_begin` to `ek_finish`, then 0.
    */
   uint32_t under_way;
 } ek_ticket;
@@ -508,6 +843,32 @@ typedef struct ek_outcome {
    */
   uint32_t reserved;
 } ek_outcome;
+
+/**
+ * What a ring of recorded decisions has seen.
+ */
+typedef struct ek_ring_counts {
+  /**
+   * `sizeof(ek_ring_counts)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Records begun; the last ones are in the ring.
+   */
+  uint64_t begun;
+  /**
+   * Decisions left out since more hosts were eligible than a record holds.
+   */
+  uint64_t too_many_hosts;
+  /**
+   * Decisions left out since another writer was at their place.
+   */
+  uint64_t place_taken;
+} ek_ring_counts;
 
 /**
  * A host's own report. NaN marks what it does not report; implausible values count as
@@ -639,6 +1000,44 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Bytes of a table with room for about `entries` sessions or prefixes; 0 if that is none
+ * or more than `EK_AFFINITY_ENTRIES_MAX`. Memory filled with zeros is an empty table: there
+ * is nothing to initialise, and processes may share it.
+ */
+size_t ek_affinity_size(uint32_t entries);
+
+/**
+ * Writes, for each host by its index, how many of the prompt's tokens it probably has
+ * cached, for `ek_request.cached_tokens`. All of the array is written.
+ *
+ * # Safety
+ * - `memory` is NULL or points to `memory_size` initialised bytes, of which all users
+ *   give the same size.
+ * - `cached_tokens` is NULL or points to `hosts` numbers that may be written.
+ */
+ek_code ek_affinity_lookup(const void *memory,
+                           size_t memory_size,
+                           uint64_t key,
+                           uint32_t prompt_tokens,
+                           uint64_t now_us,
+                           uint32_t *cached_tokens,
+                           size_t hosts);
+
+/**
+ * Notes that a host has processed `tokens` tokens of this key.
+ *
+ * # Safety
+ * - `memory` is NULL or points to `memory_size` initialised bytes, of which all users
+ *   give the same size.
+ */
+ek_code ek_affinity_note(void *memory,
+                         size_t memory_size,
+                         uint64_t key,
+                         uint32_t host,
+                         uint32_t tokens,
+                         uint64_t now_us);
+
+/**
  * Version of the library: major * 10000 + minor * 100 + patch. Compare it with
  * `EVENKEEL_VERSION`, the header's.
  */
@@ -737,6 +1136,142 @@ ek_code ek_scores(const struct ek_model *model,
 ek_code ek_decisions(const struct ek_state *state, uint32_t reason, uint64_t *decisions);
 
 /**
+ * Bytes of memory that a model's demand needs; 0 if the model is NULL.
+ *
+ * # Safety
+ * - `model` is NULL or comes from `ek_model_load`, whose storage is still there.
+ */
+size_t ek_demand_size(const struct ek_model *model);
+
+/**
+ * Puts an empty demand into memory. The memory must be aligned to
+ * `EK_DEMAND_ALIGNMENT`, of `ek_demand_size` bytes, and stay where it is.
+ *
+ * # Safety
+ * - `model` is NULL or comes from `ek_model_load`, whose storage is still there.
+ * - `memory` is NULL or points to `memory_size` bytes that nobody else uses yet.
+ * - `demand` is NULL or points to a pointer that may be written.
+ */
+ek_code ek_demand_init(void *memory,
+                       size_t memory_size,
+                       const struct ek_model *model,
+                       struct ek_demand **demand);
+
+/**
+ * Goes on with a demand that is already in memory, for the same model or another one of
+ * the same step. `EK_CODE_DEMAND_FOREIGN` if there is none, or its step is another:
+ * `ek_demand_init` then starts a new one.
+ *
+ * # Safety
+ * - `model` is NULL or comes from `ek_model_load`, whose storage is still there.
+ * - `memory` is NULL or points to `memory_size` initialised bytes.
+ * - `demand` is NULL or points to a pointer that may be written.
+ */
+ek_code ek_demand_attach(void *memory,
+                         size_t memory_size,
+                         const struct ek_model *model,
+                         struct ek_demand **demand);
+
+/**
+ * Counts a request; not to be called again when it is retried. Any number of threads and
+ * processes may do so at once.
+ *
+ * # Safety
+ * - `demand` is NULL or comes from `ek_demand_init` or `ek_demand_attach`.
+ */
+ek_code ek_demand_arrived(const struct ek_demand *demand);
+
+/**
+ * Takes note of the time: to be called about once a second, by one thread at a time.
+ * `now_us` is of the caller's monotonic clock, `epoch_s` the Unix time. `scratch` is of
+ * `ek_forecast_scratch_size` bytes; NULL will do for a model without forecaster.
+ *
+ * # Safety
+ * - `demand` is NULL or comes from `ek_demand_init` or `ek_demand_attach`, and no other
+ *   thread is in this function with it.
+ * - `model` is NULL or comes from `ek_model_load`, whose storage is still there.
+ * - `scratch` is NULL or points to `scratch_size` bytes, aligned to 4, that nobody else
+ *   uses meanwhile.
+ */
+ek_code ek_demand_tick(struct ek_demand *demand,
+                       const struct ek_model *model,
+                       uint64_t now_us,
+                       double epoch_s,
+                       void *scratch,
+                       size_t scratch_size);
+
+/**
+ * Reads the demand, by `scale` or, if that is NULL, by what the model says of it. Any
+ * number of threads and processes may do so at once.
+ *
+ * # Safety
+ * - `demand` is NULL or comes from `ek_demand_init` or `ek_demand_attach`.
+ * - `model` is NULL or comes from `ek_model_load`, whose storage is still there.
+ * - `scale` is NULL or points to an initialised structure.
+ * - `reading` is NULL or points to a structure whose `struct_size` is set.
+ */
+ek_code ek_demand_read(const struct ek_demand *demand,
+                       const struct ek_model *model,
+                       const struct ek_scale *scale,
+                       struct ek_demand_reading *reading);
+
+/**
+ * What the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing.
+ *
+ * # Safety
+ * - `model` is NULL or comes from `ek_model_load`, whose storage is still there.
+ * - `scale` is NULL or points to a structure whose `struct_size` is set.
+ */
+ek_code ek_model_scale(const struct ek_model *model, struct ek_scale *scale);
+
+/**
+ * Whether the values are within their ranges: capacity and lead positive, a quantile from
+ * 0.1 to 0.9, a headroom from 1 to 10.
+ *
+ * # Safety
+ * - `scale` is NULL or points to an initialised structure.
+ */
+ek_code ek_scale_check(const struct ek_scale *scale);
+
+/**
+ * Explains the decision that `ek_decide` would make with the same arguments: what every
+ * host looks like, which one is favoured, and which comes next. Changes nothing.
+ *
+ * `explanation`: filled in; its `struct_size`, `host_size`, `hosts` and `hosts_len` must
+ * be set. Returns `EK_CODE_CAPACITY` if the array is too short, with nothing written.
+ *
+ * # Safety
+ * - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ * - `request` points to `request->struct_size` initialised bytes, and its
+ *   `cached_tokens` to `cached_tokens_len` numbers.
+ * - `eligible` points to `eligible_words` words.
+ * - `scratch` points to `scratch_size` bytes that nobody else uses during the call.
+ * - `explanation` points to `explanation->struct_size` bytes, and its `hosts` to
+ *   `hosts_len` elements of `host_size` bytes.
+ */
+ek_code ek_explain(const struct ek_model *model,
+                   const struct ek_state *state,
+                   const struct ek_request *request,
+                   const uint64_t *eligible,
+                   size_t eligible_words,
+                   uint64_t now_us,
+                   void *scratch,
+                   size_t scratch_size,
+                   struct ek_explanation *explanation);
+
+/**
+ * Reads what a state has counted.
+ *
+ * `counters`: filled in; its `struct_size` must be set.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ * - `counters` points to `counters->struct_size` bytes.
+ */
+ek_code ek_counters_read(const struct ek_state *state, struct ek_counters *counters);
+
+/**
  * Size in bytes of the memory of a history of so many values; 0 if that is 0 or above
  * `EK_HISTORY_VALUES_MAX`. `ek_forecast_horizons` tells how many values a model can use.
  */
@@ -826,6 +1361,44 @@ ek_code ek_forecast_predict(const struct ek_model *model,
                             struct ek_forecast *forecast);
 
 /**
+ * Bytes of a histogram.
+ */
+size_t ek_histogram_size(void);
+
+/**
+ * Adds a duration. Any number of threads and processes may do so at once.
+ *
+ * # Safety
+ * - `histogram` is NULL or points to `ek_histogram_size` initialised bytes.
+ */
+ek_code ek_histogram_record(const struct ek_histogram *histogram, uint64_t duration_ns);
+
+/**
+ * Where a bucket ends (the last one has no end) and how many durations are in it; the
+ * first begins at 0, each other one where the one before it ends.
+ *
+ * # Safety
+ * - `histogram` is NULL or points to `ek_histogram_size` initialised bytes.
+ * - `end_ns` and `count` are NULL or point to numbers that may be written.
+ */
+ek_code ek_histogram_bucket(const struct ek_histogram *histogram,
+                            uint32_t bucket,
+                            uint64_t *end_ns,
+                            uint64_t *count);
+
+/**
+ * Sum of all durations, and the one that 99 % do not exceed, rounded up to within a
+ * quarter; 0 if there is none.
+ *
+ * # Safety
+ * - `histogram` is NULL or points to `ek_histogram_size` initialised bytes.
+ * - `sum_ns` and `p99_ns` are NULL or point to numbers that may be written.
+ */
+ek_code ek_histogram_summary(const struct ek_histogram *histogram,
+                             uint64_t *sum_ns,
+                             uint64_t *p99_ns);
+
+/**
  * Size in bytes of the storage of a model.
  */
 size_t ek_model_size(void);
@@ -863,7 +1436,179 @@ ek_code ek_model_load(const void *bytes,
 ek_code ek_model_metadata(const struct ek_model *model, const char **json, size_t *json_len);
 
 /**
- * A request goes to a host: the decision's, or any other.
+ * Size in bytes of the memory of a state for up to `hosts_max` hosts that up to
+ * `processes_max` processes share; 0 if a number is out of range. With 0 processes, the
+ * same as `ek_state_size`.
+ */
+size_t ek_shared_state_size(uint32_t hosts_max, uint32_t processes_max);
+
+/**
+ * Finds the state in shared memory, or makes one.
+ *
+ * Memory that is all zero gets a new state. So does, if
+ * `options->if_other` is `EK_IF_OTHER_INITIALISE`, memory that holds something else: a
+ * state of another version of this library, one for other numbers of hosts or processes,
+ * one whose making was interrupted. Otherwise these are refused.
+ *
+ * To be called by one process at a time.
+ *
+ * `memory`: `ek_shared_state_size(hosts_max, processes_max)` bytes or more, aligned to
+ * `EK_STATE_ALIGNMENT`, zero at first.
+ * `state`: gets the state, which is the memory itself.
+ * `was_made`: gets 1 for a new state, 0 for one that was found; may be NULL.
+ *
+ * # Safety
+ * - `memory` points to `memory_size` initialised bytes which are the state's as long as it
+ *   is used; if a state is made, nobody uses them during the call.
+ * - `options` points to `options->struct_size` initialised bytes.
+ * - `state` points to a pointer, `was_made` to a `uint32_t` if it is not NULL.
+ */
+ek_code ek_state_open(void *memory,
+                      size_t memory_size,
+                      const struct ek_state_options *options,
+                      struct ek_state **state,
+                      uint32_t *was_made);
+
+/**
+ * A process takes its number, and takes back the requests that a former process of this
+ * number left under way. The former one must be dead. To be called before the first
+ * `ek_process_begin`; also by anybody else for the number of a process that died and will
+ * not be replaced.
+ *
+ * Returns `EK_CODE_BUSY`, with nothing lost, while another process is joining, or was
+ * suspended or killed inside an update of the same host: call again later, and have the
+ * other one joined if it is dead.
+ *
+ * `process`: below the state's `processes_max`.
+ * `taken_back`: gets the number of requests taken back; may be NULL.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_open` or `ek_state_attach`, its memory still in place.
+ * - `taken_back` is NULL or points to a `uint32_t`.
+ */
+ek_code ek_process_join(struct ek_state *state, uint32_t process, uint32_t *taken_back);
+
+/**
+ * A request goes to a host: `ek_begin`, by a process that has joined. Its threads may
+ * begin and finish requests one at a time.
+ *
+ * `ticket`: filled in; to be kept until the same process calls `ek_finish`, once.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_open` or `ek_state_attach`, its memory still in place.
+ * - `ticket` points to an `ek_ticket`.
+ */
+ek_code ek_process_begin(struct ek_state *state,
+                         uint32_t process,
+                         uint32_t host,
+                         uint32_t prompt_tokens,
+                         uint64_t now_us,
+                         struct ek_ticket *ticket);
+
+/**
+ * Size in bytes of the memory of a ring of `records` records of up to `hosts_max` eligible
+ * hosts each; 0 if a number is 0 or too large (2^24 records, `EK_HOSTS_MAX`).
+ */
+size_t ek_record_size(uint32_t records, uint32_t hosts_max);
+
+/**
+ * Makes an empty ring, whatever the memory held before.
+ *
+ * `memory`: `ek_record_size(records, hosts_max)` bytes or more, aligned to
+ * `EK_RING_ALIGNMENT`.
+ * `ring`: gets the ring, which is the memory itself.
+ *
+ * # Safety
+ * - `memory` points to `memory_size` bytes which are the ring's as long as it is used, and
+ *   which nobody uses during the call.
+ * - `ring` points to a pointer.
+ */
+ek_code ek_record_init(void *memory,
+                       size_t memory_size,
+                       uint32_t records,
+                       uint32_t hosts_max,
+                       struct ek_ring **ring);
+
+/**
+ * Finds the ring in memory that somebody else initialised.
+ *
+ * `ring`: gets the ring, which is the memory itself.
+ *
+ * # Safety
+ * - `memory` points to `memory_size` initialised bytes which are the ring's as long as it
+ *   is used.
+ * - `ring` points to a pointer.
+ */
+ek_code ek_record_attach(void *memory, size_t memory_size, struct ek_ring **ring);
+
+/**
+ * Records a decision: what the policy saw of every eligible host, what it made of it, and
+ * where the request goes. To be called between `ek_decide` and `ek_begin`, with the same
+ * arguments; costs about as much as the decision itself.
+ *
+ * `actual_host`: where the request goes. `decision->host` if the decision is followed;
+ * any other one makes the record a shadow's, and so does `shadow`.
+ * `shadow`: 1 if another rule chose `actual_host` whatever the decision was, else 0.
+ * `sequence`: gets the record's number, for `ek_record_outcome`; may be NULL.
+ *
+ * Returns `EK_CODE_CAPACITY` if more hosts are eligible than a record holds.
+ *
+ * # Safety
+ * - `ring` comes from `ek_record_init` or `ek_record_attach`, its memory still in place.
+ * - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ * - `request` points to `request->struct_size` initialised bytes, and its
+ *   `cached_tokens` to `cached_tokens_len` numbers.
+ * - `eligible` points to `eligible_words` words.
+ * - `scratch` points to `scratch_size` bytes that nobody else uses during the call.
+ * - `decision` points to `decision->struct_size` initialised bytes.
+ * - `sequence` is NULL or points to a `uint64_t`.
+ */
+ek_code ek_record_decision(struct ek_ring *ring,
+                           const struct ek_model *model,
+                           const struct ek_state *state,
+                           const struct ek_request *request,
+                           const uint64_t *eligible,
+                           size_t eligible_words,
+                           uint64_t now_us,
+                           void *scratch,
+                           size_t scratch_size,
+                           const struct ek_decision *decision,
+                           uint32_t actual_host,
+                           uint32_t shadow,
+                           uint64_t *sequence);
+
+/**
+ * Adds to a record how its request ended. To be called before `ek_finish`.
+ *
+ * `sequence`: the record's number. Returns `EK_CODE_RECORD_GONE` once the ring has come
+ * round.
+ *
+ * # Safety
+ * - `ring` comes from `ek_record_init` or `ek_record_attach`, its memory still in place.
+ * - `ticket` points to an initialised `ek_ticket`.
+ * - `outcome` points to `outcome->struct_size` initialised bytes.
+ */
+ek_code ek_record_outcome(struct ek_ring *ring,
+                          uint64_t sequence,
+                          const struct ek_ticket *ticket,
+                          const struct ek_outcome *outcome,
+                          uint64_t now_us);
+
+/**
+ * Reads what a ring has seen.
+ *
+ * `counts`: filled in; its `struct_size` must be set.
+ *
+ * # Safety
+ * - `ring` comes from `ek_record_init` or `ek_record_attach`, its memory still in place.
+ * - `counts` points to `counts->struct_size` bytes.
+ */
+ek_code ek_record_counts(const struct ek_ring *ring, struct ek_ring_counts *counts);
+
+/**
+ * A request goes to a host: the decision's, or any other. Refused where processes share
+ * the state, with `EK_CODE_PROCESS_UNKNOWN`: see `ek_process_begin`.
  *
  * `ticket`: filled in; to be kept until `ek_finish`, which must be called once for it.
  *
@@ -888,7 +1633,7 @@ ek_code ek_first_byte(struct ek_state *state, struct ek_ticket *ticket, uint64_t
 
 /**
  * A request ended. A second call for the same ticket is refused, so that counts stay
- * exact.
+ * exact. So is one for a request of a killed process that was taken back.
  *
  * `model`: tells what response times mean; may be NULL.
  *
@@ -963,7 +1708,8 @@ ek_code ek_state_init(void *memory,
 
 /**
  * Finds the state in memory that another process, or this one before a reload,
- * initialised. States of another layout are refused.
+ * initialised. States of another layout are refused. (`ek_state_open` makes a new state
+ * of them instead, where that is asked for.)
  *
  * `state`: gets the state, which is the memory itself.
  *
@@ -1027,6 +1773,45 @@ ek_code ek_host_stats(const struct ek_state *state,
                       uint32_t host,
                       uint64_t now_us,
                       struct ek_stats *stats);
+
+/**
+ * The key under which a host stands in the telemetry file, and should be registered: FNV-1a
+ * of its address, as `10.0.0.1:8000` or `[::1]:8000`. 0 if `address` is NULL.
+ *
+ * # Safety
+ * - `address` is NULL or points to `address_len` initialised bytes.
+ */
+uint64_t ek_host_key(const char *address, size_t address_len);
+
+/**
+ * Hands every host of the state its latest report from the telemetry file. Cheap enough for
+ * a timer of some tens of milliseconds: a lookup for each host.
+ *
+ * `file`: the file as mapped, 8-byte aligned, of `file_size` bytes, which may change at any
+ * time. Returns `EK_CODE_REPORT_FORMAT` for what is no telemetry file, or of another
+ * version, and `EK_CODE_MEMORY_SIZE` for one that is too short.
+ * `taken`: how many reports were news; may be NULL.
+ *
+ * # Safety
+ * - `file` points to `file_size` bytes that can be read, and are written by atomic stores of
+ *   8 bytes alone, if at all.
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ * - `taken` is NULL or points to a `uint32_t`.
+ */
+ek_code ek_telemetry_file_apply(const void *file,
+                                size_t file_size,
+                                struct ek_state *state,
+                                uint32_t *taken);
+
+/**
+ * When the agent last went round, in microseconds of the system's monotonic clock: whoever
+ * maps the file sees from it whether the agent lives.
+ *
+ * # Safety
+ * - `file` is as for `ek_telemetry_file_apply`.
+ * - `heartbeat_us` points to a `uint64_t`.
+ */
+ek_code ek_telemetry_file_heartbeat(const void *file, size_t file_size, uint64_t *heartbeat_us);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -15,34 +15,42 @@
 //! | [`record`] | `ek_record_*` |
 //! | [`requests`] | `ek_begin`, `ek_first_byte`, `ek_finish`, `ek_report`, `ek_report_orca` |
 //! | [`forecast`] | `ek_history_*`, `ek_forecast_*` |
-//! | [`demand`] | `ek_demand_*`, `ek_model_scale` |
+//! | [`telemetry_file`] | `ek_host_key`, `ek_telemetry_file_*` |
+//! | [`affinity`] | `ek_affinity_*` |
+//! | [`histogram`] | `ek_histogram_*` |
+//! | [`demand`] | `ek_demand_*`, `ek_model_scale`, `ek_scale_check` |
 
 #![allow(unsafe_code, reason = "C hands over raw pointers; each is checked before it is used")]
 
+pub mod affinity;
 pub mod code;
 pub mod decide;
 pub mod demand;
 pub mod explain;
 pub mod forecast;
+pub mod histogram;
 mod memory;
 pub mod model;
 pub mod processes;
 pub mod record;
 pub mod requests;
 pub mod state;
+pub mod telemetry_file;
 pub mod types;
 
+pub use affinity::{ek_affinity_lookup, ek_affinity_note, ek_affinity_size};
 pub use code::{EkCode, ek_strerror, ek_version};
 pub use decide::{ek_decide, ek_decisions, ek_scores, ek_scratch_size};
 pub use demand::{
     EkDemand, EkDemandReading, EkScale, ek_demand_arrived, ek_demand_attach, ek_demand_init, ek_demand_read,
-    ek_demand_size, ek_demand_tick, ek_model_scale,
+    ek_demand_size, ek_demand_tick, ek_model_scale, ek_scale_check,
 };
 pub use explain::{ek_counters_read, ek_explain};
 pub use forecast::{
     EkHistory, ek_forecast_horizons, ek_forecast_predict, ek_forecast_scratch_size, ek_history_attach, ek_history_init,
     ek_history_push, ek_history_size,
 };
+pub use histogram::{EkHistogram, ek_histogram_bucket, ek_histogram_record, ek_histogram_size, ek_histogram_summary};
 pub use model::{EkModel, ek_model_load, ek_model_metadata, ek_model_size};
 pub use processes::{ek_process_begin, ek_process_join, ek_shared_state_size, ek_state_open};
 pub use record::{
@@ -53,6 +61,7 @@ pub use state::{
     EkState, ek_host_find, ek_host_register, ek_host_remove, ek_host_stats, ek_state_attach, ek_state_init,
     ek_state_size,
 };
+pub use telemetry_file::{ek_host_key, ek_telemetry_file_apply, ek_telemetry_file_heartbeat};
 pub use types::{
     EkCounters, EkDecision, EkExplanation, EkForecast, EkHorizons, EkHostExplanation, EkHostScore, EkIfOther,
     EkOutcome, EkReason, EkRequest, EkRingCounts, EkStateOptions, EkStats, EkStatus, EkTelemetry, EkTicket,

@@ -21,6 +21,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod affinity;
 pub mod artifact;
 mod candidates;
 pub mod decide;
@@ -29,6 +30,8 @@ pub mod explain;
 pub mod features;
 pub mod ffi;
 pub mod forecast;
+pub mod herding;
+pub mod histogram;
 pub mod ledger;
 mod lowest;
 pub mod math;
@@ -39,6 +42,7 @@ pub mod service;
 pub mod simd;
 pub mod slot;
 pub mod state;
+pub mod telemetry_file;
 
 pub use artifact::{ArtifactError, Model};
 pub use decide::{Decision, Eligible, Reason, Request, decide};

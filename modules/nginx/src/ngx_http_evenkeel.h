@@ -18,20 +18,46 @@
 /* Beside the values of ek_reason: NGINX's own round robin chose. */
 #define NGX_HTTP_EVENKEEL_ROUND_ROBIN  (EK_REASON_NO_HOST + 1)
 
+/* As large as a telemetry file can be: 4096 hosts. */
+#define NGX_HTTP_EVENKEEL_TELEMETRY_MAX  (512 * 1024)
+
 
 /* A request under way in shared memory, so that what a killed worker leaves can be ended. */
 typedef struct {
-    ngx_atomic_t             owner;             /* process slot + 1; 0: free */
-    ek_ticket                ticket;
+    ngx_atomic_t                   owner;       /* process slot + 1; 0: free */
+    ek_ticket                      ticket;
 } ngx_http_evenkeel_lease_t;
 
 
 /* The head of a zone. All workers use it, and what a reload starts. */
 typedef struct {
-    ek_state                *state;
-    ngx_uint_t               nleases;
-    ngx_http_evenkeel_lease_t  *leases;
+    uint64_t                       layout;
+    ek_state                      *state;
+    ek_histogram                  *decide_time;
+    void                          *affinity;
+    size_t                         affinity_size;
+    void                          *demand;      /* NULL: no room for it */
+    size_t                         demand_size;
+
+    ngx_atomic_t                   timekeeper;  /* process that ticks the demand */
+    ngx_atomic_t                   swapped;     /* artifacts taken without a reload */
+    ngx_atomic_t                   refused;     /* artifacts refused meanwhile */
+
+    ngx_uint_t                     nleases;
+    ngx_http_evenkeel_lease_t     *leases;
 } ngx_http_evenkeel_shared_t;
+
+
+/* A loaded artifact. */
+typedef struct {
+    ngx_pool_t                    *pool;
+    const ek_model                *model;
+
+    /* Which file it was, to notice another one by that name. */
+    ngx_file_uniq_t                uniq;
+    time_t                         mtime;
+    off_t                          size;
+} ngx_http_evenkeel_artifact_t;
 
 
 typedef struct {
@@ -42,19 +68,32 @@ typedef struct {
     ngx_pool_t                    *pool;          /* the configuration's */
     ngx_flag_t                     enabled;
     ngx_flag_t                     shadow;
-    ngx_str_t                      artifact;
+    ngx_flag_t                     watch;
+    ngx_str_t                      path;
+    ngx_str_t                      telemetry;
+    void                          *telemetry_buffer;
+    ngx_int_t                      telemetry_code;
     ngx_http_complex_value_t      *tokens;
+    ngx_http_complex_value_t      *output_tokens;
+    ngx_http_complex_value_t      *key;
+    ek_scale                       scale;         /* struct_size 0: the artifact's */
 
-    const ek_model                *model;
+    ngx_http_evenkeel_artifact_t   artifact;
+    ngx_http_evenkeel_artifact_t   refused;       /* of the last bad file */
     void                          *scratch;
     size_t                         scratch_size;
 
     ngx_shm_zone_t                *shm_zone;
     ngx_http_evenkeel_shared_t    *shared;
+    ek_demand                     *demand;
 
     /* Of each server, the primary ones first, in the order of NGINX's own list. */
     uint32_t                      *hosts;
     ngx_uint_t                     nhosts;
+
+    /* By host: tokens of the request at hand that are cached there. */
+    uint32_t                      *cached_tokens;
+    uint32_t                       ncached_tokens;
 } ngx_http_evenkeel_srv_conf_t;
 
 
@@ -66,6 +105,7 @@ typedef struct {
     ngx_http_request_t                *request;
     ngx_http_evenkeel_srv_conf_t      *conf;
     uint32_t                           prompt_tokens;
+    uint64_t                           key;       /* of the session; 0: none */
 
     /* The last decision, for variables. */
     ek_decision                        decision;
@@ -79,10 +119,60 @@ typedef struct {
 } ngx_http_evenkeel_peer_data_t;
 
 
-ngx_int_t ngx_http_evenkeel_add_variables(ngx_conf_t *cf);
+/* ngx_http_evenkeel_artifact.c */
+
+/*
+ * Reads and validates a file into a pool of its own. On failure says why, in at most
+ * NGX_MAX_ERROR_STR bytes without a closing zero.
+ */
+ngx_int_t ngx_http_evenkeel_load(ngx_str_t *path,
+    ngx_http_evenkeel_artifact_t *artifact, ngx_log_t *log, ngx_str_t *reason);
+void ngx_http_evenkeel_unload(ngx_http_evenkeel_artifact_t *artifact);
+/* Memory for decisions among the upstream's servers and for forecasts. */
+ngx_int_t ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_http_evenkeel_artifact_t *artifact, void **scratch, size_t *size);
+
+/* ngx_http_evenkeel_feedback.c */
+
+/* What the header of a response tells, once. */
+void ngx_http_evenkeel_response(ngx_http_evenkeel_peer_data_t *ekp,
+    uint64_t first_byte_us);
+void ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_peer_connection_t *pc, ngx_uint_t state);
+ngx_int_t ngx_http_evenkeel_init_header_filter(ngx_conf_t *cf);
+
+/* ngx_http_evenkeel_peer.c */
+
+ngx_int_t ngx_http_evenkeel_init_upstream(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us);
+
+/* ngx_http_evenkeel_status.c */
+
 char *ngx_http_evenkeel_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-uint64_t ngx_http_evenkeel_now_ns(void);
+
+/* ngx_http_evenkeel_telemetry.c */
+
+void ngx_http_evenkeel_read_telemetry(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
+
+/* ngx_http_evenkeel_timer.c */
+
+ngx_int_t ngx_http_evenkeel_start_timers(ngx_cycle_t *cycle);
+
+/* ngx_http_evenkeel_variables.c */
+
+ngx_int_t ngx_http_evenkeel_add_variables(ngx_conf_t *cf);
+uint32_t ngx_http_evenkeel_tokens(ngx_http_request_t *r,
+    ngx_http_complex_value_t *value);
 const char *ngx_http_evenkeel_reason(ngx_uint_t reason);
+
+/* ngx_http_evenkeel_zone.c */
+
+/* The next upstream that the module serves, from *next on; NULL after the last. */
+ngx_http_evenkeel_srv_conf_t *ngx_http_evenkeel_upstream(ngx_cycle_t *cycle,
+    ngx_uint_t *next);
+uint64_t ngx_http_evenkeel_hash(ngx_str_t *bytes);
+uint64_t ngx_http_evenkeel_now_ns(void);
 
 
 extern ngx_module_t  ngx_http_evenkeel_module;

@@ -1,44 +1,20 @@
 /*
- * The evenkeel_status location: what the zones know, as Prometheus text or as JSON.
+ * The evenkeel_status location: what the zones know, as Prometheus text, as JSON, or as
+ * what a scaler asks for.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
 
-#include "ngx_http_evenkeel.h"
+#include "ngx_http_evenkeel_status.h"
 
 #include <math.h>
 
 
-/* Room for one number, its name and labels, without upstream and server. */
-#define NGX_HTTP_EVENKEEL_LINE  192
-
-
-typedef struct {
-    const char                      *prometheus;
-    const char                      *type;
-    const char                      *json;
-    double                         (*value)(const ek_stats *stats);
-} ngx_http_evenkeel_metric_t;
-
-
 static ngx_int_t ngx_http_evenkeel_status_handler(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_evenkeel_asks(ngx_http_request_t *r,
+    ngx_str_t *format, const char *name);
 static size_t ngx_http_evenkeel_status_size(
     ngx_http_upstream_main_conf_t *umcf);
-static ngx_http_evenkeel_srv_conf_t *ngx_http_evenkeel_conf(
-    ngx_http_upstream_srv_conf_t *uscf);
-static u_char *ngx_http_evenkeel_prometheus(u_char *p,
-    ngx_http_upstream_main_conf_t *umcf);
-static u_char *ngx_http_evenkeel_prometheus_metric(u_char *p,
-    ngx_http_evenkeel_srv_conf_t *conf,
-    const ngx_http_evenkeel_metric_t *metric);
-static u_char *ngx_http_evenkeel_json(u_char *p,
-    ngx_http_upstream_main_conf_t *umcf);
-static u_char *ngx_http_evenkeel_json_upstream(u_char *p,
-    ngx_http_evenkeel_srv_conf_t *conf);
-static ngx_http_upstream_rr_peer_t *ngx_http_evenkeel_peer(
-    ngx_http_evenkeel_srv_conf_t *conf, ngx_uint_t index);
-static u_char *ngx_http_evenkeel_number(u_char *p, double value,
-    const char *unknown);
 
 
 #define ngx_http_evenkeel_field(field)                                        \
@@ -63,7 +39,7 @@ ngx_http_evenkeel_field(waiting)
 ngx_http_evenkeel_field(kv_use)
 
 
-static const ngx_http_evenkeel_metric_t  ngx_http_evenkeel_metrics[] = {
+const ngx_http_evenkeel_metric_t  ngx_http_evenkeel_metrics[] = {
     { "evenkeel_in_flight", "gauge", "in_flight",
       ngx_http_evenkeel_in_flight },
     { "evenkeel_in_flight_prompt_tokens", "gauge", "in_flight_prompt_tokens",
@@ -94,6 +70,98 @@ static const ngx_http_evenkeel_metric_t  ngx_http_evenkeel_metrics[] = {
 };
 
 
+static double
+ngx_http_evenkeel_present(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    ek_demand_reading  reading;
+
+    ngx_http_evenkeel_read_demand(conf, &reading);
+
+    return reading.present_per_s;
+}
+
+
+static double
+ngx_http_evenkeel_forecast(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    ek_demand_reading  reading;
+
+    ngx_http_evenkeel_read_demand(conf, &reading);
+
+    return reading.forecast_per_s;
+}
+
+
+static double
+ngx_http_evenkeel_replicas(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    ek_demand_reading  reading;
+
+    ngx_http_evenkeel_read_demand(conf, &reading);
+
+    return reading.replicas;
+}
+
+
+static double
+ngx_http_evenkeel_history(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    ek_demand_reading  reading;
+
+    ngx_http_evenkeel_read_demand(conf, &reading);
+
+    return reading.history_days;
+}
+
+
+static double
+ngx_http_evenkeel_swapped(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    return (double) conf->shared->swapped;
+}
+
+
+static double
+ngx_http_evenkeel_refused(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    return (double) conf->shared->refused;
+}
+
+
+static double
+ngx_http_evenkeel_decide_p99(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    uint64_t  sum_ns, p99_ns;
+
+    if (ek_histogram_summary(conf->shared->decide_time, &sum_ns, &p99_ns)
+        != EK_CODE_OK)
+    {
+        return NAN;
+    }
+
+    return (double) p99_ns / 1e9;
+}
+
+
+const ngx_http_evenkeel_sum_t  ngx_http_evenkeel_sums[] = {
+    { "evenkeel_demand_replicas", "gauge", "demand",
+      ngx_http_evenkeel_replicas },
+    { "evenkeel_demand_requests_per_second", "gauge", "present_per_s",
+      ngx_http_evenkeel_present },
+    { "evenkeel_forecast_requests_per_second", "gauge", "forecast_per_s",
+      ngx_http_evenkeel_forecast },
+    { "evenkeel_history_days", "gauge", "history_days",
+      ngx_http_evenkeel_history },
+    { "evenkeel_decide_p99_seconds", "gauge", "decide_p99_s",
+      ngx_http_evenkeel_decide_p99 },
+    { "evenkeel_artifacts_taken_total", "counter", "artifacts_taken",
+      ngx_http_evenkeel_swapped },
+    { "evenkeel_artifacts_refused_total", "counter", "artifacts_refused",
+      ngx_http_evenkeel_refused },
+    { NULL, NULL, NULL, NULL }
+};
+
+
 char *
 ngx_http_evenkeel_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -112,7 +180,6 @@ ngx_http_evenkeel_status_handler(ngx_http_request_t *r)
     ngx_int_t                       rc;
     ngx_buf_t                      *b;
     ngx_str_t                       format;
-    ngx_uint_t                      json;
     ngx_chain_t                     out;
     ngx_http_upstream_main_conf_t  *umcf;
 
@@ -125,8 +192,9 @@ ngx_http_evenkeel_status_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    json = ngx_http_arg(r, (u_char *) "format", 6, &format) == NGX_OK
-           && format.len == 4 && ngx_strncmp(format.data, "json", 4) == 0;
+    if (ngx_http_arg(r, (u_char *) "format", 6, &format) != NGX_OK) {
+        ngx_str_null(&format);
+    }
 
     umcf = ngx_http_get_module_main_conf(r, ngx_http_upstream_module);
 
@@ -135,7 +203,11 @@ ngx_http_evenkeel_status_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (json) {
+    if (ngx_http_evenkeel_asks(r, &format, "scale")) {
+        ngx_str_set(&r->headers_out.content_type, "application/json");
+        b->last = ngx_http_evenkeel_scale_json(b->last, umcf);
+
+    } else if (ngx_http_evenkeel_asks(r, &format, "json")) {
         ngx_str_set(&r->headers_out.content_type, "application/json");
         b->last = ngx_http_evenkeel_json(b->last, umcf);
 
@@ -165,10 +237,30 @@ ngx_http_evenkeel_status_handler(ngx_http_request_t *r)
 }
 
 
+/* By "?format=NAME", or by a path that ends in "/NAME". */
+static ngx_uint_t
+ngx_http_evenkeel_asks(ngx_http_request_t *r, ngx_str_t *format,
+    const char *name)
+{
+    size_t  len;
+
+    len = ngx_strlen(name);
+
+    if (format->len != 0) {
+        return format->len == len
+               && ngx_strncmp(format->data, name, len) == 0;
+    }
+
+    return r->uri.len > len
+           && r->uri.data[r->uri.len - len - 1] == '/'
+           && ngx_strncmp(r->uri.data + r->uri.len - len, name, len) == 0;
+}
+
+
 static size_t
 ngx_http_evenkeel_status_size(ngx_http_upstream_main_conf_t *umcf)
 {
-    size_t                          size, metrics;
+    size_t                          size, metrics, lines;
     ngx_uint_t                      i, k;
     ngx_http_upstream_rr_peer_t    *peer;
     ngx_http_evenkeel_srv_conf_t   *conf;
@@ -177,7 +269,13 @@ ngx_http_evenkeel_status_size(ngx_http_upstream_main_conf_t *umcf)
     metrics = sizeof(ngx_http_evenkeel_metrics)
               / sizeof(ngx_http_evenkeel_metrics[0]);
 
-    size = (metrics + 2) * NGX_HTTP_EVENKEEL_LINE;
+    /* Of an upstream: its sums, its decisions by reason, the buckets and their sum. */
+
+    lines = sizeof(ngx_http_evenkeel_sums) / sizeof(ngx_http_evenkeel_sums[0])
+            + NGX_HTTP_EVENKEEL_ROUND_ROBIN
+            + EK_HISTOGRAM_BUCKETS / NGX_HTTP_EVENKEEL_BUCKET_STEP + 4;
+
+    size = (metrics + lines) * NGX_HTTP_EVENKEEL_LINE;
     uscfp = umcf->upstreams.elts;
 
     for (i = 0; i < umcf->upstreams.nelts; i++) {
@@ -186,8 +284,7 @@ ngx_http_evenkeel_status_size(ngx_http_upstream_main_conf_t *umcf)
             continue;
         }
 
-        size += (NGX_HTTP_EVENKEEL_ROUND_ROBIN + 2)
-                * (NGX_HTTP_EVENKEEL_LINE + uscfp[i]->host.len);
+        size += lines * (NGX_HTTP_EVENKEEL_LINE + uscfp[i]->host.len);
 
         for (k = 0; k < conf->nhosts; k++) {
             peer = ngx_http_evenkeel_peer(conf, k);
@@ -204,7 +301,7 @@ ngx_http_evenkeel_status_size(ngx_http_upstream_main_conf_t *umcf)
 }
 
 
-static ngx_http_evenkeel_srv_conf_t *
+ngx_http_evenkeel_srv_conf_t *
 ngx_http_evenkeel_conf(ngx_http_upstream_srv_conf_t *uscf)
 {
     ngx_http_evenkeel_srv_conf_t  *conf;
@@ -221,171 +318,29 @@ ngx_http_evenkeel_conf(ngx_http_upstream_srv_conf_t *uscf)
 }
 
 
-static u_char *
-ngx_http_evenkeel_prometheus(u_char *p, ngx_http_upstream_main_conf_t *umcf)
+void
+ngx_http_evenkeel_read_demand(ngx_http_evenkeel_srv_conf_t *conf,
+    ek_demand_reading *reading)
 {
-    uint64_t                           decisions;
-    ngx_uint_t                         i, reason;
-    ngx_http_evenkeel_srv_conf_t      *conf;
-    ngx_http_upstream_srv_conf_t     **uscfp;
-    const ngx_http_evenkeel_metric_t  *metric;
+    const ek_scale  *scale;
 
-    uscfp = umcf->upstreams.elts;
+    scale = conf->scale.struct_size ? &conf->scale : NULL;
 
-    for (metric = ngx_http_evenkeel_metrics; metric->prometheus; metric++) {
-        p = ngx_sprintf(p, "# TYPE %s %s\n", metric->prometheus, metric->type);
+    reading->struct_size = sizeof(ek_demand_reading);
 
-        for (i = 0; i < umcf->upstreams.nelts; i++) {
-            conf = ngx_http_evenkeel_conf(uscfp[i]);
-
-            if (conf != NULL) {
-                p = ngx_http_evenkeel_prometheus_metric(p, conf, metric);
-            }
-        }
+    if (conf->demand == NULL
+        || ek_demand_read(conf->demand, conf->artifact.model, scale, reading)
+           != EK_CODE_OK)
+    {
+        reading->present_per_s = NAN;
+        reading->forecast_per_s = NAN;
+        reading->replicas = NAN;
+        reading->history_days = NAN;
     }
-
-    p = ngx_sprintf(p, "# TYPE evenkeel_decisions_total counter\n");
-
-    for (i = 0; i < umcf->upstreams.nelts; i++) {
-        conf = ngx_http_evenkeel_conf(uscfp[i]);
-        if (conf == NULL) {
-            continue;
-        }
-
-        for (reason = 0; reason <= EK_REASON_NO_HOST; reason++) {
-            if (ek_decisions(conf->shared->state, (uint32_t) reason,
-                             &decisions)
-                == EK_CODE_OK)
-            {
-                p = ngx_sprintf(p, "evenkeel_decisions_total{upstream=\"%V\","
-                                "reason=\"%s\"} %uL\n", &uscfp[i]->host,
-                                ngx_http_evenkeel_reason(reason), decisions);
-            }
-        }
-    }
-
-    return p;
 }
 
 
-static u_char *
-ngx_http_evenkeel_prometheus_metric(u_char *p,
-    ngx_http_evenkeel_srv_conf_t *conf,
-    const ngx_http_evenkeel_metric_t *metric)
-{
-    ek_stats                      stats;
-    ngx_uint_t                    i;
-    ngx_http_upstream_rr_peer_t  *peer;
-
-    stats.struct_size = sizeof(ek_stats);
-
-    for (i = 0; i < conf->nhosts; i++) {
-        peer = ngx_http_evenkeel_peer(conf, i);
-
-        if (peer == NULL
-            || ek_host_stats(conf->shared->state, conf->hosts[i],
-                             ngx_http_evenkeel_now_ns() / 1000, &stats)
-               != EK_CODE_OK)
-        {
-            continue;
-        }
-
-        p = ngx_sprintf(p, "%s{upstream=\"%V\",host=\"%V\"} ",
-                        metric->prometheus, &conf->upstream->host,
-                        &peer->name);
-        p = ngx_http_evenkeel_number(p, metric->value(&stats), "NaN");
-        *p++ = '\n';
-    }
-
-    return p;
-}
-
-
-static u_char *
-ngx_http_evenkeel_json(u_char *p, ngx_http_upstream_main_conf_t *umcf)
-{
-    ngx_uint_t                      i, n;
-    ngx_http_evenkeel_srv_conf_t   *conf;
-    ngx_http_upstream_srv_conf_t  **uscfp;
-
-    uscfp = umcf->upstreams.elts;
-    n = 0;
-
-    p = ngx_sprintf(p, "{\"upstreams\":[");
-
-    for (i = 0; i < umcf->upstreams.nelts; i++) {
-        conf = ngx_http_evenkeel_conf(uscfp[i]);
-        if (conf == NULL) {
-            continue;
-        }
-
-        if (n++) {
-            *p++ = ',';
-        }
-
-        p = ngx_http_evenkeel_json_upstream(p, conf);
-    }
-
-    return ngx_sprintf(p, "]}\n");
-}
-
-
-static u_char *
-ngx_http_evenkeel_json_upstream(u_char *p, ngx_http_evenkeel_srv_conf_t *conf)
-{
-    ek_stats                           stats;
-    uint64_t                           decisions;
-    ngx_uint_t                         i, n, reason;
-    ngx_http_upstream_rr_peer_t       *peer;
-    const ngx_http_evenkeel_metric_t  *metric;
-
-    stats.struct_size = sizeof(ek_stats);
-
-    p = ngx_sprintf(p, "{\"name\":\"%V\",\"mode\":\"%s\",\"decisions\":{",
-                    &conf->upstream->host,
-                    conf->shadow ? "shadow" : "active");
-
-    for (reason = 0; reason <= EK_REASON_NO_HOST; reason++) {
-        decisions = 0;
-        ek_decisions(conf->shared->state, (uint32_t) reason, &decisions);
-        p = ngx_sprintf(p, "%s\"%s\":%uL", reason ? "," : "",
-                        ngx_http_evenkeel_reason(reason), decisions);
-    }
-
-    p = ngx_sprintf(p, "},\"hosts\":[");
-
-    n = 0;
-
-    for (i = 0; i < conf->nhosts; i++) {
-        peer = ngx_http_evenkeel_peer(conf, i);
-
-        if (peer == NULL
-            || ek_host_stats(conf->shared->state, conf->hosts[i],
-                             ngx_http_evenkeel_now_ns() / 1000, &stats)
-               != EK_CODE_OK)
-        {
-            continue;
-        }
-
-        p = ngx_sprintf(p, "%s{\"host\":\"%V\"", n++ ? "," : "", &peer->name);
-
-        for (metric = ngx_http_evenkeel_metrics; metric->json; metric++) {
-            p = ngx_sprintf(p, ",\"%s\":", metric->json);
-            p = ngx_http_evenkeel_number(p, metric->value(&stats), "null");
-        }
-
-        *p++ = '}';
-    }
-
-    return ngx_sprintf(p, "]}");
-}
-
-
-/*
- * A server by its place in the configuration. NULL for what comes a second time: it is
- * the same host.
- */
-static ngx_http_upstream_rr_peer_t *
+ngx_http_upstream_rr_peer_t *
 ngx_http_evenkeel_peer(ngx_http_evenkeel_srv_conf_t *conf, ngx_uint_t index)
 {
     ngx_uint_t                     i;
@@ -412,7 +367,7 @@ ngx_http_evenkeel_peer(ngx_http_evenkeel_srv_conf_t *conf, ngx_uint_t index)
 }
 
 
-static u_char *
+u_char *
 ngx_http_evenkeel_number(u_char *p, double value, const char *unknown)
 {
     if (!isfinite(value)) {

@@ -6,8 +6,6 @@
 
 #include "ngx_http_evenkeel.h"
 
-#include <time.h>
-
 
 static ngx_int_t ngx_http_evenkeel_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -128,6 +126,23 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
 }
 
 
+/* A count that a variable holds; 0 where it holds none. */
+uint32_t
+ngx_http_evenkeel_tokens(ngx_http_request_t *r, ngx_http_complex_value_t *value)
+{
+    off_t      tokens;
+    ngx_str_t  text;
+
+    if (ngx_http_complex_value(r, value, &text) != NGX_OK) {
+        return 0;
+    }
+
+    tokens = ngx_atoof(text.data, text.len);
+
+    return (tokens > 0) ? (uint32_t) ngx_min(tokens, 0x7fffffff) : 0;
+}
+
+
 const char *
 ngx_http_evenkeel_reason(ngx_uint_t reason)
 {
@@ -138,16 +153,4 @@ ngx_http_evenkeel_reason(ngx_uint_t reason)
 
     return (reason < sizeof(names) / sizeof(names[0])) ? names[reason]
                                                        : "unknown";
-}
-
-
-/* One clock for all workers; NGINX's own has milliseconds and stands still in between. */
-uint64_t
-ngx_http_evenkeel_now_ns(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000000000 + (uint64_t) ts.tv_nsec;
 }

@@ -1,16 +1,22 @@
 /*
  * The zone of an upstream. A reload with the same name and size finds it as it was left.
  *
- *     slab pool | head | state of libevenkeel (half of what is free) | leases (the rest)
+ *     slab pool | head | affinity (an eighth of what is free) | demand (at most a quarter)
+ *               | state of libevenkeel (half of what is left) | leases (the rest)
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
 
 #include "ngx_http_evenkeel_zone.h"
 
+#include <time.h>
+
 
 /* How many leases are looked at before a request does without one. */
 #define NGX_HTTP_EVENKEEL_PROBES  32
+
+/* Marks a head of this layout: what another version of the module left is refused. */
+#define NGX_HTTP_EVENKEEL_LAYOUT  ((uint64_t) 0x324e474e4b454e45)
 
 
 static ngx_int_t ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone,
@@ -19,12 +25,15 @@ static ngx_int_t ngx_http_evenkeel_create_state(ngx_shm_zone_t *shm_zone,
     ngx_http_evenkeel_srv_conf_t *conf);
 static ngx_int_t ngx_http_evenkeel_register(ngx_shm_zone_t *shm_zone,
     ngx_http_evenkeel_srv_conf_t *conf);
-static uint64_t ngx_http_evenkeel_key(ngx_http_upstream_rr_peer_t *peer);
+static ngx_int_t ngx_http_evenkeel_create_affinity(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_shared_t *shared);
+static void ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
+static void ngx_http_evenkeel_open_demand(ngx_shm_zone_t *shm_zone,
+    ngx_http_evenkeel_srv_conf_t *conf);
 static void ngx_http_evenkeel_forget(ngx_http_evenkeel_srv_conf_t *conf);
 static void ngx_http_evenkeel_reclaim(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_log_t *log);
-static ngx_http_evenkeel_srv_conf_t *ngx_http_evenkeel_upstream(
-    ngx_cycle_t *cycle, ngx_uint_t *next);
 
 
 static ngx_uint_t  ngx_http_evenkeel_next_lease;
@@ -92,6 +101,14 @@ ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
+    if (conf->shared->layout != NGX_HTTP_EVENKEEL_LAYOUT) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "zone \"%V\" is of another version of the module "
+                      "(restart, or use another zone name)",
+                      &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
     size = shm_zone->shm.addr + shm_zone->shm.size
            - (u_char *) conf->shared->state;
 
@@ -103,6 +120,8 @@ ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                       &shm_zone->shm.name, ek_strerror(code));
         return NGX_ERROR;
     }
+
+    ngx_http_evenkeel_open_demand(shm_zone, conf);
 
     return ngx_http_evenkeel_register(shm_zone, conf);
 }
@@ -124,6 +143,19 @@ ngx_http_evenkeel_create_state(ngx_shm_zone_t *shm_zone,
     if (shared == NULL) {
         goto failed;
     }
+
+    shared->layout = NGX_HTTP_EVENKEEL_LAYOUT;
+
+    shared->decide_time = ngx_slab_calloc(shpool, ek_histogram_size());
+    if (shared->decide_time == NULL) {
+        goto failed;
+    }
+
+    if (ngx_http_evenkeel_create_affinity(shpool, shared) != NGX_OK) {
+        goto failed;
+    }
+
+    ngx_http_evenkeel_create_demand(shpool, conf, shared);
 
     free = shpool->pfree * ngx_pagesize;
 
@@ -173,6 +205,78 @@ failed:
 
 
 static ngx_int_t
+ngx_http_evenkeel_create_affinity(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_shared_t *shared)
+{
+    uint32_t  entries;
+
+    /* Whole pages, and so aligned to more than EK_AFFINITY_ALIGNMENT. */
+
+    shared->affinity_size = ngx_max(shpool->pfree / 8, 1) * ngx_pagesize;
+
+    for (entries = EK_AFFINITY_ENTRIES_MAX; entries > 1; entries /= 2) {
+        if (ek_affinity_size(entries) <= shared->affinity_size) {
+            break;
+        }
+    }
+
+    shared->affinity = ngx_slab_calloc(shpool, shared->affinity_size);
+    shared->affinity_size = ek_affinity_size(entries);
+
+    return (shared->affinity != NULL) ? NGX_OK : NGX_ERROR;
+}
+
+
+/* A zone too small for the forecaster's history does without forecasts. */
+static void
+ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared)
+{
+    size_t  size;
+
+    size = ngx_max(ek_demand_size(conf->artifact.model), ngx_pagesize);
+    size = ngx_align(size, ngx_pagesize);
+
+    if (size <= shpool->pfree / 4 * ngx_pagesize) {
+        shared->demand = ngx_slab_calloc(shpool, size);
+        shared->demand_size = size;
+    }
+}
+
+
+/* Goes on with the demand that is there, unless the artifact's steps are others. */
+static void
+ngx_http_evenkeel_open_demand(ngx_shm_zone_t *shm_zone,
+    ngx_http_evenkeel_srv_conf_t *conf)
+{
+    const ek_model              *model;
+    ngx_http_evenkeel_shared_t  *shared;
+
+    shared = conf->shared;
+    model = conf->artifact.model;
+
+    if (shared->demand != NULL
+        && (ek_demand_attach(shared->demand, shared->demand_size, model,
+                             &conf->demand)
+            == EK_CODE_OK
+            || ek_demand_init(shared->demand, shared->demand_size, model,
+                              &conf->demand)
+               == EK_CODE_OK))
+    {
+        return;
+    }
+
+    conf->demand = NULL;
+
+    ngx_log_error(NGX_LOG_WARN, shm_zone->shm.log, 0,
+                  "zone \"%V\" has no room for the demand's history of %uz "
+                  "bytes: there are no forecasts (give it four times as much "
+                  "and another name)", &shm_zone->shm.name,
+                  ek_demand_size(model));
+}
+
+
+static ngx_int_t
 ngx_http_evenkeel_register(ngx_shm_zone_t *shm_zone,
     ngx_http_evenkeel_srv_conf_t *conf)
 {
@@ -192,11 +296,12 @@ ngx_http_evenkeel_register(ngx_shm_zone_t *shm_zone,
     }
 
     conf->hosts = ngx_palloc(pool, conf->nhosts * sizeof(uint32_t));
-    conf->scratch_size = ek_scratch_size(conf->model, (uint32_t) conf->nhosts);
-    conf->scratch = ngx_pmemalign(pool, ngx_max(conf->scratch_size, 1),
-                                  EK_MODEL_ALIGNMENT);
 
-    if (conf->hosts == NULL || conf->scratch == NULL) {
+    if (conf->hosts == NULL
+        || ngx_http_evenkeel_scratch(conf, &conf->artifact, &conf->scratch,
+                                     &conf->scratch_size)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -206,7 +311,7 @@ ngx_http_evenkeel_register(ngx_shm_zone_t *shm_zone,
         for (peer = peers->peer; peer; peer = peer->next) {
 
             code = ek_host_register(conf->shared->state,
-                                    ngx_http_evenkeel_key(peer),
+                                    ngx_http_evenkeel_hash(&peer->name),
                                     (float) peer->weight,
                                     ngx_http_evenkeel_now_ns() / 1000,
                                     &conf->hosts[i++]);
@@ -219,27 +324,33 @@ ngx_http_evenkeel_register(ngx_shm_zone_t *shm_zone,
                               ek_strerror(code));
                 return NGX_ERROR;
             }
+
+            conf->ncached_tokens = ngx_max(conf->ncached_tokens,
+                                           conf->hosts[i - 1] + 1);
         }
     }
 
-    return NGX_OK;
+    conf->cached_tokens = ngx_pcalloc(pool, ngx_max(conf->ncached_tokens, 1)
+                                            * sizeof(uint32_t));
+
+    return (conf->cached_tokens != NULL) ? NGX_OK : NGX_ERROR;
 }
 
 
-/* FNV-1a of the address and port. */
-static uint64_t
-ngx_http_evenkeel_key(ngx_http_upstream_rr_peer_t *peer)
+/* FNV-1a, never 0: keys of hosts, by address and port, and of sessions. */
+uint64_t
+ngx_http_evenkeel_hash(ngx_str_t *bytes)
 {
     size_t    i;
-    uint64_t  key;
+    uint64_t  hash;
 
-    key = 0xcbf29ce484222325;
+    hash = 0xcbf29ce484222325;
 
-    for (i = 0; i < peer->name.len; i++) {
-        key = (key ^ peer->name.data[i]) * 0x100000001b3;
+    for (i = 0; i < bytes->len; i++) {
+        hash = (hash ^ bytes->data[i]) * 0x100000001b3;
     }
 
-    return key ? key : 1;
+    return hash ? hash : 1;
 }
 
 
@@ -310,11 +421,13 @@ ngx_http_evenkeel_init_process(ngx_cycle_t *cycle)
     for ( ;; ) {
         conf = ngx_http_evenkeel_upstream(cycle, &i);
         if (conf == NULL) {
-            return NGX_OK;
+            break;
         }
 
         ngx_http_evenkeel_reclaim(conf, cycle->log);
     }
+
+    return ngx_http_evenkeel_start_timers(cycle);
 }
 
 
@@ -338,7 +451,7 @@ ngx_http_evenkeel_reclaim(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
             continue;
         }
 
-        if (ek_finish(conf->shared->state, conf->model, &lease->ticket,
+        if (ek_finish(conf->shared->state, conf->artifact.model, &lease->ticket,
                       &outcome, ngx_http_evenkeel_now_ns() / 1000)
             == EK_CODE_OK)
         {
@@ -355,7 +468,7 @@ ngx_http_evenkeel_reclaim(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
 }
 
 
-static ngx_http_evenkeel_srv_conf_t *
+ngx_http_evenkeel_srv_conf_t *
 ngx_http_evenkeel_upstream(ngx_cycle_t *cycle, ngx_uint_t *next)
 {
     ngx_http_evenkeel_srv_conf_t    *conf;
@@ -419,4 +532,16 @@ ngx_http_evenkeel_release(ngx_http_evenkeel_lease_t *lease)
 {
     ngx_memory_barrier();
     lease->owner = 0;
+}
+
+
+/* One clock for all workers; NGINX's own has milliseconds and stands still in between. */
+uint64_t
+ngx_http_evenkeel_now_ns(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000000 + (uint64_t) ts.tv_nsec;
 }

@@ -11,8 +11,7 @@
 #include "ngx_http_evenkeel.h"
 
 
-#define NGX_HTTP_EVENKEEL_ZONE_SIZE     (256 * 1024)
-#define NGX_HTTP_EVENKEEL_ARTIFACT_MAX  (64 * 1024 * 1024)
+#define NGX_HTTP_EVENKEEL_ZONE_SIZE  (256 * 1024)
 
 
 ngx_int_t ngx_http_evenkeel_add_zone(ngx_conf_t *cf,

@@ -102,11 +102,12 @@ class Host:
 class Nginx:
     """One NGINX in a folder of its own."""
 
-    def __init__(self, upstream, workers=1, location="", http=""):
+    def __init__(self, upstream, workers=1, location="", http="", is_logged=True):
         self.folder = tempfile.mkdtemp(prefix="evenkeel-nginx-")
         self.port = free_port()
         self.process = None
         self.workers, self.location, self.http = workers, location, http
+        self.access_log = f"{self.folder}/access.json evenkeel" if is_logged else "off"
         self.write(upstream)
 
     def write(self, upstream):
@@ -136,7 +137,8 @@ http {{
         '"host":"$evenkeel_host","score":"$evenkeel_score",'
         '"decide_ns":"$evenkeel_decide_ns","reason":"$evenkeel_reason",'
         '"tries":"$evenkeel_tries"}}';
-    access_log {self.folder}/access.json evenkeel;
+    access_log {self.access_log};
+    keepalive_requests 100000000;
     {self.http}
     upstream llm {{
         {upstream}
@@ -149,7 +151,7 @@ http {{
             proxy_set_header Connection "";
             {self.location}
         }}
-        location = /status {{ evenkeel_status; access_log off; }}
+        location /status {{ evenkeel_status; access_log off; }}
     }}
 }}
 """)
@@ -162,7 +164,7 @@ http {{
 
     def start(self):
         command = [NGINX, "-p", self.folder, "-c", f"{self.folder}/nginx.conf"]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         until(self.listens, f"NGINX does not start: {self.errors()}")
         return self
 
@@ -243,7 +245,12 @@ http {{
         upstream = json.loads(self.get("/status?format=json")[1])["upstreams"][0]
         return {host["host"]: host for host in upstream["hosts"]}, upstream["decisions"]
 
-    def log(self):
+    def log(self, entries=1):
+        """The access log, once it has that many entries: they are written after the answer."""
+        until(lambda: len(self.log_now()) >= entries, "the log has fewer entries")
+        return self.log_now()
+
+    def log_now(self):
         with open(f"{self.folder}/access.json", encoding="utf-8") as file:
             return [json.loads(line) for line in file]
 
@@ -253,8 +260,13 @@ http {{
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                pass
+            # Workers outlive a master that was killed or crashed.
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

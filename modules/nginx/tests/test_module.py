@@ -1,6 +1,5 @@
-"""The module inside of a real NGINX. Run by run.sh, which builds it first."""
+"""The module inside of a real NGINX: choices, failures, reloads, and what it tells."""
 
-import collections
 import http.client
 import os
 import shutil
@@ -10,48 +9,13 @@ import threading
 import time
 import unittest
 
-from harness import ARTIFACT, Host, Nginx, until
-
-
-def llm(step_s, **options):
-    """A host that says how long it takes for a token, on the scale of the model's service."""
-    report = f"TEXT named_metrics.time_per_output_token_seconds={step_s}"
-    return {"headers": {"endpoint-load-metrics": report}, **options}
-
-
-def answered(answers):
-    """Requests answered with 200 by each host."""
-    by_host = collections.Counter()
-    for (status, host), count in answers.items():
-        if status == 200:
-            by_host[host] += count
-    return by_host
-
-
-class Case(unittest.TestCase):
-    def hosts(self, *options):
-        hosts = [Host(**option) for option in options]
-        for host in hosts:
-            self.addCleanup(host.stop)
-        return hosts
-
-    def nginx(self, servers, first=f"evenkeel {ARTIFACT};", last="", **options):
-        lines = [server if isinstance(server, str) else f"server {server.address};" for server in servers]
-        nginx = Nginx("\n        ".join([first, *lines, last]), **options)
-        self.addCleanup(nginx.stop)
-        return nginx
-
-    def assert_settled(self, nginx):
-        """All requests have been counted out."""
-        until(lambda: all(host["in_flight"] == 0 for host in nginx.status()[0].values()), "requests stay in flight")
-        for host in nginx.status()[0].values():
-            self.assertEqual(host["sent_total"], host["done_total"])
-            self.assertEqual(host["in_flight_prompt_tokens"], 0)
+from case import Case, answered, llm
+from harness import ARTIFACT, until
 
 
 class Routing(Case):
-    def test_every_host_takes_part_with_one_worker_and_two(self):
-        for workers in (1, 2):
+    def test_every_host_takes_part_with_one_worker_two_and_four(self):
+        for workers in (1, 2, 4):
             with self.subTest(workers=workers):
                 hosts = self.hosts(*[llm(0.02, delay_s=0.005)] * 3)
                 nginx = self.nginx(hosts, workers=workers).start()
@@ -314,13 +278,16 @@ class Observation(Case):
                 self.assertNotIn(name, types)
                 types[name] = kind
             else:
-                self.assertRegex(line, r'^evenkeel_\w+\{upstream="llm",\w+="[^"]+"\} (NaN|-?[0-9.]+)$')
+                self.assertRegex(line, r'^evenkeel_\w+\{upstream="llm"(,\w+="[^"]+")?\} (NaN|-?[0-9.]+)$')
                 name = line.split("{")[0]
-                self.assertIn(name, types)
+                self.assertIn(name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count"), types)
                 samples.setdefault(name, []).append(float(line.split()[-1]))
         self.assertEqual(sum(samples["evenkeel_requests_sent_total"]), 20)
         self.assertEqual(sum(samples["evenkeel_decisions_total"]), 20)
         self.assertEqual(len(samples["evenkeel_latency_seconds"]), 2)
+        buckets = samples["evenkeel_decide_seconds_bucket"]
+        self.assertEqual(buckets, sorted(buckets))
+        self.assertEqual((buckets[-1], samples["evenkeel_decide_seconds_count"]), (20, [20]))
         self.assertEqual(nginx.get("/status", body=b"x")[0], 405)
 
     def test_the_log_tells_of_each_decision(self):
@@ -328,7 +295,7 @@ class Observation(Case):
         nginx = self.nginx(hosts, first=f"evenkeel {ARTIFACT}; evenkeel_tokens $http_x_prompt_tokens;").start()
         nginx.get(headers={"X-Prompt-Tokens": "321"})
         nginx.get(headers={"X-Prompt-Tokens": "many"})
-        first, second = nginx.log()
+        first, second = nginx.log(2)
         self.assertEqual((first["prompt_tokens"], second["prompt_tokens"]), ("321", "0"))
         self.assertEqual(first["host"], first["upstream_addr"])
         self.assertEqual((first["reason"], first["tries"]), ("policy", "1"))

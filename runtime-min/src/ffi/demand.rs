@@ -112,8 +112,13 @@ pub unsafe extern "C" fn ek_demand_init(
         if memory_size < size(values) {
             return Err(EkCode::MemorySize);
         }
-        let head =
-            Region { magic: MAGIC, values, step_s: step_s(model), pushed: AtomicU64::new(0), demand: Demand::default() };
+        let head = Region {
+            magic: MAGIC,
+            values,
+            step_s: step_s(model),
+            pushed: AtomicU64::new(0),
+            demand: Demand::default(),
+        };
         // SAFETY: aligned, large enough, and the caller's to give.
         unsafe { region.write(head) };
         // SAFETY: `size` bytes have room for the values behind the head.
@@ -248,7 +253,8 @@ pub unsafe extern "C" fn ek_demand_read(
             Some(unsafe { memory::input(scale) }?.to_runtime()?)
         };
         /// Where it is not known what a replica carries, the rates still are.
-        const RATES: ScaleModel = ScaleModel { replica_requests_per_s: 1.0, lead_s: 60.0, quantile: 0.9, headroom: 1.0 };
+        const RATES: ScaleModel =
+            ScaleModel { replica_requests_per_s: 1.0, lead_s: 60.0, quantile: 0.9, headroom: 1.0 };
         let read = head.demand.read(model.forecaster(), &given.unwrap_or(RATES));
         let answer = EkDemandReading {
             struct_size,
@@ -282,6 +288,17 @@ pub unsafe extern "C" fn ek_model_scale(model: *const EkModel, scale: *mut EkSca
         unsafe { scale.write(answer) };
         Ok(())
     })
+}
+
+/// Whether the values are within their ranges: capacity and lead positive, a quantile from
+/// 0.1 to 0.9, a headroom from 1 to 10.
+///
+/// # Safety
+/// - `scale` is NULL or points to an initialised structure.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_scale_check(scale: *const EkScale) -> EkCode {
+    // SAFETY: forwarded to the caller.
+    run(|| unsafe { memory::input(scale) }?.to_runtime().map(|_| ()))
 }
 
 impl EkScale {

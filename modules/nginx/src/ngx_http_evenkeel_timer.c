@@ -1,0 +1,222 @@
+/*
+ * What happens from time to time: each worker looks for another artifact, and one of them
+ * ticks the forecast of the demand and reads the telemetry file.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ */
+
+#include "ngx_http_evenkeel.h"
+
+
+#define NGX_HTTP_EVENKEEL_PERIOD_MS     100
+#define NGX_HTTP_EVENKEEL_PER_SECOND    (1000 / NGX_HTTP_EVENKEEL_PERIOD_MS)
+
+
+static void ngx_http_evenkeel_tick(ngx_event_t *event);
+static void ngx_http_evenkeel_watch(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
+static ngx_uint_t ngx_http_evenkeel_same_file(
+    ngx_http_evenkeel_artifact_t *artifact, ngx_file_info_t *fi);
+static void ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_http_evenkeel_artifact_t *artifact, ngx_log_t *log);
+static void ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf);
+static ngx_uint_t ngx_http_evenkeel_keeps_time(
+    ngx_http_evenkeel_shared_t *shared);
+static void ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf);
+
+
+static ngx_uint_t        ngx_http_evenkeel_ticks;
+static ngx_event_t       ngx_http_evenkeel_event;
+static ngx_connection_t  ngx_http_evenkeel_dumb;
+
+
+ngx_int_t
+ngx_http_evenkeel_start_timers(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                     i;
+    ngx_http_evenkeel_srv_conf_t  *conf;
+
+    i = 0;
+
+    if (ngx_http_evenkeel_upstream(cycle, &i) == NULL) {
+        return NGX_OK;
+    }
+
+    /* The newest worker of number 0 keeps the time; the one before sees it and stops. */
+
+    for (i = 0; ngx_worker == 0; /* void */ ) {
+        conf = ngx_http_evenkeel_upstream(cycle, &i);
+        if (conf == NULL) {
+            break;
+        }
+
+        conf->shared->timekeeper = (ngx_atomic_uint_t) ngx_pid;
+    }
+
+    ngx_http_evenkeel_dumb.fd = (ngx_socket_t) -1;
+    ngx_http_evenkeel_event.handler = ngx_http_evenkeel_tick;
+    ngx_http_evenkeel_event.data = &ngx_http_evenkeel_dumb;
+    ngx_http_evenkeel_event.log = cycle->log;
+    ngx_http_evenkeel_event.cancelable = 1;
+
+    ngx_add_timer(&ngx_http_evenkeel_event, NGX_HTTP_EVENKEEL_PERIOD_MS);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_evenkeel_tick(ngx_event_t *event)
+{
+    ngx_uint_t                     i, is_second;
+    ngx_http_evenkeel_srv_conf_t  *conf;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    is_second = (++ngx_http_evenkeel_ticks % NGX_HTTP_EVENKEEL_PER_SECOND == 0);
+
+    i = 0;
+
+    for ( ;; ) {
+        conf = ngx_http_evenkeel_upstream((ngx_cycle_t *) ngx_cycle, &i);
+        if (conf == NULL) {
+            break;
+        }
+
+        if (is_second && conf->watch == 1) {
+            ngx_http_evenkeel_watch(conf, event->log);
+        }
+
+        if (!ngx_http_evenkeel_keeps_time(conf->shared)) {
+            continue;
+        }
+
+        if (conf->telemetry.len != 0) {
+            ngx_http_evenkeel_read_telemetry(conf, event->log);
+        }
+
+        if (is_second && conf->demand != NULL) {
+            ngx_http_evenkeel_tick_demand(conf);
+        }
+    }
+
+    ngx_add_timer(event, NGX_HTTP_EVENKEEL_PERIOD_MS);
+}
+
+
+static void
+ngx_http_evenkeel_watch(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
+{
+    u_char                         buffer[NGX_MAX_ERROR_STR];
+    ngx_str_t                      reason;
+    ngx_file_info_t                fi;
+    ngx_http_evenkeel_artifact_t   artifact;
+
+    /* A file that is gone for a moment, or for good, changes nothing. */
+
+    if (ngx_file_info(conf->path.data, &fi) == NGX_FILE_ERROR
+        || ngx_http_evenkeel_same_file(&conf->artifact, &fi)
+        || ngx_http_evenkeel_same_file(&conf->refused, &fi))
+    {
+        return;
+    }
+
+    ngx_memzero(&artifact, sizeof(ngx_http_evenkeel_artifact_t));
+    reason.data = buffer;
+
+    if (ngx_http_evenkeel_load(&conf->path, &artifact, log, &reason) == NGX_OK)
+    {
+        ngx_http_evenkeel_swap(conf, &artifact, log);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, log, 0,
+                  "artifact \"%V\" %V; the one before keeps serving",
+                  &conf->path, &reason);
+
+    conf->refused.uniq = ngx_file_uniq(&fi);
+    conf->refused.mtime = ngx_file_mtime(&fi);
+    conf->refused.size = ngx_file_size(&fi);
+
+    if (ngx_http_evenkeel_keeps_time(conf->shared)) {
+        (void) ngx_atomic_fetch_add(&conf->shared->refused, 1);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_evenkeel_same_file(ngx_http_evenkeel_artifact_t *artifact,
+    ngx_file_info_t *fi)
+{
+    return artifact->uniq == ngx_file_uniq(fi)
+           && artifact->mtime == ngx_file_mtime(fi)
+           && artifact->size == ngx_file_size(fi);
+}
+
+
+/* Nothing refers to the model between two events: the one before can go at once. */
+static void
+ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_http_evenkeel_artifact_t *artifact, ngx_log_t *log)
+{
+    void    *scratch;
+    size_t   size;
+
+    if (ngx_http_evenkeel_scratch(conf, artifact, &scratch, &size) != NGX_OK) {
+        ngx_http_evenkeel_unload(artifact);
+        return;
+    }
+
+    ngx_http_evenkeel_unload(&conf->artifact);
+
+    conf->artifact = *artifact;
+    conf->scratch = scratch;
+    conf->scratch_size = size;
+
+    ngx_http_evenkeel_adopt_demand(conf);
+
+    ngx_log_error(NGX_LOG_NOTICE, log, 0, "artifact \"%V\" taken",
+                  &conf->path);
+
+    if (ngx_http_evenkeel_keeps_time(conf->shared)) {
+        (void) ngx_atomic_fetch_add(&conf->shared->swapped, 1);
+    }
+}
+
+
+/* Without a reload, the demand goes on only under a model of the same step. */
+static void
+ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    if (conf->shared->demand == NULL
+        || ek_demand_attach(conf->shared->demand, conf->shared->demand_size,
+                            conf->artifact.model, &conf->demand)
+           != EK_CODE_OK)
+    {
+        conf->demand = NULL;
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_evenkeel_keeps_time(ngx_http_evenkeel_shared_t *shared)
+{
+    return shared->timekeeper == (ngx_atomic_uint_t) ngx_pid;
+}
+
+
+static void
+ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    double       epoch_s;
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+    epoch_s = (double) tp->sec + (double) tp->msec / 1000;
+
+    ek_demand_tick(conf->demand, conf->artifact.model,
+                   ngx_http_evenkeel_now_ns() / 1000, epoch_s, conf->scratch,
+                   conf->scratch_size);
+}
