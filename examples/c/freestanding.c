@@ -1,5 +1,5 @@
 /*
- * Evenkeel without an operating system's library: no libc, no start files. The three
+ * Evenkeel without an operating system's library: no libc, no start files. The four
  * memory functions that any C compiler may call are all that the library needs.
  *
  * Built for Linux on x86-64 and AArch64, since something has to make the exit call.
@@ -42,6 +42,12 @@ int memcmp(const void *a, const void *b, size_t size)
         }
     }
     return 0;
+}
+
+/* What compilers call where only equality is asked for. */
+int bcmp(const void *a, const void *b, size_t size)
+{
+    return memcmp(a, b, size);
 }
 
 static int decide(void)

@@ -15,8 +15,9 @@ const MAGIC: u64 = u64::from_le_bytes(*b"EKmodel1");
 /// both must stay in place, unchanged, as long as it is used. Any number of threads may
 /// use it at once.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct EkModel {
+    /// First, so that of memory that is something else no more than this is read.
     magic: u64,
     model: Model<'static>,
 }
