@@ -22,6 +22,7 @@ use crate::features;
 use crate::forecast::Forecaster;
 use crate::program::Program;
 use crate::service::ServiceModel;
+use crate::simd::Level;
 
 /// Constants of the file format, shared with the encoder.
 pub mod format {
@@ -170,6 +171,14 @@ impl<'a> Model<'a> {
     /// Checksum of the artifact: which one of several this is, in records and log lines.
     pub fn checksum(&self) -> u32 {
         self.checksum
+    }
+
+    /// The same model on narrower vectors; the results are the same bits.
+    #[must_use]
+    pub fn with_level(self, level: Level) -> Self {
+        let policy = self.policy.map(|policy| policy.with_level(level));
+        let forecaster = self.forecaster.map(|forecaster| forecaster.with_level(level));
+        Self { policy, forecaster, ..self }
     }
 
     /// Where the model comes from: training data, seed, date, tool version, figures. JSON.

@@ -171,7 +171,7 @@ pub(crate) fn write_rows(
         out.fill(0.0);
     }
     let rows = rows.min(candidates.count);
-    level.run(Columns { service, state, request, candidates, rows, stride, now_us, out });
+    level.run_rows(rows, Columns { service, state, request, candidates, rows, stride, now_us, out });
 }
 
 const fn schema_hash() -> u64 {

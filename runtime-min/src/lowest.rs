@@ -14,7 +14,7 @@ pub(crate) fn lowest(
     random_below: impl Fn(usize) -> usize,
 ) -> Option<(usize, f32)> {
     let blocks = scores.as_chunks().0;
-    let Lowest { score, count, first } = level.run(Search { blocks, rows })?;
+    let Lowest { score, count, first } = level.run_rows(rows, Search { blocks, rows })?;
     if count == 1 {
         return Some((first, score));
     }

@@ -121,7 +121,7 @@ impl<'a> Program<'a> {
         if rows == 0 || scratch.len() < self.scratch_len(rows) {
             return None;
         }
-        self.level.run(run::Run { plan: &self.plan, weights: self.records.weights, rows, scratch });
+        self.level.run_rows(rows, run::Run { plan: &self.plan, weights: self.records.weights, rows, scratch });
         let (stride, width) = (stride(rows), self.output_width());
         let (begin, len) = match self.plan.output {
             Place::Rows(columns) => (columns as usize * stride, width * stride),

@@ -17,6 +17,9 @@ mod portable;
 
 pub(crate) use lanes::{Block, Lanes, Registers};
 
+#[cfg(target_arch = "x86_64")]
+use crate::LANES;
+
 /// Vector instructions that this machine has: a value proves that they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Level(Width);
@@ -75,6 +78,18 @@ impl Level {
         }
     }
 
+    /// [`run`](Self::run) for kernels that need the first `rows` lanes only.
+    #[inline(always)]
+    pub(crate) fn run_rows<K: Kernel>(self, rows: usize, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        if rows <= LANES / 2 && self.0 != Width::Baseline {
+            // SAFETY: as below; AVX-512 is only ever found where AVX2 is.
+            return unsafe { avx2::run::<1, K>(kernel) };
+        }
+        let _ = rows;
+        self.run(kernel)
+    }
+
     /// Runs a kernel with this level's instructions.
     #[inline(always)]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -83,7 +98,7 @@ impl Level {
             // SAFETY: a level above the baseline is only ever made by `detect` and
             // `available`, which found it supported.
             #[cfg(target_arch = "x86_64")]
-            Width::Avx2 => unsafe { avx2::run(kernel) },
+            Width::Avx2 => unsafe { avx2::run::<2, K>(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Width::Avx512 => unsafe { avx512::run(kernel) },

@@ -161,13 +161,14 @@ impl<'a, V: Lanes> Machine<'a, V> {
     #[inline(always)]
     fn uniform(&mut self, step: &Step) {
         let (lanes, weights, memory, rows) = (self.lanes, self.weights, self.memory, self.rows);
+        let full = lanes.full();
         let width = usize::from(step.width);
         let begin = memory.area(step.dst).begin;
         let len = if matches!(step.action, Action::Copy) { width } else { stride(width) };
         let Some((dst, operands)) = self.split(begin, begin + len) else { return };
         let a = operands.get(memory.area(step.a).begin);
         let b = || operands.get(memory.area(step.b).begin);
-        let mut columns = Columns::<V, 1> { lanes, dst, pitch: LANES };
+        let mut columns = Columns::<V::Full, 1> { lanes: full, dst, pitch: LANES };
         let blocks = len / LANES;
         let padded = |numbers| Operand { numbers, pitch: LANES };
         match step.action {
@@ -178,7 +179,7 @@ impl<'a, V: Lanes> Machine<'a, V> {
                     Bias::Weights(first) => slice_of(weights, first, width),
                     Bias::None | Bias::Uniform(_) => &[],
                 };
-                linear::on_one_row(lanes, matrix, bias, width, a.get(..from_width).unwrap_or(a), columns.dst);
+                linear::on_one_row(full, matrix, bias, width, a.get(..from_width).unwrap_or(a), columns.dst);
                 if let Action::Linear { activation, .. } = step.action {
                     columns.activate(activation, blocks);
                 }
@@ -193,7 +194,7 @@ impl<'a, V: Lanes> Machine<'a, V> {
             Action::Add => columns.zip(blocks, padded(a), padded(b()), |x, y| x + y),
             Action::Subtract => columns.zip(blocks, padded(a), padded(b()), |x, y| x - y),
             Action::Multiply => columns.zip(blocks, padded(a), padded(b()), |x, y| x * y),
-            Action::MeanRows => mean_rows(lanes, rows, memory.stride, a, columns.dst),
+            Action::MeanRows => mean_rows(lanes, rows, memory.stride, width, a, columns.dst),
             Action::Copy => {
                 for (to, from) in columns.dst.iter_mut().zip(a) {
                     *to = *from;
@@ -337,15 +338,20 @@ fn slice_of(weights: Weights<'_>, begin: u32, len: usize) -> Weights<'_> {
 
 /// Mean of each column over the rows in use; padding rows do not count.
 #[inline(always)]
-fn mean_rows<V: Lanes>(lanes: V, rows: usize, stride: usize, a: &[f32], dst: &mut [f32]) {
+fn mean_rows<V: Lanes>(lanes: V, rows: usize, stride: usize, width: usize, a: &[f32], dst: &mut [f32]) {
     let share = 1.0 / rows as f32;
     let (zero, in_use) = (lanes.fill(0.0), lanes.first(rows + LANES - stride));
-    for (mean, column) in dst.iter_mut().zip(a.chunks_exact(stride.max(LANES))) {
-        let Some((last, whole)) = column.as_chunks::<LANES>().0.split_last() else { return };
-        let mut sum = zero.replaced(in_use, lanes.load(last));
-        for block in whole {
-            sum = sum + lanes.load(block);
+    for (means, first) in dst.as_chunks_mut::<4>().0.iter_mut().zip((0..width).step_by(4)) {
+        // Where there are no more columns, the last ones are those of other registers.
+        let mut sums = [zero; 4];
+        for (sum, column) in sums.iter_mut().zip(first..) {
+            let Some(column) = a.get(column * stride..).and_then(|column| column.get(..stride)) else { break };
+            let Some((last, whole)) = column.as_chunks::<LANES>().0.split_last() else { break };
+            *sum = zero.replaced(in_use, lanes.load(last));
+            for block in whole {
+                *sum = *sum + lanes.load(block);
+            }
         }
-        *mean = sum.sum() * share;
+        *means = V::sums(sums).map(|sum| sum * share);
     }
 }

@@ -1,14 +1,16 @@
-//! AVX2 and FMA: sixteen numbers are two registers.
+//! AVX2 and FMA: sixteen numbers are two registers, or one where the upper eight are not
+//! wanted; they are zero then.
 
 use core::arch::asm;
 use core::arch::x86_64::{
-    __m256, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_min_ps, _mm_min_ss,
-    _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_ps,
-    _mm256_castpd_ps, _mm256_castps_pd, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
-    _mm256_cmp_ps, _mm256_cmpgt_epi32, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi32,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_ps, _mm256_sub_epi32,
-    _mm256_sub_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm256_xor_si256,
+    __m128, __m256, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_cvtss_f32, _mm_min_ps, _mm_min_ss,
+    _mm_movehl_ps, _mm_movelh_ps, _mm_shuffle_ps, _mm_storeu_ps, _mm_unpackhi_ps, _mm_unpacklo_ps, _mm256_add_epi32,
+    _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_ps, _mm256_castpd_ps, _mm256_castps_pd,
+    _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpgt_epi32,
+    _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
+    _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_pd,
+    _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 use core::ops::{Add, Div, Mul, Sub};
 
@@ -16,15 +18,15 @@ use super::{Block, Kernel, Lanes, Registers};
 use crate::LANES;
 use crate::slot::{HOT_WORDS, HostSlot};
 
-/// Sixteen numbers, the lower eight first. There is a value only where the CPU has AVX2
-/// and FMA.
+/// Sixteen numbers, the lower eight first; of the upper eight there need not be a
+/// register. There is a value only where the CPU has AVX2 and FMA.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(__m256, __m256);
+pub(super) struct Avx2<const N: usize>([__m256; N]);
 
-/// Runs a kernel compiled for AVX2 and FMA.
+/// Runs a kernel compiled for AVX2 and FMA, on `N` registers for sixteen numbers.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx2(_mm256_setzero_ps(), _mm256_setzero_ps()))
+pub(super) fn run<const N: usize, K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2([_mm256_setzero_ps(); N]))
 }
 
 /// An expression of intrinsics.
@@ -36,150 +38,167 @@ macro_rules! avx2 {
     }};
 }
 
-/// An intrinsic on both halves.
-macro_rules! both {
-    ($intrinsic:ident $(::<$constant:ident>)?, $a:expr $(, $b:expr)*) => {
-        Self(avx2!($intrinsic $(::<$constant>)? ($a.0 $(, $b.0)*)), avx2!($intrinsic $(::<$constant>)? ($a.1 $(, $b.1)*)))
-    };
+/// An intrinsic on each register.
+macro_rules! each {
+    ($intrinsic:ident $(::<$constant:ident>)?, $a:expr $(, $b:expr)*) => {{
+        let mut result = $a;
+        let mut half = 0;
+        while half < N {
+            result.0[half] = avx2!($intrinsic $(::<$constant>)? ($a.0[half] $(, $b.0[half])*));
+            half += 1;
+        }
+        result
+    }};
 }
 
-impl Add for Avx2 {
+impl<const N: usize> Add for Avx2<N> {
     type Output = Self;
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        both!(_mm256_add_ps, self, other)
+        each!(_mm256_add_ps, self, other)
     }
 }
 
-impl Sub for Avx2 {
+impl<const N: usize> Sub for Avx2<N> {
     type Output = Self;
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        both!(_mm256_sub_ps, self, other)
+        each!(_mm256_sub_ps, self, other)
     }
 }
 
-impl Mul for Avx2 {
+impl<const N: usize> Mul for Avx2<N> {
     type Output = Self;
 
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        both!(_mm256_mul_ps, self, other)
+        each!(_mm256_mul_ps, self, other)
     }
 }
 
-impl Div for Avx2 {
+impl<const N: usize> Div for Avx2<N> {
     type Output = Self;
 
     #[inline(always)]
     fn div(self, other: Self) -> Self {
-        both!(_mm256_div_ps, self, other)
+        each!(_mm256_div_ps, self, other)
     }
 }
 
-impl Lanes for Avx2 {
-    const REGISTERS: Registers = Registers::TwoOf16;
+impl<const N: usize> Lanes for Avx2<N> {
+    const REGISTERS: Registers = if N == 1 { Registers::OneOf16 } else { Registers::TwoOf16 };
 
+    type Full = Avx2<2>;
     /// All bits of a lane, or none.
     type Mask = Self;
 
     #[inline(always)]
+    fn full(self) -> Avx2<2> {
+        Avx2([self.0[0], self.upper()])
+    }
+
+    #[inline(always)]
     fn fill(self, number: f32) -> Self {
-        let half = avx2!(_mm256_set1_ps(number));
-        Self(half, half)
+        Self([avx2!(_mm256_set1_ps(number)); N])
     }
 
     #[inline(always)]
     fn load(self, block: &Block) -> Self {
         let (halves, _) = block.as_chunks::<8>();
-        Self(avx2!(_mm256_loadu_ps(halves[0].as_ptr())), avx2!(_mm256_loadu_ps(halves[1].as_ptr())))
+        let mut result = self;
+        for (register, half) in result.0.iter_mut().zip(halves) {
+            *register = avx2!(_mm256_loadu_ps(half.as_ptr()));
+        }
+        result
     }
 
     #[inline(always)]
     fn store(self, block: &mut Block) {
         let (halves, _) = block.as_chunks_mut::<8>();
-        avx2!(_mm256_storeu_ps(halves[0].as_mut_ptr(), self.0));
-        avx2!(_mm256_storeu_ps(halves[1].as_mut_ptr(), self.1));
+        avx2!(_mm256_storeu_ps(halves[0].as_mut_ptr(), self.0[0]));
+        avx2!(_mm256_storeu_ps(halves[1].as_mut_ptr(), self.upper()));
     }
 
     #[inline(always)]
     fn mul_add(self, factor: Self, summand: Self) -> Self {
-        both!(_mm256_fmadd_ps, self, factor, summand)
+        each!(_mm256_fmadd_ps, self, factor, summand)
     }
 
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        both!(_mm256_min_ps, self, other)
+        each!(_mm256_min_ps, self, other)
     }
 
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        both!(_mm256_max_ps, self, other)
+        each!(_mm256_max_ps, self, other)
     }
 
     #[inline(always)]
     fn greater(self, other: Self) -> Self::Mask {
-        both!(_mm256_cmp_ps::<_CMP_GT_OQ>, self, other)
+        each!(_mm256_cmp_ps::<_CMP_GT_OQ>, self, other)
     }
 
     #[inline(always)]
     fn equal_bits(self, other: Self) -> u16 {
-        let Self(low, high) = both!(_mm256_cmp_ps::<_CMP_EQ_OQ>, self, other);
-        avx2!(_mm256_movemask_ps(low) | _mm256_movemask_ps(high) << 8) as u16
+        let equal = each!(_mm256_cmp_ps::<_CMP_EQ_OQ>, self, other);
+        // Zeros that are not there are equal.
+        let upper = if N == 1 { 0xff } else { avx2!(_mm256_movemask_ps(equal.upper())) };
+        avx2!(_mm256_movemask_ps(equal.0[0]) | upper << 8) as u16
     }
 
     #[inline(always)]
     fn replaced(self, mask: Self::Mask, then: Self) -> Self {
-        both!(_mm256_blendv_ps, self, then, mask)
+        each!(_mm256_blendv_ps, self, then, mask)
     }
 
     #[inline(always)]
     fn or(self, otherwise: Self) -> Self {
-        let is_nan = both!(_mm256_cmp_ps::<_CMP_UNORD_Q>, self, self);
+        let is_nan = each!(_mm256_cmp_ps::<_CMP_UNORD_Q>, self, self);
         self.replaced(is_nan, otherwise)
     }
 
     #[inline(always)]
     fn integer_add(self, other: Self) -> Self {
-        both!(integer_add, self, other)
+        each!(integer_add, self, other)
     }
 
     #[inline(always)]
     fn integer_sub(self, other: Self) -> Self {
-        both!(integer_sub, self, other)
+        each!(integer_sub, self, other)
     }
 
     #[inline(always)]
     fn integer_greater(self, other: Self) -> Self::Mask {
-        both!(integer_greater, self, other)
+        each!(integer_greater, self, other)
     }
 
     #[inline(always)]
     fn bits_and(self, other: Self) -> Self {
-        both!(_mm256_and_ps, self, other)
+        each!(_mm256_and_ps, self, other)
     }
 
     #[inline(always)]
     fn to_exponent(self) -> Self {
-        both!(to_exponent, self)
+        each!(to_exponent, self)
     }
 
     #[inline(always)]
     fn signed_to_number(self) -> Self {
-        both!(signed_to_number, self)
+        each!(signed_to_number, self)
     }
 
     #[inline(always)]
     fn unsigned_to_number(self) -> Self {
-        both!(unsigned_to_number, self)
+        each!(unsigned_to_number, self)
     }
 
     #[inline(always)]
     fn least(self) -> f32 {
         avx2!({
-            let eight = _mm256_min_ps(self.0, self.1);
+            let eight = _mm256_min_ps(self.0[0], self.0[N - 1]);
             let four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
             let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_min_ss(two, _mm_shuffle_ps::<1>(two, two)))
@@ -187,13 +206,8 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn sum(self) -> f32 {
-        avx2!({
-            let eight = _mm256_add_ps(self.0, self.1);
-            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
-        })
+    fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+        avx2!(add_columns(a.four_sums(), b.four_sums(), c.four_sums(), d.four_sums()))
     }
 
     #[inline(always)]
@@ -201,25 +215,47 @@ impl Lanes for Avx2 {
         let (groups, _) = out.as_chunks_mut::<4>();
         let mut word = 0;
         for group in groups {
-            let low = avx2!([
-                four_words([slots[0], slots[4]], word),
-                four_words([slots[1], slots[5]], word),
-                four_words([slots[2], slots[6]], word),
-                four_words([slots[3], slots[7]], word),
-            ]);
-            let high = avx2!([
-                four_words([slots[8], slots[12]], word),
-                four_words([slots[9], slots[13]], word),
-                four_words([slots[10], slots[14]], word),
-                four_words([slots[11], slots[15]], word),
-            ]);
-            let ([a, b, c, d], [a_too, b_too, c_too, d_too]) = avx2!((transpose(low), transpose(high)));
-            Self(a, a_too).store(&mut group[0]);
-            Self(b, b_too).store(&mut group[1]);
-            Self(c, c_too).store(&mut group[2]);
-            Self(d, d_too).store(&mut group[3]);
+            let mut columns = [self; 4];
+            let mut half = 0;
+            while half < N {
+                let first = 8 * half;
+                let rows = avx2!([
+                    four_words([slots[first], slots[first + 4]], word),
+                    four_words([slots[first + 1], slots[first + 5]], word),
+                    four_words([slots[first + 2], slots[first + 6]], word),
+                    four_words([slots[first + 3], slots[first + 7]], word),
+                ]);
+                let [a, b, c, d] = avx2!(transpose(rows));
+                columns[0].0[half] = a;
+                columns[1].0[half] = b;
+                columns[2].0[half] = c;
+                columns[3].0[half] = d;
+                half += 1;
+            }
+            let [a, b, c, d] = columns;
+            a.store(&mut group[0]);
+            b.store(&mut group[1]);
+            c.store(&mut group[2]);
+            d.store(&mut group[3]);
             word += group.len();
         }
+    }
+}
+
+impl<const N: usize> Avx2<N> {
+    /// Sums of the lanes that are four apart.
+    #[inline(always)]
+    fn four_sums(self) -> __m128 {
+        avx2!({
+            let eight = _mm256_add_ps(self.0[0], self.upper());
+            _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight))
+        })
+    }
+
+    /// The upper eight numbers.
+    #[inline(always)]
+    fn upper(self) -> __m256 {
+        if N == 1 { avx2!(_mm256_setzero_ps()) } else { self.0[N - 1] }
     }
 }
 
@@ -264,6 +300,20 @@ fn unsigned_to_number(a: __m256) -> __m256 {
     let high = _mm256_cvtepi32_ps(_mm256_srli_epi32::<16>(word));
     let low = _mm256_cvtepi32_ps(_mm256_and_si256(word, _mm256_set1_epi32(0xffff)));
     _mm256_fmadd_ps(high, _mm256_set1_ps(65536.0), low)
+}
+
+/// Sums of the four numbers of each of four: first the first and third, and the second
+/// and fourth.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn add_columns(a: __m128, b: __m128, c: __m128, d: __m128) -> [f32; 4] {
+    let first = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+    let second = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+    let sums = _mm_add_ps(_mm_movelh_ps(first, second), _mm_movehl_ps(second, first));
+    let mut numbers = [0.0; 4];
+    // SAFETY: there is room for four numbers.
+    unsafe { _mm_storeu_ps(numbers.as_mut_ptr(), sums) };
+    numbers
 }
 
 /// Four words of each of two slots, from `word` on.

@@ -2,17 +2,18 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{
-    __m512, __mmask16, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_min_ps,
-    _mm_min_ss, _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps,
-    _mm256_min_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_ps, _mm512_castpd_ps, _mm512_castps_pd,
-    _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cmpgt_epu32_mask,
-    _mm512_cvtepi32_ps, _mm512_cvtepu32_ps, _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
-    _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    __m128, __m512, __mmask16, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_cvtss_f32, _mm_min_ps, _mm_min_ss,
+    _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_min_ps,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_and_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512,
+    _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cmpgt_epu32_mask, _mm512_cvtepi32_ps,
+    _mm512_cvtepu32_ps, _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
+    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32,
+    _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
+    _mm512_unpacklo_ps,
 };
 use core::ops::{Add, Div, Mul, Sub};
 
+use super::avx2::add_columns;
 use super::{Block, Kernel, Lanes, Registers};
 use crate::LANES;
 use crate::slot::{HOT_WORDS, HostSlot};
@@ -75,7 +76,13 @@ impl Div for Avx512 {
 impl Lanes for Avx512 {
     const REGISTERS: Registers = Registers::OneOf32;
 
+    type Full = Self;
     type Mask = __mmask16;
+
+    #[inline(always)]
+    fn full(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn fill(self, number: f32) -> Self {
@@ -176,13 +183,8 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn sum(self) -> f32 {
-        avx512!({
-            let eight = _mm256_add_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
-            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
-        })
+    fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+        avx512!(add_columns(a.four_sums(), b.four_sums(), c.four_sums(), d.four_sums()))
     }
 
     #[inline(always)]
@@ -203,6 +205,17 @@ impl Lanes for Avx512 {
             Self(d).store(&mut group[3]);
             word += group.len();
         }
+    }
+}
+
+impl Avx512 {
+    /// Sums of the lanes that are four apart.
+    #[inline(always)]
+    fn four_sums(self) -> __m128 {
+        avx512!({
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight))
+        })
     }
 }
 

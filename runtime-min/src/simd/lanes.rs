@@ -33,6 +33,12 @@ pub(crate) trait Lanes:
     /// What sixteen numbers fill.
     const REGISTERS: Registers;
 
+    /// The vectors that compute all sixteen lanes; others compute the first eight.
+    type Full: Lanes;
+
+    /// A value of them.
+    fn full(self) -> Self::Full;
+
     /// A choice for each lane.
     type Mask: Copy;
 
@@ -103,8 +109,9 @@ pub(crate) trait Lanes:
     /// The least of the lanes, none of them NaN.
     fn least(self) -> f32;
 
-    /// Sum of the lanes, in this order: `i` and `i + 8`, `i + 4`, `i + 2`, `i + 1`.
-    fn sum(self) -> f32;
+    /// Sum of the lanes of each of four, in this order: `i` and `i + 8`, `i + 4`, `i + 2`,
+    /// `i + 1`.
+    fn sums(four: [Self; 4]) -> [f32; 4];
 
     /// The words of sixteen slots, transposed: `out[word]` holds the word of each slot.
     /// Each is read atomically, relaxed.

@@ -88,7 +88,10 @@ proptest! {
             let mut again = scratch.clone();
             let narrower = program.with_level(level).run(count, &mut again).expect("scratch is long enough").to_vec();
             let widest = program.run(count, &mut scratch.clone()).expect("scratch is long enough").to_vec();
-            prop_assert!(narrower.iter().zip(&widest).all(|(a, b)| a.to_bits() == b.to_bits()), "{}", level.name());
+            // What stands in the padding is nobody's business.
+            let is_row = |(index, _): &(usize, _)| index % stride(count) < count;
+            let same = narrower.iter().zip(&widest).enumerate().filter(is_row).all(|(_, (a, b))| a.to_bits() == b.to_bits());
+            prop_assert!(same, "{}", level.name());
         }
         let output = program.run(count, &mut scratch).expect("scratch is long enough");
         for (row, expected) in expected.iter().enumerate() {

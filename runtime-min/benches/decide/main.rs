@@ -1,0 +1,183 @@
+//! What a decision costs, in nanoseconds, on one core and with fresh inputs each call.
+//!
+//! `cargo bench --profile release -p evenkeel-runtime --bench decide [-- LEVEL…]`
+
+#![allow(unsafe_code, reason = "reading the time-stamp counter")]
+
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../../tests/it/builder.rs"]
+mod builder;
+mod policy;
+mod timing;
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use evenkeel_runtime::simd::Level;
+use evenkeel_runtime::{
+    Decision, Eligible, HostSlot, LANES, Model, Outcome, Request, State, StateHeader, Status, Telemetry, decide,
+    features, stride,
+};
+use timing::Times;
+
+/// Numbers of hosts.
+const HOSTS: [usize; 4] = [8, 16, 64, 256];
+/// Words of other memory touched before a decision with cold caches: 8 MiB.
+const FLOOD_WORDS: usize = 1 << 20;
+
+fn main() {
+    let file = policy::artifact();
+    let model = Model::parse(&file).expect("valid");
+    let clock_ghz = timing::clock_ghz();
+    println!("clock {clock_ghz:.2} GHz; nanoseconds a call");
+    println!(
+        "{:>9} {:>6} {:>14} {:>14} {:>14} {:>7} {:>13} {:>13} {:>7}",
+        "level", "hosts", "decide", "features", "network", "floor", "p50/p99", "with writer", "cold"
+    );
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for level in Level::available().filter(|level| asked.is_empty() || asked.iter().any(|name| name == level.name())) {
+        let model = model.with_level(level);
+        for hosts in HOSTS {
+            measure(&model, level, hosts, clock_ghz);
+        }
+    }
+    println!("decide, features, network: least and median of batches; p50/p99: of single calls, without");
+    println!("and with a thread that sends and answers requests; cold: median after 8 MiB of other memory");
+}
+
+/// An upstream whose hosts have all been measured and have reported.
+struct Upstream {
+    header: StateHeader,
+    slots: Vec<HostSlot>,
+}
+
+impl Upstream {
+    fn new(hosts: usize) -> Self {
+        Self { header: StateHeader::new(1), slots: (0..hosts).map(|_| HostSlot::default()).collect() }
+    }
+
+    fn state(&self, model: &Model<'_>) -> State<'_> {
+        let state = State::new(&self.header, &self.slots);
+        for key in 1..=self.slots.len() as u64 {
+            let host = state.register(key, 1.0, 0).expect("room");
+            let report = Telemetry { running: (key % 17) as f32, waiting: 0.0, kv_use: 0.3, ..Telemetry::UNKNOWN };
+            state.report(host, &report, 1000);
+            serve(&state, model, host, 700, 2000 + key);
+        }
+        state
+    }
+}
+
+fn measure(model: &Model<'_>, level: Level, hosts: usize, clock_ghz: f64) {
+    let upstream = Upstream::new(hosts);
+    let state = upstream.state(model);
+    let policy = model.policy().expect("a policy");
+    let mut scratch = vec![0.0; policy.scratch_len(hosts)];
+    let mut call = 0u64;
+    let mut fresh = || {
+        call += 1;
+        (Request { prompt_tokens: (call * 7919 % 4000) as u32, cached_tokens: &[] }, 1_000_000 + call * 700)
+    };
+    let mut make = |(request, now_us): (Request<'_>, u64)| -> Decision {
+        decide(Some(model), &state, &request, Eligible::All, now_us, &mut scratch)
+    };
+
+    // Each decision is acted upon, so that the next one sees another state.
+    let acted = timing::batches(|| {
+        let (request, now_us) = fresh();
+        let made = make((request, now_us));
+        serve(&state, model, made.host.unwrap_or(0), request.prompt_tokens, now_us);
+    });
+    let acting = timing::batches(|| {
+        let (request, now_us) = fresh();
+        serve(&state, model, (now_us % hosts as u64) as u32, request.prompt_tokens, now_us);
+    });
+    let mut prepare = || {
+        let (request, now_us) = fresh();
+        serve(&state, model, (now_us / 700 % hosts as u64) as u32, request.prompt_tokens, now_us);
+        (request, now_us)
+    };
+    let alone = timing::singles(&mut prepare, |input| {
+        black_box(make(input));
+    });
+    let is_over = AtomicBool::new(false);
+    let with_writer = std::thread::scope(|threads| {
+        threads.spawn(|| write(&state, model, hosts, &is_over));
+        let times = timing::singles(&mut prepare, |input| {
+            black_box(make(input));
+        });
+        is_over.store(true, Relaxed);
+        times
+    });
+    let mut flood = vec![1u64; FLOOD_WORDS];
+    let cold = timing::singles_of(
+        200,
+        &mut || {
+            for word in &mut flood {
+                *word = word.wrapping_mul(3);
+            }
+            black_box(&mut flood);
+            prepare()
+        },
+        &mut |input| {
+            black_box(make(input));
+        },
+    );
+
+    let mut columns = vec![0.0; policy.scratch_len(hosts)];
+    let features = timing::batches(|| {
+        let (request, now_us) = fresh();
+        features::write(model.service(), &state, &request, Eligible::All, hosts, now_us, &mut columns);
+    });
+    let network = timing::batches(|| {
+        black_box(policy.run(hosts, black_box(&mut columns)));
+    });
+    println!(
+        "{:>9} {:>6} {:>14} {:>14} {:>14} {:>7.0} {:>13} {:>13} {:>7.0}",
+        level.name(),
+        hosts,
+        pair(acted.least - acting.least, acted.median - acting.median),
+        if level == Level::detect() { of(features) } else { String::from("-") },
+        of(network),
+        floor_ns(level, hosts, clock_ghz),
+        pair(alone.0, alone.1),
+        pair(with_writer.0, with_writer.1),
+        cold.0
+    );
+}
+
+fn of(times: Times) -> String {
+    pair(times.least, times.median)
+}
+
+fn pair(first: f64, second: f64) -> String {
+    format!("{first:.0}/{second:.0}")
+}
+
+/// What the multiply-adds alone must take: two vectors a cycle.
+fn floor_ns(level: Level, hosts: usize, clock_ghz: f64) -> f64 {
+    let lanes = match level.name() {
+        "avx512" => 16,
+        "avx2" => 8,
+        _ => 4,
+    };
+    let padded = if lanes < LANES { hosts.next_multiple_of(lanes) } else { stride(hosts) };
+    (policy::MULTIPLY_ADDS * padded / lanes) as f64 / 2.0 / clock_ghz
+}
+
+/// A request that is sent and answered.
+fn serve(state: &State<'_>, model: &Model<'_>, host: u32, prompt_tokens: u32, now_us: u64) {
+    if let Some(ticket) = state.begin(host, prompt_tokens, now_us) {
+        let success = Outcome { status: Status::Success, output_tokens: 100 };
+        state.finish(&ticket, &success, model.service(), now_us + 90_000);
+    }
+}
+
+/// Another thread's requests, to all hosts in turn.
+fn write(state: &State<'_>, model: &Model<'_>, hosts: usize, is_over: &AtomicBool) {
+    let mut host = 0;
+    while !is_over.load(Relaxed) {
+        host = (host + 1) % hosts as u32;
+        serve(state, model, host, 300, 2_000_000);
+    }
+}

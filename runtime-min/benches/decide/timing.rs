@@ -1,0 +1,97 @@
+//! Timing of calls that last a fraction of a microsecond.
+
+use std::time::Instant;
+
+/// Calls timed together, so that reading the clock does not count.
+const CALLS: u32 = 16;
+/// Batches of calls.
+const BATCHES: usize = 4000;
+/// Calls timed one by one, for the tail.
+const SINGLE_CALLS: usize = 30_000;
+
+/// Nanoseconds a call.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Times {
+    pub(crate) least: f64,
+    pub(crate) median: f64,
+}
+
+/// Least and median over batches.
+pub(crate) fn batches(mut call: impl FnMut()) -> Times {
+    let sorted = sorted((0..BATCHES).map(|_| {
+        let begin = Instant::now();
+        for _ in 0..CALLS {
+            call();
+        }
+        begin.elapsed().as_nanos() as f64 / f64::from(CALLS)
+    }));
+    Times { least: sorted[0], median: sorted[BATCHES / 2] }
+}
+
+/// Median and 99th percentile of single calls, each between two readings of the
+/// time-stamp counter, whose own cost is taken off. `prepare` is not timed.
+pub(crate) fn singles<T>(mut prepare: impl FnMut() -> T, mut call: impl FnMut(T)) -> (f64, f64) {
+    singles_of(SINGLE_CALLS, &mut prepare, &mut call)
+}
+
+/// [`singles`], so many of them.
+pub(crate) fn singles_of<T>(count: usize, prepare: &mut impl FnMut() -> T, call: &mut impl FnMut(T)) -> (f64, f64) {
+    let ticks_per_ns = ticks_per_ns();
+    let mut time = |call: &mut dyn FnMut(T)| {
+        let input = prepare();
+        let begin = ticks();
+        call(input);
+        ticks() - begin
+    };
+    let empty = sorted((0..2000).map(|_| time(&mut |_| {}) as f64))[1000];
+    let sorted = sorted((0..count).map(|_| (time(call) as f64 - empty).max(0.0) / ticks_per_ns));
+    (sorted[count / 2], sorted[count * 99 / 100])
+}
+
+/// Clock of the core in GHz: a chain of shifts and exclusive ors takes a cycle for each.
+pub(crate) fn clock_ghz() -> f64 {
+    const ROUNDS: u64 = 200_000;
+    let runs = (0..200).map(|_| {
+        let begin = Instant::now();
+        let mut state = std::hint::black_box(88_172_645_463_325_252_u64);
+        for _ in 0..ROUNDS {
+            // Marsaglia's xorshift: six operations, each waiting for the one before.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+        }
+        std::hint::black_box(state);
+        ROUNDS as f64 * 6.0 / begin.elapsed().as_nanos() as f64
+    });
+    runs.fold(0.0, f64::max)
+}
+
+fn sorted(times: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut times: Vec<f64> = times.collect();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+#[cfg(target_arch = "x86_64")]
+fn ticks() -> u64 {
+    // SAFETY: every x86-64 CPU has the time-stamp counter; the fence keeps the reading
+    // behind what was to be timed.
+    unsafe {
+        std::arch::x86_64::_mm_lfence();
+        let ticks = std::arch::x86_64::_rdtsc();
+        std::arch::x86_64::_mm_lfence();
+        ticks
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn ticks() -> u64 {
+    static BEGIN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    BEGIN.elapsed().as_nanos() as u64
+}
+
+fn ticks_per_ns() -> f64 {
+    let (begin, tick) = (Instant::now(), ticks());
+    while begin.elapsed().as_millis() < 5 {}
+    (ticks() - tick) as f64 / begin.elapsed().as_nanos() as f64
+}
