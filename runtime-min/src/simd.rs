@@ -14,8 +14,10 @@ mod avx512;
 mod lanes;
 pub(crate) mod math;
 mod portable;
+mod tile;
 
 pub(crate) use lanes::{Block, Lanes, Registers};
+pub(crate) use tile::add_products;
 
 #[cfg(target_arch = "x86_64")]
 use crate::LANES;

@@ -8,10 +8,8 @@
 //! On one row that stands for all: outputs lie across the lanes, and four sums run side by
 //! side, since each addition has to wait for the one before.
 
-use core::array;
-
 use crate::LANES;
-use crate::simd::{Block, Lanes, Registers};
+use crate::simd::{Lanes, Registers, add_products};
 
 /// Weights in the artifact's bytes, which need not be aligned.
 pub(super) type Weights<'a> = &'a [[u8; 4]];
@@ -26,6 +24,8 @@ pub(super) struct Layer<'a> {
     /// Inputs: columns, each `pitch` after the one before.
     pub(super) a: &'a [f32],
     pub(super) pitch: usize,
+    /// How many.
+    pub(super) inputs: usize,
 }
 
 /// A number for each output.
@@ -93,20 +93,12 @@ impl Layer<'_> {
         begin: usize,
         row: usize,
     ) -> [[V; BLOCKS]; OUTPUTS] {
-        let mut sums: [[V; BLOCKS]; OUTPUTS] = array::from_fn(|o| [lanes.fill(self.bias.get(begin + o)); BLOCKS]);
-        let (mut at, mut weight_at) = (row, begin);
-        while let (Some(x), Some(w)) = (blocks::<BLOCKS>(self.a, at), weights::<OUTPUTS>(self.weights, weight_at)) {
-            let x: [V; BLOCKS] = array::from_fn(|block| lanes.load(&x[block]));
-            for (sums, w) in sums.iter_mut().zip(w) {
-                let w = lanes.fill(f32::from_le_bytes(*w));
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum = x.mul_add(w, *sum);
-                }
-            }
-            at += self.pitch;
-            weight_at += self.width;
+        let mut sums = [[lanes.fill(0.0); BLOCKS]; OUTPUTS];
+        for (output, sums) in (begin..).zip(&mut sums) {
+            *sums = [lanes.fill(self.bias.get(output)); BLOCKS];
         }
-        sums
+        let (a, weights) = (self.a.get(row..).unwrap_or_default(), self.weights.get(begin..).unwrap_or_default());
+        add_products(lanes, a, self.pitch, weights, self.width, self.inputs, sums)
     }
 }
 
@@ -115,11 +107,6 @@ struct Output<'a> {
     pitch: usize,
     /// Columns written.
     done: usize,
-}
-
-#[inline(always)]
-fn blocks<const BLOCKS: usize>(numbers: &[f32], at: usize) -> Option<&[Block; BLOCKS]> {
-    numbers.get(at..)?.as_chunks().0.first_chunk()
 }
 
 #[inline(always)]
@@ -139,12 +126,12 @@ pub(super) fn on_one_row<V: Lanes>(
     dst: &mut [f32],
 ) {
     for (block, begin) in dst.as_chunks_mut::<LANES>().0.iter_mut().zip((0..width).step_by(LANES)) {
-        let row_of = |weights, at| lanes.load(&block_of(weights, at + begin, width - begin));
-        let mut sums = [row_of(bias, 0), lanes.fill(0.0), lanes.fill(0.0), lanes.fill(0.0)];
-        let mut at = 0;
+        let mut sums = [lanes.fill(0.0); 4];
+        sums[0] = row_of(lanes, bias, begin, width - begin);
+        let mut at = begin;
         for inputs in a.chunks(sums.len()) {
             for (sum, x) in sums.iter_mut().zip(inputs) {
-                *sum = lanes.fill(*x).mul_add(row_of(matrix, at), *sum);
+                *sum = lanes.fill(*x).mul_add(row_of(lanes, matrix, at, width - begin), *sum);
                 at += width;
             }
         }
@@ -155,11 +142,15 @@ pub(super) fn on_one_row<V: Lanes>(
 
 /// Sixteen weights from `at` on, or the `len` that count if they are fewer.
 #[inline(always)]
-fn block_of(matrix: Weights<'_>, at: usize, len: usize) -> Block {
+fn row_of<V: Lanes>(lanes: V, matrix: Weights<'_>, at: usize, len: usize) -> V {
     if len >= LANES
         && let Some(whole) = weights::<LANES>(matrix, at)
     {
-        return whole.map(f32::from_le_bytes);
+        return lanes.load_bytes(whole);
     }
-    array::from_fn(|lane| if lane < len { number(matrix, at + lane) } else { 0.0 })
+    let mut numbers = [0.0; LANES];
+    for (index, to) in numbers.iter_mut().enumerate().take(len) {
+        *to = number(matrix, at + index);
+    }
+    lanes.load(&numbers)
 }

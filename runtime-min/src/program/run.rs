@@ -126,7 +126,6 @@ impl<'a, V: Lanes> Machine<'a, V> {
         match step.action {
             Action::Linear { weights: first, bias, activation } => {
                 let from_width = usize::from(step.from_width);
-                let len = (from_width - usize::from(from_width > 0)) * a.pitch + BLOCKS * LANES;
                 let bias = match bias {
                     Bias::None => Biases::Weights(&[]),
                     Bias::Weights(first) => Biases::Weights(slice_of(weights, first, width)),
@@ -136,8 +135,9 @@ impl<'a, V: Lanes> Machine<'a, V> {
                     weights: slice_of(weights, first, from_width * width),
                     width,
                     bias,
-                    a: from.get(..len).unwrap_or(from),
+                    a: from,
                     pitch: a.pitch,
+                    inputs: from_width,
                 };
                 layer.on_rows::<V, BLOCKS>(lanes, columns.dst, pitch);
                 columns.activate(activation, width);

@@ -115,6 +115,16 @@ impl<const N: usize> Lanes for Avx2<N> {
     }
 
     #[inline(always)]
+    fn load_bytes(self, block: &[[u8; 4]; LANES]) -> Self {
+        let (halves, _) = block.as_chunks::<8>();
+        let mut result = self;
+        for (register, half) in result.0.iter_mut().zip(halves) {
+            *register = avx2!(_mm256_loadu_ps(half.as_ptr().cast()));
+        }
+        result
+    }
+
+    #[inline(always)]
     fn store(self, block: &mut Block) {
         let (halves, _) = block.as_chunks_mut::<8>();
         avx2!(_mm256_storeu_ps(halves[0].as_mut_ptr(), self.0[0]));

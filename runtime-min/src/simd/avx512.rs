@@ -95,6 +95,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn load_bytes(self, block: &[[u8; 4]; LANES]) -> Self {
+        Self(avx512!(_mm512_loadu_ps(block.as_ptr().cast())))
+    }
+
+    #[inline(always)]
     fn store(self, block: &mut Block) {
         avx512!(_mm512_storeu_ps(block.as_mut_ptr(), self.0));
     }

@@ -54,6 +54,9 @@ pub(crate) trait Lanes:
     /// Reads a block.
     fn load(self, block: &Block) -> Self;
 
+    /// Reads a block of little-endian bytes.
+    fn load_bytes(self, block: &[[u8; 4]; LANES]) -> Self;
+
     /// Writes a block.
     fn store(self, block: &mut Block);
 

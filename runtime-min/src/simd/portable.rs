@@ -89,6 +89,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn load_bytes(self, block: &[[u8; 4]; LANES]) -> Self {
+        Self(array::from_fn(|lane| f32::from_le_bytes(block[lane])))
+    }
+
+    #[inline(always)]
     fn store(self, block: &mut Block) {
         *block = self.0;
     }
