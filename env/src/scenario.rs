@@ -90,9 +90,13 @@ impl Scenario {
         }
     }
 
-    /// A random setting for domain randomisation: 8–24 hosts of some mixture of speeds, 2–8
-    /// balancers, telemetry every 0.1–1 s with and without piggyback and probes,
-    /// antagonists in 85 %, load 45–95 %.
+    /// A random setting for domain randomisation: 8–24 hosts of some mixture of speeds,
+    /// antagonists in 85 % (of homogeneous fleets, half).
+    ///
+    /// Mostly 1–8 balancers, in a quarter up to 100; telemetry every 0.1–1 s, in a tenth every
+    /// 1–10 s, in a twentieth never; piggyback and probes in half each, where there is any;
+    /// load 45–95 %, in a tenth up to 120 %; in a tenth balancers give up after 60 s (LLM) or
+    /// 40 mean service times (FIFO).
     pub fn random(service: ServiceOptions, rng: &mut Pcg64Mcg) -> Self {
         let hosts = 8 + below(rng, 17);
         let fleet = match below(rng, 4) {
@@ -109,21 +113,33 @@ impl Scenario {
             ServiceOptions::Fifo(_) => Self::fifo(fleet),
         };
         let slow_mean_s = base.antagonists.slow_mean_s * between(rng, 0.5, 2.0);
-        let antagonists = if uniform(rng) < 0.85 { Antagonists::standard(slow_mean_s) } else { Antagonists::NONE };
-        // Periods spread evenly over the decade.
-        let period_s = 0.1 * libm::pow(10.0, uniform(rng));
-        Self {
-            service,
-            balancers: 2 + below(rng, 7),
-            telemetry: TelemetryOptions {
-                piggyback: uniform(rng) < 0.5,
-                probes_per_request: if uniform(rng) < 0.5 { 3 } else { 0 },
-                ..TelemetryOptions::polled(period_s)
-            },
-            antagonists,
-            load: between(rng, 0.45, 0.95),
-            ..base
-        }
+        let antagonists_share = if fleet_is_even(&base.fleet) { 0.5 } else { 0.85 };
+        let antagonists =
+            if uniform(rng) < antagonists_share { Antagonists::standard(slow_mean_s) } else { Antagonists::NONE };
+        // Spread evenly over the decade.
+        let within_decade = libm::pow(10.0, uniform(rng));
+        let telemetry = TelemetryOptions {
+            piggyback: uniform(rng) < 0.5,
+            probes_per_request: if uniform(rng) < 0.5 { 3 } else { 0 },
+            ..TelemetryOptions::polled(0.1 * within_decade)
+        };
+        let telemetry = match uniform(rng) {
+            draw if draw < 0.05 => TelemetryOptions::none(),
+            draw if draw < 0.15 => TelemetryOptions { period_s: within_decade, ..telemetry },
+            _ => telemetry,
+        };
+        let balancers = if uniform(rng) < 0.75 {
+            1 + below(rng, 8)
+        } else {
+            libm::round(8.0 * libm::pow(100.0 / 8.0, uniform(rng))) as usize
+        };
+        let load = if uniform(rng) < 0.9 { between(rng, 0.45, 0.95) } else { between(rng, 0.95, 1.2) };
+        let timeout_s = match base.service {
+            _ if uniform(rng) < 0.9 => f64::INFINITY,
+            ServiceOptions::Llm(_) => 60.0,
+            ServiceOptions::Fifo(options) => 40.0 * options.service_mean_s,
+        };
+        Self { service, balancers, telemetry, antagonists, load, timeout_s, ..base }
     }
 
     /// Which kind of service.
@@ -180,4 +196,9 @@ impl Scenario {
             }
         }
     }
+}
+
+/// Whether all hosts are of one speed.
+fn fleet_is_even(fleet: &Fleet) -> bool {
+    fleet.speeds.iter().all(|speed| *speed == fleet.speeds[0])
 }

@@ -9,6 +9,7 @@ use evenkeel_datasets::Format;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::benchmark::{EvalArgs, TuneArgs};
+use crate::commands::ablate::AblateArgs;
 use crate::commands::audit::AuditArgs;
 use crate::commands::forecast_eval::ForecastEvalArgs;
 use crate::device::DeviceChoice;
@@ -36,6 +37,8 @@ pub enum Command {
     Tune(TuneArgs),
     /// Forecast the test part of series and compare with other models.
     ForecastEval(ForecastEvalArgs),
+    /// Train variants of the policy, and compare what each part is worth.
+    Ablate(AblateArgs),
     /// Compile ONNX files, trained here or elsewhere, into an artifact.
     Compile(CompileArgs),
     /// Print all that is in an artifact.
@@ -75,6 +78,10 @@ pub struct TrainArgs {
     /// Train briefly: a first look, not a model to deploy.
     #[arg(long)]
     pub quick: bool,
+    /// Artifact to go on from: its policy is specialised to the traces in a shorter run, and
+    /// kept as it is if that does not make it better on their validation part.
+    #[arg(long, value_name = "FILE.ekm", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
     /// What follows imitation of the oracle.
     #[arg(long, value_enum, default_value_t = FineTune::Ppo)]
     pub fine_tune: FineTune,

@@ -1,5 +1,6 @@
 //! The smaller subcommands, one file each.
 
+pub mod ablate;
 pub mod audit;
 pub mod compile;
 pub mod dataset;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Compile(arguments) => commands::compile::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Audit(arguments) => commands::audit::run(&arguments),
+        Command::Ablate(arguments) => commands::ablate::run(&arguments),
         Command::Dataset(arguments) => commands::dataset::run(&arguments),
     };
     match result {

@@ -1,6 +1,7 @@
 //! `evenkeel train`, top to bottom: data, forecast, policy, export, evaluation, report.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use evenkeel_datasets::Trace;
@@ -20,7 +21,7 @@ use crate::forecast;
 use crate::metrics::{Curve, Metrics, PolicyStage, Run};
 use crate::output::{RUN, RunFolder};
 use crate::policy;
-use crate::policy::network::PolicyNetwork;
+use crate::policy::network::{PolicyNetwork, PolicyWeights};
 use crate::policy::objective::RewardWeights;
 use crate::policy::task::{Means, Task};
 use crate::policy::train::{FineTune, PolicyOptions};
@@ -31,11 +32,12 @@ use crate::{report, table};
 /// The options of a run that a resumed one takes over.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct RunOptions {
-    trace: Vec<std::path::PathBuf>,
-    series: Vec<std::path::PathBuf>,
+    trace: Vec<PathBuf>,
+    series: Vec<PathBuf>,
     input: InputArgs,
     seed: u64,
     quick: bool,
+    from: Option<PathBuf>,
     fine_tune: FineTune,
     reward: RewardWeights,
 }
@@ -66,6 +68,7 @@ fn open(arguments: &TrainArgs) -> Result<(RunFolder, RunOptions)> {
         input: arguments.input.clone(),
         seed: arguments.seed,
         quick: arguments.quick,
+        from: arguments.from.clone(),
         fine_tune: arguments.fine_tune,
         reward: arguments.reward,
     };
@@ -97,9 +100,14 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     stage.done(&forecaster.describe());
 
     let fleet = Replay::new(&data)?;
-    let length = if options.quick { PolicyOptions::QUICK } else { PolicyOptions::FULL };
+    let length = match (options.quick, &options.from) {
+        (true, _) => PolicyOptions::QUICK,
+        (false, Some(_)) => PolicyOptions::SPECIALISE,
+        (false, None) => PolicyOptions::FULL,
+    };
     let policy_options = PolicyOptions { fine_tune: options.fine_tune, reward: options.reward, ..length };
     let service = fleet.training[0].service_model(&fleet.service);
+    let start = options.from.as_deref().map(|path| policy::embedded::read(path, service.kind)).transpose()?;
     let stage = stages.begin("policy", 0);
     let task = Task {
         folder,
@@ -109,11 +117,12 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
         service: &service,
         means: Means::ALL,
     };
-    let trained = policy::train::train(&task, &policy_options, options.seed, &device.device, stop, &stage)?;
+    let trained = policy::train::train(&task, &policy_options, start, options.seed, &device.device, stop, &stage)?;
     stage.done(&describe(&trained.fine_tuned.stages));
 
     let stage = stages.begin("export", 0);
-    let metadata = metadata(options, &data, device.name);
+    let service = task.served(&trained.fine_tuned.weights);
+    let metadata = metadata(options, &data, device.name, &trained.fine_tuned.weights);
     policy::export::onnx(&trained.fine_tuned.weights, &[("producer", "evenkeel")])?.write(folder.file(POLICY_ONNX))?;
     forecaster.onnx()?.write(folder.file(FORECAST_ONNX))?;
     let network = PolicyNetwork::from_weights(&trained.fine_tuned.weights, &device.device);
@@ -168,6 +177,14 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     Ok(())
 }
 
+/// How hosts of a kind of service work, in the simulator.
+pub fn host_model(kind: ServiceKind) -> ServiceOptions {
+    match kind {
+        ServiceKind::Llm => ServiceOptions::Llm(LlmOptions::default()),
+        ServiceKind::Fifo => ServiceOptions::Fifo(FifoOptions::default()),
+    }
+}
+
 /// The traces in the form in which the simulator replays them.
 struct Replay {
     service: ServiceOptions,
@@ -179,10 +196,7 @@ struct Replay {
 impl Replay {
     fn new(data: &Data) -> Result<Self> {
         let tokens: Vec<bool> = data.traces.iter().map(Trace::has_tokens).collect();
-        let service = match service_kind(&tokens)? {
-            ServiceKind::Llm => ServiceOptions::Llm(LlmOptions::default()),
-            ServiceKind::Fifo => ServiceOptions::Fifo(FifoOptions::default()),
-        };
+        let service = host_model(service_kind(&tokens)?);
         let splits: Vec<[Trace; 3]> = data.traces.iter().map(|trace| trace.split(&data.split)).collect();
         for [train, validation, test] in &splits {
             for (part, what) in [(train, "training"), (validation, "validation"), (test, "test")] {
@@ -203,14 +217,16 @@ impl Replay {
     }
 }
 
-fn metadata(options: &RunOptions, data: &Data, device: &str) -> String {
+fn metadata(options: &RunOptions, data: &Data, device: &str, policy: &PolicyWeights) -> String {
     serde_json::json!({
         "made_by": format!("evenkeel train {}", env!("CARGO_PKG_VERSION")),
         "seed": options.seed,
         "quick": options.quick,
         "device": device,
+        "from": options.from,
         "traces": data.traces.iter().map(|trace| &trace.name).collect::<Vec<_>>(),
         "series": data.series.iter().map(|series| &series.name).collect::<Vec<_>>(),
+        policy::embedded::KEY: policy::embedded::encode(policy),
     })
     .to_string()
 }

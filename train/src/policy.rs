@@ -7,6 +7,7 @@
 pub mod collect;
 pub mod critic;
 pub mod dagger;
+pub mod embedded;
 pub mod es;
 pub mod export;
 pub mod judge;

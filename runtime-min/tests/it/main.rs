@@ -11,6 +11,7 @@ mod explain;
 mod forecast;
 #[cfg(unix)]
 mod guarded;
+mod herding;
 #[cfg(unix)]
 mod hostile;
 #[cfg(unix)]

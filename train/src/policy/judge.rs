@@ -5,6 +5,7 @@ use anyhow::Result;
 use evenkeel_datasets::random::generator;
 use evenkeel_env::metrics::{Metrics, MetricsOptions, estimate};
 use evenkeel_env::policies::{Ext, Learned};
+use evenkeel_env::telemetry::TelemetryOptions;
 use evenkeel_env::{Policy, Scenario, Workload, simulate};
 use evenkeel_runtime::Model;
 use rayon::prelude::*;
@@ -69,6 +70,24 @@ impl<'a> Judge<'a> {
         }
         for index in 0..options.random as u64 {
             settings.push(task.random_scenario(options.requests, &mut generator(seed, index)));
+        }
+        let workloads = task.validation.iter().cycle();
+        let settings = settings.into_iter().zip(workloads).zip(seed..);
+        Self { settings: settings.map(|((scenario, workload), seed)| (workload, scenario, seed)).collect(), weights }
+    }
+
+    /// Settings in which many balancers decide on polled reports alone, some of them old.
+    pub fn crowded(task: &Task<'a>, weights: RewardWeights, options: JudgeOptions, seed: u64) -> Self {
+        const LOAD: f64 = 0.75;
+        let mut settings = Vec::new();
+        for _ in 0..options.standard.div_ceil(2) {
+            for balancers in [16, 64] {
+                for period_s in [0.25, 2.0] {
+                    let telemetry = TelemetryOptions::polled(period_s);
+                    let standard = task.standard_scenario(LOAD, options.requests);
+                    settings.push(task.means.restrict(Scenario { balancers, telemetry, ..standard }));
+                }
+            }
         }
         let workloads = task.validation.iter().cycle();
         let settings = settings.into_iter().zip(workloads).zip(seed..);

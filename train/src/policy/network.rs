@@ -55,6 +55,10 @@ pub struct PolicyWeights {
     pub output: Weights,
     /// `w`.
     pub estimate_weight: f32,
+    /// Weight against herding (see [`evenkeel_runtime::herding`]): not a part of the
+    /// network, but trained with it.
+    #[serde(default)]
+    pub herding_weight: f32,
 }
 
 impl PolicyNetwork {
@@ -109,7 +113,7 @@ impl PolicyNetwork {
         floats(self.scores(Tensor::from_data(data, &device), mask))
     }
 
-    /// Copies the numbers from the device.
+    /// Copies the numbers from the device; the weight against herding is 0.
     pub fn weights(&self) -> PolicyWeights {
         PolicyWeights {
             host: weights_of(&self.host),
@@ -117,6 +121,7 @@ impl PolicyNetwork {
             second: weights_of(&self.second),
             output: weights_of(&self.output),
             estimate_weight: floats(self.estimate_weight.val()).first().copied().unwrap_or(1.0),
+            herding_weight: 0.0,
         }
     }
 

@@ -80,6 +80,11 @@ impl Task<'_> {
     pub fn compile(&self, weights: &PolicyWeights, name: &str) -> Result<Vec<u8>> {
         let path = self.folder.checkpoint(&format!("{name}.onnx"));
         export::onnx(weights, &[])?.write(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(compile(Some(&path), None, self.service, "{}")?)
+        Ok(compile(Some(&path), None, &self.served(weights), "{}")?)
+    }
+
+    /// The service model that goes into an artifact with these weights.
+    pub fn served(&self, weights: &PolicyWeights) -> ServiceModel {
+        ServiceModel { herding_weight: weights.herding_weight, ..*self.service }
     }
 }

@@ -63,7 +63,7 @@ impl PolicyOptions {
         fine_tune: FineTune::Ppo,
         ppo: PpoOptions {
             iterations: 12,
-            rollout: RolloutOptions { scenarios: 16, requests: 2000, temperature: 0.1 },
+            rollout: RolloutOptions { scenarios: 16, requests: 2000, temperature: 0.05, look_every: 4 },
             epochs: 2,
             batch: 512,
             learning_rate: 5e-4,
@@ -78,6 +78,15 @@ impl PolicyOptions {
         reward: RewardWeights::DEFAULT,
         judge: JudgeOptions { standard: 4, random: 16, requests: 3000 },
         judge_every: 3,
+    };
+    /// To make a general model a special one: a little of everything, from where it stands.
+    pub const SPECIALISE: Self = Self {
+        collect: CollectOptions { scenarios: 16, requests: 2000, ..Self::FULL.collect },
+        fit: FitOptions { rounds: 2, learning_rate: 1e-3, ..Self::FULL.fit },
+        ppo: PpoOptions { iterations: 4, ..Self::FULL.ppo },
+        es: EsOptions { generations: 6, ..Self::FULL.es },
+        judge: JudgeOptions { standard: 2, random: 8, requests: 2000 },
+        ..Self::FULL
     };
     /// A first look.
     pub const QUICK: Self = Self {
@@ -125,6 +134,9 @@ pub struct TrainedPolicy {
     pub fine_tuned: FineTuned,
 }
 
+/// Weights against herding that are tried.
+const HERDING_WEIGHTS: [f32; 4] = [0.0, 0.25, 0.5, 1.0];
+
 const CHECKPOINT: &str = "policy.json";
 
 /// Streams of the run's generator, so that the stages draw independently.
@@ -136,13 +148,15 @@ const SEED_JUDGE: u64 = 0x1D6E;
 /// The same for fine-tuning.
 const SEED_FINE_TUNE: u64 = 0xF17E;
 
-/// Trains the policy, going on from the run's last checkpoint if it has one.
+/// Trains the policy, going on from the run's last checkpoint if it has one, else from
+/// `start`, else from nothing.
 ///
 /// # Errors
 /// [`crate::stop::Stopped`] once the user asks to stop; the last checkpoint is kept.
 pub fn train(
     task: &Task<'_>,
     options: &PolicyOptions,
+    start: Option<PolicyWeights>,
     seed: u64,
     device: &Device,
     stop: &StopFlag,
@@ -150,7 +164,10 @@ pub fn train(
 ) -> Result<TrainedPolicy> {
     let mut state = match task.folder.load::<Checkpoint>(CHECKPOINT)? {
         Some(checkpoint) => checkpoint,
-        None => Checkpoint { rounds_done: 0, weights: fresh(task, seed, device), curve: Vec::new(), fine_tuned: None },
+        None => {
+            let weights = start.clone().unwrap_or_else(|| fresh(task, seed, device));
+            Checkpoint { rounds_done: 0, weights, curve: Vec::new(), fine_tuned: None }
+        }
     };
     if state.rounds_done < options.fit.rounds {
         imitate(task, &mut state, options, seed, device, stop, stage)?;
@@ -158,7 +175,7 @@ pub fn train(
     let fine_tuned = match state.fine_tuned.take() {
         Some(done) => done,
         None => {
-            let done = fine_tune(task, &state.weights, options, seed, device, stop, stage)?;
+            let done = fine_tune(task, start.as_ref(), &state.weights, options, seed, device, stop, stage)?;
             state.fine_tuned = Some(done.clone());
             task.folder.save(CHECKPOINT, &state)?;
             done
@@ -222,9 +239,11 @@ fn imitate(
 }
 
 /// Fine-tunes, and keeps the weights that did best on the validation split: those of
-/// imitation if nothing did better.
-pub fn fine_tune(
+/// imitation, or those at the `start` of all, if nothing did better.
+#[expect(clippy::too_many_arguments, reason = "the inputs of the stage, each on its own")]
+fn fine_tune(
     task: &Task<'_>,
+    start: Option<&PolicyWeights>,
     imitated: &PolicyWeights,
     options: &PolicyOptions,
     seed: u64,
@@ -236,7 +255,16 @@ pub fn fine_tune(
     let rule = judge.rule(stop)?;
     let judged = |weights: &PolicyWeights| judge.artifact(&task.compile(weights, "policy")?, stop);
     let imitation = judged(imitated)?;
+    let mut stages = Vec::new();
     let mut best = (imitated.clone(), imitation.clone());
+    if let Some(start) = start {
+        let verdict = judged(start)?;
+        stages.push(summarise("start", &verdict, &rule));
+        if verdict.objective() < best.1.objective() {
+            best = (start.clone(), verdict);
+        }
+    }
+    stages.push(summarise("imitation", &imitation, &rule));
     let mut points = Vec::new();
     let iterations = match options.fine_tune {
         FineTune::None => 0,
@@ -268,13 +296,38 @@ pub fn fine_tune(
             es::fine_tune(task, imitated, &options.es, &options.reward, seed, stop, &mut on_iteration)?;
         }
     }
-    let mut stages = vec![summarise("imitation", &imitation, &rule)];
+    let (weights, verdict) = best;
     match options.fine_tune {
         FineTune::None => {}
-        FineTune::Ppo => stages.push(summarise("ppo", &best.1, &rule)),
-        FineTune::Es => stages.push(summarise("es", &best.1, &rule)),
+        FineTune::Ppo => stages.push(summarise("ppo", &verdict, &rule)),
+        FineTune::Es => stages.push(summarise("es", &verdict, &rule)),
     }
-    Ok(FineTuned { weights: best.0, points, stages })
+    stage.note("choosing the weight against herding");
+    let weights = choose_herding_weight(task, weights, &judge, options, seed, stop)?;
+    Ok(FineTuned { weights, points, stages })
+}
+
+/// Tries weights against herding where balancers would herd and where they would not, and
+/// keeps the best.
+fn choose_herding_weight(
+    task: &Task<'_>,
+    weights: PolicyWeights,
+    judge: &Judge<'_>,
+    options: &PolicyOptions,
+    seed: u64,
+    stop: &StopFlag,
+) -> Result<PolicyWeights> {
+    let crowded = Judge::crowded(task, options.reward, options.judge, seed);
+    let mut best = (f64::INFINITY, weights.clone());
+    for herding_weight in HERDING_WEIGHTS {
+        let candidate = PolicyWeights { herding_weight, ..weights.clone() };
+        let artifact = task.compile(&candidate, "policy")?;
+        let objective = judge.artifact(&artifact, stop)?.objective() + crowded.artifact(&artifact, stop)?.objective();
+        if objective < best.0 {
+            best = (objective, candidate);
+        }
+    }
+    Ok(best.1)
 }
 
 /// A verdict beside that on the analytic rule.

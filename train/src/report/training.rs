@@ -1,6 +1,6 @@
 //! How the networks came to be: training curves, parity of their implementations, times.
 
-use crate::metrics::{Curve, Metrics, ParityResult, StageTime};
+use crate::metrics::{Curve, Estimate, Metrics, ParityResult, PolicyStage, StageTime};
 
 use super::axis::{Axis, range};
 use super::chart::{Chart, thin};
@@ -26,6 +26,7 @@ pub(super) fn section(metrics: &Metrics) -> String {
         }
         out.push_str("</div>\n");
     }
+    out.push_str(&policy_stages(&metrics.policy_stages));
     out.push_str("<div class=\"pair\">\n");
     out.push_str(&parity(&metrics.parity));
     out.push_str(&stages(&metrics.stages));
@@ -65,6 +66,38 @@ fn curve_chart(curve: &Curve) -> String {
         escape(&curve.network),
         chart.finish()
     )
+}
+
+/// What each stage of the policy's training added; nothing if none was judged.
+fn policy_stages(stages: &[PolicyStage]) -> String {
+    if stages.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from(
+        "<h3>Stages of the policy</h3>\n<p>On the validation split, against the analytic rule EXT in the same \
+         settings: change of the geometric mean, with its 95&nbsp;% interval over the settings. Intervals are \
+         of one training; between seeds of training they are wider.</p>\n\
+         <div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">after</th><th scope=\"col\">mean</th>\
+         <th scope=\"col\">p99</th><th scope=\"col\">mean TTFT</th><th scope=\"col\">p99 of TTFT</th></tr></thead>\n\
+         <tbody>\n",
+    );
+    for stage in stages {
+        let ratios = [stage.latency_mean_ratio, stage.latency_p99_ratio, stage.ttft_mean_ratio, stage.ttft_p99_ratio];
+        put!(out, "<tr><th scope=\"row\">{}</th>", escape(&stage.stage));
+        for ratio in ratios {
+            put!(out, "<td>{}</td>", typeset(&change(&ratio)));
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div>\n");
+    out
+}
+
+/// A ratio as a change in percent, with its interval.
+fn change(ratio: &Estimate) -> String {
+    let percent = |ratio: f64| format!("{:+.1}", 100.0 * (ratio - 1.0));
+    let [low, high] = ratio.ci95.map(percent);
+    format!("{} % ({low} to {high})", percent(ratio.value))
 }
 
 fn parity(results: &[ParityResult]) -> String {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod benchmark;
+mod guard;
 mod pipeline;
 mod support;
 mod tools;
