@@ -20,16 +20,18 @@ use crate::envoy;
 /// Runs a hook; if it panics, says so and returns `otherwise`. What the hook was working on
 /// is counts and averages, which are never in a state that must not be seen.
 fn guard<T>(hook: &'static str, otherwise: T, run: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let cause = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("of unknown cause");
-        let _ = catch_unwind(|| {
-            envoy::log(LogLevel::Error, format_args!("panic in {hook}: {cause}; please report this"));
-        });
+    caught(run).unwrap_or_else(|cause| {
+        let said = || envoy::log(LogLevel::Error, format_args!("panic in {hook}: {cause}; please report this"));
+        let _ = caught(said);
         otherwise
+    })
+}
+
+/// What a function returns, or what it said when it panicked.
+fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| match panic.downcast::<String>() {
+        Ok(said) => *said,
+        Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("of unknown cause").into(),
     })
 }
 
@@ -37,4 +39,17 @@ fn guard<T>(hook: &'static str, otherwise: T, run: impl FnOnce() -> T) -> T {
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
     ABI_VERSION.as_ptr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_end_where_they_are_caught() {
+        assert_eq!(caught(|| 7), Ok(7));
+        assert_eq!(caught(|| -> u8 { panic!("at the disco") }), Err("at the disco".into()));
+        assert_eq!(caught(|| -> u8 { panic!("{} of {}", 3, 4) }), Err("3 of 4".into()));
+        assert_eq!(caught(|| -> u8 { std::panic::panic_any(5) }), Err("of unknown cause".into()));
+    }
 }

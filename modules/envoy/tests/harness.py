@@ -24,7 +24,7 @@ def _any(kind, **fields):
     return {"@type": f"type.googleapis.com/{kind}", **fields}
 
 
-def struct(value):
+def struct_of(value):
     return _any("google.protobuf.Struct", value=value)
 
 
@@ -59,7 +59,7 @@ def policy(options):
                         "envoy.extensions.load_balancing_policies.dynamic_modules.v3.DynamicModulesLoadBalancerConfig",
                         dynamic_module_config=_MODULE,
                         lb_policy_name="evenkeel",
-                        lb_policy_config=struct(options),
+                        lb_policy_config=struct_of(options),
                     ),
                 }
             }
@@ -90,7 +90,7 @@ def module_filter(name, options):
             "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
             dynamic_module_config=_MODULE,
             filter_name=name,
-            filter_config=struct(options),
+            filter_config=struct_of(options),
         ),
     }
 

@@ -4,11 +4,13 @@ import collections
 import json
 import os
 import socket
+import struct
+import sys
 import threading
 import time
 import unittest
 
-from harness import ARTIFACT, RETRIES, Envoy, built_in, module_filter, request_filter, until
+from harness import ARTIFACT, RETRIES, Envoy, built_in, module_filter, policy, request_filter, struct_of, until
 from hosts import Host, Load
 
 
@@ -84,10 +86,10 @@ class Routing(Case):
         envoy = self.envoy([failing, *good]).start()
         answers = envoy.load(300)
         self.assertLess(failing.served, 75, answers)
+        self.assert_settled(envoy)
         status = envoy.status()[0]
         self.assertEqual(status[failing.address]["failed_total"], failing.served)
         self.assertEqual(sum(status[host.address]["failed_total"] for host in good), 0)
-        self.assert_settled(envoy)
 
 
     def test_weights_are_taken_over_and_a_single_host_is_enough(self):
@@ -125,6 +127,36 @@ class Routing(Case):
                 client.join()
                 self.assert_settled(envoy)
                 envoy.stop()
+
+    def test_hostile_request_headers_do_no_harm(self):
+        hosts = self.hosts({}, {})
+        options = {"artifact": ARTIFACT, "tokens": "x-tokens", "key": "x-key"}
+        envoy = self.envoy(hosts, options=options).start()
+        values = ["", "-1", "1e999", "9" * 1000, "0x7fffffff", "\xff\xfe", "NaN", "4294967296", "a" * 8000, "1,2", "%00"]
+        for value in values:
+            for name in ("x-tokens", "x-key"):
+                self.assertEqual(envoy.get(headers={name: value.encode("latin-1")})[0], 200, value)
+        self.assert_settled(envoy)
+        self.assertEqual(sum(host["sent_total"] for host in envoy.status()[0].values()), 2 * len(values))
+
+    def test_the_policy_serves_each_subset_of_a_subset_load_balancer(self):
+        hosts = self.hosts({}, {}, {})
+        tiers = ["a", "a", "b"]
+        envoy = self.envoy([
+            (host, {"metadata": {"filter_metadata": {"envoy.lb": {"tier": tier}}}}) for host, tier in zip(hosts, tiers)
+        ], lb_policy={"policies": [{"typed_extension_config": {
+            "name": "envoy.load_balancing_policies.subset",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.load_balancing_policies.subset.v3.Subset",
+                "fallback_policy": "ANY_ENDPOINT",
+                "subset_selectors": [{"keys": ["tier"]}],
+                "subset_lb_policy": policy({"artifact": ARTIFACT}),
+            },
+        }}]}, route={"metadata_match": {"filter_metadata": {"envoy.lb": {"tier": "a"}}}}).start()
+        by_host = answered(envoy.load(60))
+        self.assertEqual((sum(by_host.values()), by_host[hosts[2].address]), (60, 0))
+        self.assertEqual(len(envoy.status()[0]), 3)
+        self.assert_settled(envoy)
 
     def test_a_new_host_gets_its_share_slowly_where_that_is_configured(self):
         old, new = self.hosts(llm(0.02), llm(0.02))
@@ -425,10 +457,38 @@ class Pages(Case):
         envoy.write(f"{envoy.folder}/envoy.json", envoy.configuration())
         envoy.start()
         until(lambda: "decisions go on without" in envoy.said(), "its absence goes unnoticed")
-        with open(path, "wb") as file:
-            file.write(b"nothing of the kind")
-        self.assert_all_answered(envoy.load(20), 20)
+        for content in (b"nothing of the kind", telemetry_file(hosts, 3)[:200], b""):
+            with open(path, "wb") as file:
+                file.write(content)
+            self.assert_all_answered(envoy.load(20), 20)
         self.assertEqual(envoy.said().count("decisions go on without"), 1)
+        for running in (3, 5):
+            with open(f"{path}.new", "wb") as file:
+                file.write(telemetry_file(hosts, running))
+            os.rename(f"{path}.new", path)
+            until(lambda: all(host["report"]["running"] == running for host in envoy.status()[0].values()),
+                  lambda: f"not taken over: {envoy.status()}")
+        self.assertIn("is read again", envoy.said())
+
+
+def telemetry_file(hosts, running):
+    """What the agent writes: see the format in the runtime's `telemetry_file`."""
+    magic, ones = int.from_bytes(b"EVKTELEM", sys.byteorder), (1 << 64) - 1
+    slots = [[0] * 8 for _ in range(8)]
+    for host in hosts:
+        key = 0xCBF29CE484222325
+        for byte in host.address.encode():
+            key = (key ^ byte) * 0x100000001B3 & ones
+        place = next(n for n in (*range(key % 8, 8), *range(key % 8)) if slots[n][1] == 0)
+        [load] = struct.unpack("=Q", struct.pack("=ff", running, 0))
+        words = [key, time.monotonic_ns() // 1000, load, 0, struct.unpack("=I", struct.pack("=f", 0.02))[0]]
+        check = magic
+        for word in words:
+            check = (check ^ word) * 0x9E3779B97F4A7C15 & ones
+            check = (check << 31 | check >> 33) & ones
+        slots[place] = [2, *words, check, 0]
+    header = [magic, 1 | 8 << 32, time.monotonic_ns() // 1000, 1, *[0] * 12]
+    return struct.pack("=80Q", *header, *(word for slot in slots for word in slot))
 
 
 class Artifacts(Case):
@@ -523,6 +583,25 @@ class Configuration(Case):
             accepted, said = self.envoy([host], filters=filters).validate()
             self.assertFalse(accepted, said)
             self.assertIn(named, said)
+
+    def test_the_access_log_and_the_bootstrap_extension_have_no_fields(self):
+        [host] = self.hosts({})
+        for path, complaint in (
+            (("bootstrap_extensions", 0, "typed_config", "extension_config"), "extension_config"),
+            (("static_resources", "listeners", 0, "filter_chains", 0, "filters", 0, "typed_config", "http_filters", 0,
+              "typed_config", "upstream_log", 0, "typed_config", "logger_config"), "logger_config"),
+        ):
+            envoy = self.envoy([host])
+            configuration = envoy.configuration()
+            *place, last = path
+            part = configuration
+            for key in place:
+                part = part[key]
+            part[last] = struct_of({"interval": "1s"})
+            envoy.write(f"{envoy.folder}/envoy.json", configuration)
+            accepted, said = envoy.validate()
+            self.assertFalse(accepted, said)
+            self.assertIn(f'{complaint}: unknown field "interval"', said)
 
     def test_a_good_configuration_is_accepted(self):
         [host] = self.hosts({})
