@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the crates' benchmarks.
 
 mod envoy;
+mod nginx;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -21,6 +22,8 @@ enum Subject {
     Env,
     /// Decisions
     Runtime,
+    /// What the NGINX module costs NGINX (needs a model: run `cargo xtask test` first)
+    Nginx,
     /// What the Envoy module costs Envoy (needs a model: run `cargo xtask test` first)
     Envoy,
 }
@@ -32,7 +35,7 @@ impl Subject {
             Self::Datasets => Some("evenkeel-datasets"),
             Self::Env => Some("evenkeel-env"),
             Self::Runtime => Some("evenkeel-runtime"),
-            Self::Envoy => None,
+            Self::Nginx | Self::Envoy => None,
         }
     }
 }
@@ -42,6 +45,9 @@ impl Subject {
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.subjects.is_empty() || options.subjects.iter().any(|subject| subject.package().is_some()) {
         process::run(&mut process::cargo(arguments(&options.subjects)))?;
+    }
+    if options.subjects.contains(&Subject::Nginx) {
+        nginx::run()?;
     }
     if options.subjects.contains(&Subject::Envoy) { envoy::run() } else { Ok(()) }
 }

@@ -4,10 +4,13 @@
 //! seconds and works when they do not.
 
 mod bench;
+mod demo;
 mod dist;
+mod e2e;
 mod eval;
 mod fuzz;
 mod process;
+mod proxies;
 mod soak;
 mod test;
 mod train;
@@ -47,6 +50,10 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Put the Envoy module under load for a long time
     Soak(soak::Options),
+    /// Compare real proxies and their policies in front of emulated hosts
+    E2e(e2e::Options),
+    /// Show NGINX without and with Evenkeel side by side on a live page
+    Demo(demo::Options),
     /// Build the C library and collect what a C program needs in dist/
     Dist,
 }
@@ -59,6 +66,8 @@ fn main() -> anyhow::Result<()> {
         Chore::Bench(options) => bench::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Soak(options) => soak::run(&options),
+        Chore::E2e(options) => e2e::run(&options),
+        Chore::Demo(options) => demo::run(&options),
         Chore::Dist => dist::run(),
     }
 }

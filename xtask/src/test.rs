@@ -7,7 +7,8 @@ mod checks;
 mod clibrary;
 mod csafety;
 pub(crate) mod envoy;
-mod nginx;
+pub(crate) mod nginx;
+mod nginx_source;
 mod packages;
 mod python;
 mod summary;
@@ -63,7 +64,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 25] = [
+const STEPS: [Step; 26] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -85,6 +86,7 @@ const STEPS: [Step; 25] = [
     slow("C programs on the trained artifact", |_| clibrary::on_artifact(&training::default_artifact())),
     slow("audit of recorded decisions", |_| csafety::audit(&training::default_artifact())),
     slow("NGINX module", |_| nginx::run(&training::default_artifact())),
+    slow("NGINX from source, address sanitizer", |_| nginx_source::run(&training::default_artifact())),
     slow("Envoy module", |_| envoy::run(&training::default_artifact())),
     slow("trained ONNX files in Python", python::check_trained),
     slow("training on wgpu against the CPU", training::wgpu),

@@ -15,7 +15,8 @@ import time
 
 MODULE = os.environ["EVENKEEL_NGINX_MODULE"]
 ARTIFACT = os.environ["EVENKEEL_ARTIFACT"]
-NGINX = os.environ.get("NGINX", shutil.which("nginx") or "/usr/sbin/nginx")
+SYSTEM_NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+NGINX = os.environ.get("NGINX", SYSTEM_NGINX)
 
 
 def free_port():

@@ -10,7 +10,7 @@ import time
 import unittest
 
 from case import Case
-from harness import NGINX, free_port, until
+from harness import SYSTEM_NGINX, free_port, until
 
 REQUESTS = 100_000
 
@@ -18,7 +18,7 @@ REQUESTS = 100_000
 class Backend:
     """A host that answers at once: an NGINX of one process, quick enough to be no bottleneck."""
 
-    def __init__(self):
+    def __init__(self, address="127.0.0.1:"):
         self.port = free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="evenkeel-backend-")
         with open(f"{self.folder.name}/nginx.conf", "w", encoding="utf-8") as file:
@@ -29,7 +29,7 @@ http {{
     access_log off; keepalive_requests 1000000;
     client_body_temp_path {self.folder.name}; proxy_temp_path {self.folder.name};
     fastcgi_temp_path {self.folder.name}; uwsgi_temp_path {self.folder.name}; scgi_temp_path {self.folder.name};
-    server {{ listen 127.0.0.1:{self.port}; location / {{ return 200 "ok"; }} }}
+    server {{ listen {address}{self.port}; location / {{ return 200 "ok"; }} }}
 }}
 """)
         self.process = None
@@ -40,7 +40,7 @@ http {{
         return f"127.0.0.1:{self.port}"
 
     def start(self):
-        command = [NGINX, "-p", self.folder.name, "-c", f"{self.folder.name}/nginx.conf"]
+        command = [SYSTEM_NGINX, "-p", self.folder.name, "-c", f"{self.folder.name}/nginx.conf"]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def kill(self):

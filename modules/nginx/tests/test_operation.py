@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -12,6 +13,7 @@ from case import Case, answered, llm
 from harness import ARTIFACT, until
 
 MASK = (1 << 64) - 1
+ROOT = os.path.join(os.path.dirname(__file__), "../../..")
 
 
 def host_key(address):
@@ -120,6 +122,22 @@ class Demand(Case):
             ok, said = self.nginx(["server 127.0.0.1:1;"], first=f"evenkeel {ARTIFACT}; evenkeel_scale {wrong};").test()
             self.assertFalse(ok, wrong)
             self.assertIn("capacity", said)
+
+
+class Dashboard(Case):
+    def test_the_dashboard_asks_for_what_the_status_page_has(self):
+        hosts = self.hosts({}, {})
+        page = self.nginx(hosts).start().get("/status")[1]
+        with open(os.path.join(ROOT, "deploy/grafana/evenkeel.json"), encoding="utf-8") as file:
+            dashboard = json.load(file)
+        asked = {
+            name
+            for panel in dashboard["panels"]
+            for target in panel["targets"]
+            for name in re.findall(r"evenkeel_\w+", target["expr"])
+        }
+        self.assertGreater(len(asked), 10)
+        self.assertEqual({name for name in asked if f"{name}{{" not in page}, set())
 
 
 class Telemetry(Case):

@@ -27,6 +27,12 @@ pub(crate) fn script(name: &str, arguments: &[String], artifact: &Path) -> Resul
     process::run(&mut script)
 }
 
+/// Builds the module and installs the newest Envoy; returns its path.
+pub(crate) fn newest() -> Result<PathBuf> {
+    process::run(&mut process::cargo(["build", "--release", "--package", "evenkeel-envoy"]))?;
+    install(VERSIONS[VERSIONS.len() - 1])
+}
+
 /// Builds the module, installs the Envoys, and tells a program where all of it is.
 fn prepare(command: &mut Command, artifact: &Path, versions: &[&str]) -> Result<()> {
     ensure!(artifact.is_file(), "{} is missing: train a model first", artifact.display());

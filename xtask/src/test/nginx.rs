@@ -1,6 +1,7 @@
 //! The NGINX module inside of Debian's NGINX.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 
@@ -15,11 +16,22 @@ const PACKAGES: [&str; 5] = ["nginx", "nginx-dev", "dpkg-dev", "python3", "wrk"]
 /// just trained.
 pub(super) fn run(artifact: &Path) -> Result<()> {
     ensure!(artifact.is_file(), "{} is missing: the training before this step must succeed", artifact.display());
-    let module = build()?;
+    process::run(&mut tests(&build()?, artifact))
+}
+
+/// The module's tests, with Debian's NGINX if the environment names no other.
+pub(super) fn tests(module: &Path, artifact: &Path) -> Command {
     let mut tests =
         program("python3", ["-B", "-m", "unittest", "discover", "--start-directory", "modules/nginx/tests"]);
     tests.env("EVENKEEL_NGINX_MODULE", module).env("EVENKEEL_ARTIFACT", artifact);
-    process::run(&mut tests)
+    tests
+}
+
+/// Measures the module's cost with a script of its tests' folder.
+pub(crate) fn bench(artifact: &Path) -> Result<()> {
+    ensure!(artifact.is_file(), "{} is missing: run `cargo xtask test` or `cargo xtask train`", artifact.display());
+    let mut bench = program("python3", ["-B", "modules/nginx/tests/bench.py"]);
+    process::run(bench.env("EVENKEEL_NGINX_MODULE", build()?).env("EVENKEEL_ARTIFACT", artifact))
 }
 
 /// Builds the module for Debian's NGINX, which it installs where it may; returns its path.

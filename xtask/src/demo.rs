@@ -1,0 +1,62 @@
+//! `cargo xtask demo`: two NGINX side by side, one with Evenkeel, and a live page on which to
+//! watch them.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::e2e::{self, HOSTS};
+use crate::process::{self, program};
+use crate::proxies::{self, Backend, nginx, release};
+use crate::test;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Trace to learn from and, its last part, to replay; the synthetic service if none is given
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    /// Artifact to use instead of training one
+    #[arg(long)]
+    artifact: Option<PathBuf>,
+    /// Offered work as a share of the fleet's capacity
+    #[arg(long, default_value_t = 0.8)]
+    load: f64,
+    /// Seconds of service time in a second on the wall
+    #[arg(long, default_value_t = 4.0)]
+    time_scale: f64,
+    /// Port of the page
+    #[arg(long, default_value_t = 8800)]
+    port: u16,
+    /// First of some twenty ports that are used besides
+    #[arg(long, default_value_t = 21_100)]
+    first_port: u16,
+}
+
+/// Builds everything, trains a model unless one is given, and shows both until it is stopped.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let folder = proxies::folder("demo")?;
+    e2e::build()?;
+    let module = test::nginx::build()?;
+    let artifact = e2e::artifact(&folder, options.artifact.as_deref(), options.trace.as_deref(), options.time_scale)?;
+    let telemetry = folder.join("telemetry");
+    let [left, right] = [0, HOSTS].map(|after| Backend {
+        first_port: options.first_port + after,
+        hosts: HOSTS,
+        artifact: artifact.clone(),
+        telemetry: telemetry.clone(),
+    });
+    let first = options.first_port + 2 * HOSTS;
+    let servers = [
+        nginx::Server { port: first, policy: nginx::Policy::LeastConn, backend: &left },
+        nginx::Server { port: first + 1, policy: nginx::Policy::Evenkeel, backend: &right },
+    ];
+    let _agent = right.start_agent(&folder, 50)?;
+    let _nginx = nginx::start(&folder, &module, &servers)?;
+    let mut demo = program(release("evenkeel-testbed"), ["demo", "--port", &options.port.to_string()]);
+    for (side, server) in ["--left", "--right"].into_iter().zip(&servers) {
+        demo.args([side, &format!("127.0.0.1:{}", server.port)]);
+    }
+    e2e::setting(&mut demo, options.trace.as_deref(), options.load, options.time_scale, options.first_port)?;
+    process::run(&mut demo)
+}

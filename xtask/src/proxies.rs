@@ -1,0 +1,104 @@
+//! Real proxies in front of emulated hosts, each in a folder of its own, all on the loopback.
+
+pub(crate) mod envoy;
+pub(crate) mod nginx;
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+
+/// A process that ends when this is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts a program; what it prints goes to a file.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let file = fs::File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        Ok(Self(command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))?))
+    }
+
+    /// Waits until it listens.
+    pub(crate) fn wait_for(&mut self, port: u16, log: &Path) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.0.try_wait()? {
+                bail!("it ended with {status}: {}", fs::read_to_string(log).unwrap_or_default());
+            }
+            if begin.elapsed() > Duration::from_secs(20) {
+                bail!("nothing listens on port {port}: {}", fs::read_to_string(log).unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // NGINX's master takes its workers along on SIGTERM, but not on SIGKILL.
+        let asked = process::succeeds(&mut process::program("kill", [self.0.id().to_string()]));
+        let begin = Instant::now();
+        while asked && begin.elapsed() < Duration::from_secs(3) {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // It may have ended meanwhile: then there is nothing left to do.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The hosts behind proxies, and what a proxy with Evenkeel needs.
+pub(crate) struct Backend {
+    /// Port of the first host; the others follow.
+    pub(crate) first_port: u16,
+    /// How many there are.
+    pub(crate) hosts: u16,
+    /// The artifact.
+    pub(crate) artifact: PathBuf,
+    /// The telemetry agent's file.
+    pub(crate) telemetry: PathBuf,
+}
+
+impl Backend {
+    /// Addresses of the hosts.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        (self.first_port..).take(usize::from(self.hosts))
+    }
+
+    /// Starts an agent that scrapes the hosts.
+    pub(crate) fn start_agent(&self, folder: &Path, interval_ms: u32) -> Result<Running> {
+        let list = folder.join("hosts");
+        fs::write(&list, self.ports().map(|port| format!("127.0.0.1:{port}\n")).collect::<String>())?;
+        let mut command = process::program(release("evenkeel-agent"), ["--interval-ms", &interval_ms.to_string()]);
+        // Hosts that start afresh between two replays are back at once.
+        command.args(["--back-off-max-ms", "200"]).arg("--hosts").arg(list).arg("--output").arg(&self.telemetry);
+        Running::start(&mut command, &folder.join("agent.log"))
+    }
+}
+
+/// A program of the workspace, once it is built.
+pub(crate) fn release(name: &str) -> PathBuf {
+    process::target().join("release").join(name).with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// An empty folder under `target/`.
+pub(crate) fn folder(name: &str) -> Result<PathBuf> {
+    let folder = std::path::absolute(process::target())?.join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}

@@ -1,0 +1,63 @@
+//! The newest NGINX that a package registry has in source, with the module, under the
+//! address sanitizer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{nginx, packages};
+use crate::dist;
+use crate::process::{self, program};
+
+/// The crate that carries NGINX's sources, and the version to take.
+const SOURCES: (&str, &str) = ("nginx-src", "=1.28.5");
+
+/// What NGINX is built with, and its tests.
+const PACKAGES: [&str; 4] = ["gcc", "make", "python3", "wrk"];
+
+/// Builds NGINX and the module from source and runs the module's tests with both.
+pub(super) fn run(artifact: &Path) -> Result<()> {
+    ensure!(artifact.is_file(), "{} is missing: the training before this step must succeed", artifact.display());
+    packages::ensure(&PACKAGES)?;
+    dist::build()?;
+    let folder = std::path::absolute(process::target())?.join("nginx-source");
+    let built = folder.join("asan");
+    let mut build = program("modules/nginx/build-source.sh", [&sources(&folder)?, &built]);
+    process::run(build.env("CARGO_TARGET_DIR", process::target()))?;
+    let reports = folder.join("reports");
+    // What an earlier run found says nothing of this one.
+    fs::remove_dir_all(&reports)
+        .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    fs::create_dir_all(&reports)?;
+    let mut tests = nginx::tests(&built.join("ngx_http_evenkeel_module.so"), artifact);
+    tests.env("NGINX", built.join("nginx"));
+    // NGINX leaves its pools to the system when it ends: those are no leaks.
+    tests.env("ASAN_OPTIONS", format!("detect_leaks=0:log_path={}", reports.join("report").display()));
+    process::run(&mut tests)?;
+    let found: Vec<PathBuf> = fs::read_dir(&reports)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    if let Some(first) = found.first() {
+        println!("{}", fs::read_to_string(first)?);
+    }
+    ensure!(found.is_empty(), "the address sanitizer reported {} errors, the first above", found.len());
+    Ok(())
+}
+
+/// Has cargo fetch the crate, for a manifest that is used for nothing else.
+fn sources(folder: &Path) -> Result<PathBuf> {
+    let (name, version) = SOURCES;
+    fs::create_dir_all(folder.join("src"))?;
+    fs::write(folder.join("src/lib.rs"), "")?;
+    let manifest = format!(
+        "[package]\nname = \"fetch-nginx\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+         [dependencies]\n{name} = \"{version}\"\n\n[workspace]\n"
+    );
+    fs::write(folder.join("Cargo.toml"), manifest)?;
+    let manifest_path = folder.join("Cargo.toml");
+    let mut metadata = process::cargo(["metadata", "--format-version", "1", "--manifest-path"]);
+    let said = process::output(metadata.arg(&manifest_path))?;
+    let metadata: serde_json::Value = serde_json::from_str(&said).context("cargo metadata printed no JSON")?;
+    let package = metadata["packages"].as_array().and_then(|all| all.iter().find(|package| package["name"] == name));
+    let path = package.and_then(|package| package["manifest_path"].as_str()).map(Path::new).and_then(Path::parent);
+    Ok(path.with_context(|| format!("cargo did not fetch {name}"))?.join("nginx"))
+}
