@@ -423,8 +423,9 @@ typedef struct ek_demand ek_demand;
 typedef struct ek_histogram ek_histogram;
 
 /**
- * The recent past of a rate: a ring of values, one for each step, in memory of the
- * caller. One thread or process uses it at a time.
+ * The recent past of a rate: a ring of values, one for each step, and what became of
+ * earlier forecasts, by which the next are corrected. In memory of the caller; one thread
+ * or process uses it at a time.
  */
 typedef struct ek_history ek_history;
 

@@ -72,7 +72,7 @@ impl Demand {
     ///
     /// `now_us` is monotonic, `epoch_s` the Unix time. When a step of the forecaster has
     /// ended, its rate goes to `history`, and a new forecast is made; `scratch` is as
-    /// [`Forecaster::predict`] wants it. Returns whether there is a new forecast.
+    /// [`Forecaster::forecast`] wants it. Returns whether there is a new forecast.
     pub fn tick(
         &self,
         forecaster: Option<&Forecaster<'_>>,
@@ -90,7 +90,7 @@ impl Demand {
         let mut quantiles: Quantiles = [[0.0; QUANTILE_COUNT]; HORIZONS];
         // The newest value is that of the step which began before the one under way.
         let newest_s = (self.step.load(Relaxed) as f64 - 2.0) * step_s;
-        let Some(evidence) = forecaster.predict(&history.past(), newest_s, scratch, &mut quantiles) else {
+        let Some(evidence) = forecaster.forecast(history, newest_s, scratch, &mut quantiles) else {
             return false;
         };
         for (places, values) in self.quantiles_per_s.iter().zip(&quantiles) {

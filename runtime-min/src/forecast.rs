@@ -112,20 +112,21 @@ impl<'a> Forecaster<'a> {
         self.calibrated(past, epoch_s, scratch, out).map(|frame| frame.evidence)
     }
 
-    /// Forecasts like [`predict`](Self::predict) and corrects the forecast by what became
-    /// of earlier ones, which [`Rolling::settle`] was told. `pushed` is the number of
-    /// values that the history has ever seen; one forecast for each is kept.
-    pub fn predict_rolling(
+    /// Forecasts from a history like [`predict`](Self::predict) from its past. Where the
+    /// history has a rolling calibration, the forecast is corrected by what became of
+    /// earlier ones and kept until its own values come: one for each value pushed.
+    pub fn forecast(
         &self,
-        past: &Past<'_>,
-        pushed: u64,
+        history: &mut History<'_>,
         epoch_s: f64,
-        rolling: &mut Rolling,
         scratch: &mut [f32],
         out: &mut Quantiles,
     ) -> Option<Evidence> {
-        let frame = self.calibrated(past, epoch_s, scratch, out)?;
-        rolling.serve(pushed, &self.calibration, &frame, out);
+        let (past, pushed, rolling) = history.parts();
+        let frame = self.calibrated(&past, epoch_s, scratch, out)?;
+        if let Some(rolling) = rolling {
+            rolling.serve(pushed, &self.calibration, &frame, out);
+        }
         Some(frame.evidence)
     }
 

@@ -8,20 +8,20 @@ use super::memory::{self, Extensible};
 use super::model::{self, EkModel};
 use crate::Model;
 use crate::demand::{Demand, ScaleModel};
-use crate::forecast::History;
 use crate::forecast::features::history_len;
+use crate::forecast::{History, Rolling};
 
 /// Alignment of the memory of a demand, in bytes.
 pub const EK_DEMAND_ALIGNMENT: usize = 64;
 
 /// Marks memory that holds a demand of this layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"EKdmnd_1");
+const MAGIC: u64 = u64::from_le_bytes(*b"EKdmnd_2");
 
 /// Demand of a service in the caller's memory, which may be shared between processes.
 #[derive(Debug)]
 pub struct EkDemand(#[expect(dead_code, reason = "read through pointers alone")] Region);
 
-/// Head of the memory; the history's values follow.
+/// Head of the memory; the rolling calibration and the history's values follow.
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Region {
@@ -121,8 +121,12 @@ pub unsafe extern "C" fn ek_demand_init(
         };
         // SAFETY: aligned, large enough, and the caller's to give.
         unsafe { region.write(head) };
-        // SAFETY: `size` bytes have room for the values behind the head.
-        unsafe { region.add(1).cast::<f32>().write_bytes(0, values as usize) };
+        // SAFETY: within the memory, whose size was checked.
+        let rolling = unsafe { region.add(1) }.cast::<Rolling>();
+        // SAFETY: `size` bytes have room for it and for the values behind it.
+        unsafe { rolling.write(Rolling::new()) };
+        // SAFETY: the same.
+        unsafe { rolling.add(1).cast::<f32>().write_bytes(0, values as usize) };
         // SAFETY: checked above.
         unsafe { demand.write(region.cast()) };
         Ok(())
@@ -213,11 +217,15 @@ pub unsafe extern "C" fn ek_demand_tick(
         if model.forecaster().is_some_and(|forecaster| scratch.len() < forecaster.scratch_len()) {
             return Err(EkCode::MemorySize);
         }
-        // SAFETY: the values lie right behind the head, as `ek_demand_init` left them.
-        let values = unsafe { demand.cast::<Region>().add(1) }.cast::<f32>();
+        // SAFETY: right behind the head, as `ek_demand_init` left it.
+        let rolling = unsafe { demand.cast::<Region>().add(1) }.cast::<Rolling>();
+        // SAFETY: the values lie right behind the rolling calibration.
+        let values = unsafe { rolling.add(1) }.cast::<f32>();
         // SAFETY: as many as the head says, initialised, and only whoever ticks uses them.
         let values = unsafe { core::slice::from_raw_parts_mut(values, head.values as usize) };
-        let mut history = History::attach(values, head.pushed.load(Relaxed));
+        // SAFETY: numbers only, and only whoever ticks uses them.
+        let rolling = unsafe { &mut *rolling };
+        let mut history = History::attach(values, head.pushed.load(Relaxed)).with_rolling(rolling);
         head.demand.tick(model.forecaster(), &mut history, now_us, epoch_s, scratch);
         head.pushed.store(history.pushed(), Relaxed);
         Ok(())
@@ -326,7 +334,7 @@ fn step_s(model: &Model<'_>) -> f32 {
 }
 
 const fn size(values: u32) -> usize {
-    size_of::<Region>() + values as usize * size_of::<f32>()
+    size_of::<Region>() + size_of::<Rolling>() + values as usize * size_of::<f32>()
 }
 
 /// # Safety

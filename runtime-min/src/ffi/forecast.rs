@@ -9,7 +9,7 @@ use super::memory;
 use super::model::{self, EkModel};
 use super::types::{EK_HORIZONS, EK_QUANTILES, EkForecast, EkHorizons};
 use crate::forecast::features::history_len;
-use crate::forecast::{Forecaster, History};
+use crate::forecast::{Forecaster, History, Rolling};
 
 /// Alignment in bytes of the memory of a history.
 pub const EK_HISTORY_ALIGNMENT: usize = 64;
@@ -17,10 +17,11 @@ pub const EK_HISTORY_ALIGNMENT: usize = 64;
 /// Most values of a history.
 pub const EK_HISTORY_VALUES_MAX: u32 = 1 << 24;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"EKhist_1");
+const MAGIC: u64 = u64::from_le_bytes(*b"EKhist_2");
 
-/// The recent past of a rate: a ring of values, one for each step, in memory of the
-/// caller. One thread or process uses it at a time.
+/// The recent past of a rate: a ring of values, one for each step, and what became of
+/// earlier forecasts, by which the next are corrected. In memory of the caller; one thread
+/// or process uses it at a time.
 #[derive(Debug)]
 pub struct EkHistory(#[expect(dead_code, reason = "read through pointers alone")] Region);
 
@@ -40,7 +41,7 @@ const _: () = assert!(align_of::<Region>() == EK_HISTORY_ALIGNMENT);
 #[unsafe(no_mangle)]
 pub extern "C" fn ek_history_size(values: u32) -> usize {
     if (1..=EK_HISTORY_VALUES_MAX).contains(&values) {
-        size_of::<Region>() + values as usize * size_of::<f32>()
+        size_of::<Region>() + size_of::<Rolling>() + values as usize * size_of::<f32>()
     } else {
         0
     }
@@ -71,8 +72,12 @@ pub unsafe extern "C" fn ek_history_init(
         }
         // SAFETY: aligned, large enough, and the caller's to give.
         unsafe { region.write(Region { magic: MAGIC, pushed: 0, values, reserved: 0 }) };
-        // SAFETY: `size` bytes have room for the values behind the header.
-        unsafe { region.add(1).cast::<f32>().write_bytes(0, values as usize) };
+        // SAFETY: within the memory, whose size was checked.
+        let rolling = unsafe { region.add(1) }.cast::<Rolling>();
+        // SAFETY: `size` bytes have room for it and for the values behind it.
+        unsafe { rolling.write(Rolling::new()) };
+        // SAFETY: the same.
+        unsafe { rolling.add(1).cast::<f32>().write_bytes(0, values as usize) };
         // SAFETY: checked above.
         unsafe { history.write(region.cast()) };
         Ok(())
@@ -203,7 +208,7 @@ pub unsafe extern "C" fn ek_forecast_predict(
         // SAFETY: forwarded to the caller.
         let forecaster = unsafe { forecaster(model) }?;
         // SAFETY: forwarded to the caller.
-        let ring = unsafe { ring(history) }?;
+        let mut ring = unsafe { ring(history) }?;
         // SAFETY: forwarded to the caller.
         let scratch = unsafe { memory::slice_mut(scratch.cast::<f32>(), scratch_size / size_of::<f32>()) }?;
         // SAFETY: forwarded to the caller.
@@ -212,7 +217,7 @@ pub unsafe extern "C" fn ek_forecast_predict(
             return Err(EkCode::MemorySize);
         }
         let mut quantiles = [[0.0; EK_QUANTILES]; EK_HORIZONS];
-        let evidence = forecaster.predict(&ring.past(), epoch_s, scratch, &mut quantiles);
+        let evidence = forecaster.forecast(&mut ring, epoch_s, scratch, &mut quantiles);
         let evidence = evidence.ok_or(EkCode::HistoryEmpty)?;
         let answer = EkForecast {
             struct_size,
@@ -250,9 +255,12 @@ unsafe fn ring<'a>(history: *mut EkHistory) -> Result<History<'a>, EkCode> {
     if header.magic != MAGIC {
         return Err(EkCode::HistoryForeign);
     }
-    // SAFETY: the values lie right behind the header.
-    let values = unsafe { region.add(1) }.cast::<f32>();
+    // SAFETY: right behind the header, as `ek_history_init` left it.
+    let rolling = unsafe { region.add(1) }.cast::<Rolling>();
+    // SAFETY: the values lie right behind the rolling calibration.
+    let values = unsafe { rolling.add(1) }.cast::<f32>();
     // SAFETY: initialised with the mark, as many as the header says; exclusive, says the caller.
     let values = unsafe { core::slice::from_raw_parts_mut(values, header.values as usize) };
-    Ok(History::attach(values, header.pushed))
+    // SAFETY: the same, and numbers only.
+    Ok(History::attach(values, header.pushed).with_rolling(unsafe { &mut *rolling }))
 }

@@ -1,5 +1,7 @@
 //! The recent past of a rate, in memory that the caller gives.
 
+use super::Rolling;
+
 /// A ring of values, one for each step; NaN where one is missing.
 ///
 /// It holds as many as its memory has room for. [`crate::forecast::features::history_len`]
@@ -8,17 +10,25 @@
 pub struct History<'m> {
     values: &'m mut [f32],
     pushed: u64,
+    rolling: Option<&'m mut Rolling>,
 }
 
 impl<'m> History<'m> {
     /// An empty history over this memory.
     pub fn new(memory: &'m mut [f32]) -> Self {
-        Self { values: memory, pushed: 0 }
+        Self::attach(memory, 0)
     }
 
     /// Goes on with a history whose memory and count ([`pushed`](Self::pushed)) were kept.
     pub fn attach(memory: &'m mut [f32], pushed: u64) -> Self {
-        Self { values: memory, pushed }
+        Self { values: memory, pushed, rolling: None }
+    }
+
+    /// The same history with a rolling calibration, which learns what became of forecasts
+    /// as values are pushed.
+    #[must_use]
+    pub fn with_rolling(self, rolling: &'m mut Rolling) -> Self {
+        Self { rolling: Some(rolling), ..self }
     }
 
     /// Adds the value of the step that has just ended; NaN if it is not known. Infinite
@@ -29,6 +39,9 @@ impl<'m> History<'m> {
             *place = if value.is_finite() { value } else { f32::NAN };
             self.pushed = self.pushed.saturating_add(1);
         }
+        if let Some(rolling) = &mut self.rolling {
+            rolling.settle(self.pushed, value);
+        }
     }
 
     /// Number of values ever pushed.
@@ -38,14 +51,28 @@ impl<'m> History<'m> {
 
     /// The values that are still there.
     pub fn past(&self) -> Past<'_> {
-        let (newer, older) = self.values.split_at_checked(self.next()).unwrap_or_default();
-        let wrapped = self.pushed >= self.values.len() as u64;
-        Past { older: if wrapped { older } else { &[] }, newer }
+        past(self.values, self.pushed)
+    }
+
+    /// The past, the number of values ever pushed, and the rolling calibration.
+    pub(super) fn parts(&mut self) -> (Past<'_>, u64, Option<&mut Rolling>) {
+        (past(self.values, self.pushed), self.pushed, self.rolling.as_deref_mut())
     }
 
     fn next(&self) -> usize {
-        self.pushed.checked_rem(self.values.len() as u64).map_or(0, |next| next as usize)
+        next(self.values, self.pushed)
     }
+}
+
+/// Where the next value goes.
+fn next(values: &[f32], pushed: u64) -> usize {
+    pushed.checked_rem(values.len() as u64).map_or(0, |next| next as usize)
+}
+
+fn past(values: &[f32], pushed: u64) -> Past<'_> {
+    let (newer, older) = values.split_at_checked(next(values, pushed)).unwrap_or_default();
+    let wrapped = pushed >= values.len() as u64;
+    Past { older: if wrapped { older } else { &[] }, newer }
 }
 
 /// A view of the past in time order: `older`, then `newer`, whose last value is the newest.

@@ -15,7 +15,7 @@
 //! - A second forecast, the value a day before with its own tracked quantiles, joins in the
 //!   more, the less it has lost recently at the horizon: where a day repeats the one before
 //!   no network is needed, and where the network is lost it is not followed.
-//! - The share of actual values under each served quantile, over the last two days and all
+//! - The share of actual values under each served quantile, over the last day and all
 //!   horizons, is compared with what was promised; the outer levels that are asked for move
 //!   against the difference.
 //!
@@ -38,14 +38,16 @@ const HALF_WIDTH_MIN: f32 = 0.01;
 
 /// Days over which losses are averaged, and shares of covered values.
 const LOSS_DAYS: f32 = 1.0;
-const COVERAGE_DAYS: f32 = 2.0;
+const COVERAGE_DAYS: f32 = 1.0;
 
 /// How far a level moves for each unit of uncovered share: the outer quantiles are
 /// promises, the inner ones only describe.
-const GAINS: [f32; QUANTILE_COUNT] = [4.0, 2.0, 1.0, 0.5, 0.5, 0.5, 1.0, 2.0, 4.0];
+const GAINS: [f32; QUANTILE_COUNT] = [12.0, 3.0, 1.0, 0.5, 0.5, 0.5, 1.0, 3.0, 12.0];
 
-/// A level moves at most this far, so that no quantile passes its neighbour's place.
+/// A level moves at most this far, so that no inner quantile passes its neighbour's place;
+/// the outer ones have room on their far side.
 const LEVEL_SHIFT_MAX: f32 = 0.085;
+const OUTER_LEVEL_SHIFT_MAX: f32 = 0.25;
 
 /// Beyond the outer quantiles distances grow by this, as the tails of a bell do.
 const TAIL: f32 = 1.5;
@@ -100,13 +102,8 @@ impl Default for Rolling {
 impl Rolling {
     /// A state that knows nothing yet: forecasts are served as they are.
     pub const fn new() -> Self {
-        const NONE: Pending = Pending {
-            due: 0,
-            scale: 1.0,
-            naive: 0.0,
-            forecast: [0.0; QUANTILE_COUNT],
-            served: [0.0; QUANTILE_COUNT],
-        };
+        const NONE: Pending =
+            Pending { due: 0, scale: 1.0, naive: 0.0, forecast: [0.0; QUANTILE_COUNT], served: [0.0; QUANTILE_COUNT] };
         Self {
             horizons: [0; HORIZONS],
             day: 0,
@@ -123,7 +120,7 @@ impl Rolling {
     }
 
     /// Share of the actual values under each served quantile less the quantile, over about
-    /// the last two days; 0 as long as nothing has been settled.
+    /// the last day; 0 as long as nothing has been settled.
     pub fn excess_coverage(&self) -> [f32; QUANTILE_COUNT] {
         self.uncovered.map(|uncovered| -uncovered)
     }
@@ -134,14 +131,26 @@ impl Rolling {
         if self.day == 0 || !actual.is_finite() {
             return;
         }
-        let Self { horizons, day, settled, uncovered, counts, losses, naive_errors, offsets, naive_quantiles, pending, .. } =
-            self;
+        let Self {
+            horizons,
+            day,
+            settled,
+            uncovered,
+            counts,
+            losses,
+            naive_errors,
+            offsets,
+            naive_quantiles,
+            pending,
+            ..
+        } = self;
         let day = *day as f32;
         let [losses, naive_losses] = losses;
         let rows = horizons.iter().zip(pending.iter()).zip(counts).zip(losses.iter_mut().zip(naive_losses));
         let tracked = offsets.iter_mut().zip(naive_quantiles).zip(naive_errors);
         let (mut missed, mut weights) = ([0.0; QUANTILE_COUNT], 0.0);
-        for ((((horizon, slots), count), (loss, naive_loss)), ((offsets, naive_quantiles), naive_error)) in rows.zip(tracked)
+        for ((((horizon, slots), count), (loss, naive_loss)), ((offsets, naive_quantiles), naive_error)) in
+            rows.zip(tracked)
         {
             let Some(forecast) = due(slots, *horizon, pushed) else { continue };
             let every = every(*horizon) as f32;
@@ -291,7 +300,10 @@ fn at_levels(quantiles: &[f32; QUANTILE_COUNT], uncovered: &[f32; QUANTILE_COUNT
     const LEVELS_PER_UNIT: f32 = (QUANTILE_COUNT + 1) as f32;
     let mut moved = *quantiles;
     for (index, ((value, uncovered), gain)) in moved.iter_mut().zip(uncovered).zip(GAINS).enumerate() {
-        let shift = (gain * uncovered).clamp(-LEVEL_SHIFT_MAX, LEVEL_SHIFT_MAX) * LEVELS_PER_UNIT;
+        let outwards = if index == 0 { -*uncovered } else { *uncovered };
+        let is_outer = index == 0 || index + 1 == QUANTILE_COUNT;
+        let limit = if is_outer && outwards > 0.0 { OUTER_LEVEL_SHIFT_MAX } else { LEVEL_SHIFT_MAX };
+        let shift = (gain * uncovered).clamp(-limit, limit) * LEVELS_PER_UNIT;
         let [below, at, above] = [index.checked_sub(1), Some(index), Some(index + 1)]
             .map(|index| index.and_then(|index| quantiles.get(index)).copied());
         let at = at.unwrap_or(*value);

@@ -1,7 +1,7 @@
-//! Conformal offsets, and what serves a series: both from validation data.
+//! What serves a series, chosen by living through its validation part.
 
 use evenkeel_datasets::{Series, Split};
-use evenkeel_runtime::forecast::{Calibration, HORIZONS, Kind, QUANTILE_COUNT, QUANTILES, Quantiles};
+use evenkeel_runtime::forecast::{Calibration, HORIZONS, Kind, QUANTILE_COUNT, QUANTILES, Quantiles, Rolling};
 
 use super::dataset::{Parts, Windows};
 use super::score::Score;
@@ -9,91 +9,91 @@ use super::score::Score;
 /// The network's output at every horizon of every window.
 pub type Predict<'a> = &'a dyn Fn(&Windows) -> Vec<Quantiles>;
 
-/// Most windows that a calibration rests on.
-const WINDOWS_MAX: usize = 3000;
+/// Longest stretch of the validation part that is lived through, in steps; its end counts.
+const STEPS_MAX: usize = 3000;
 
-/// With fewer windows the validation part is too short to say anything; the end of the
+/// With fewer steps the validation part is too short to say anything; the end of the
 /// training part is taken with it.
-const WINDOWS_MIN: usize = 64;
+const STEPS_MIN: usize = 64;
 
-/// A rule serves a series only if its loss is below this share of the network's: the
-/// network keeps adapting where a rule does not.
-const RULE_MUST_REACH: f64 = 0.98;
+/// Most windows of the training part that the residuals of a rule are taken from.
+const RESIDUAL_WINDOWS_MAX: usize = 1000;
 
-/// Calibrates the forecaster for one series on its validation part.
+/// The first third of the steps settles the rolling calibration and is not scored.
+const SETTLING: usize = 3;
+
+/// A rule serves a series only if its loss is below this share of the network's: a
+/// validation part is short, and the rolling calibration follows yesterday's value anyway
+/// where that is better.
+const RULE_MUST_REACH: f64 = 0.9;
+
+/// Calibrates the forecaster for one series: the network, or a rule with the quantiles of
+/// its residuals in the training part.
 ///
-/// What serves the series is chosen by weighted quantile loss: each half of the windows
-/// is scored by a calibration from the other half, so that nothing is scored on what it
-/// was fitted to. The offsets that are kept come from all windows.
+/// Each is served with rolling calibration through the validation part, as it would be in
+/// production, and the least weighted quantile loss wins. The network's offsets stay 0: the
+/// rolling calibration knows the present better than any fixed table does.
 pub fn calibrate(series: &Series, split: &Split, predict: Predict<'_>) -> Calibration {
     let parts = Parts::new(series, split);
     let mut targets = parts.validation();
-    if targets.len() < WINDOWS_MIN {
-        let training = parts.training();
-        targets.start = training.start.max(targets.end.saturating_sub(4 * WINDOWS_MIN)).min(targets.end);
+    let training = parts.training();
+    if targets.len() < STEPS_MIN {
+        targets.start = training.start.max(targets.end.saturating_sub(4 * STEPS_MIN)).min(targets.end);
     }
-    let windows = Windows::spaced(series, targets, WINDOWS_MAX);
+    targets.start = targets.start.max(targets.end.saturating_sub(STEPS_MAX));
+    let windows = Windows::spaced(series, targets, usize::MAX);
     let outputs = predict(&windows);
-    let step_s = series.step_s as f32;
-    let all: Vec<usize> = (0..windows.len()).collect();
-    let (early, late) = all.split_at(all.len() / 2);
-    let loss = |kind: Kind| {
-        let mut score = Score::default();
-        for (fitted, scored) in [(early, late), (late, early)] {
-            let calibration = fit(kind, step_s, &windows, &outputs, fitted);
-            score.add_windows(&calibration, &windows, &outputs, scored);
-        }
-        score.wql()
-    };
-    let network_loss = loss(Kind::Network);
-    let rules = [Kind::SeasonalNaive, Kind::LastValue, Kind::LevelShape];
-    let best_rule = rules.map(|kind| (loss(kind), kind)).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
-    let kind = match best_rule {
-        Some((loss, kind)) if loss < RULE_MUST_REACH * network_loss => kind,
-        _ => Kind::Network,
-    };
-    let calibration = fit(kind, step_s, &windows, &outputs, &all);
-    if calibration.is_valid() { calibration } else { Calibration::new(step_s) }
+    let network = Calibration::new(series.step_s as f32);
+    let network_loss = live(series, &network, &windows, &outputs);
+    let earlier = Windows::spaced(series, training, RESIDUAL_WINDOWS_MAX);
+    let rules = [Kind::SeasonalNaive, Kind::LastValue, Kind::LevelShape].map(|kind| {
+        let rule = Calibration { kind, residuals: residuals(kind, &earlier), ..network };
+        (live(series, &rule, &windows, &outputs), rule)
+    });
+    match rules.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((loss, rule)) if loss < RULE_MUST_REACH * network_loss && rule.is_valid() => rule,
+        _ => network,
+    }
 }
 
-/// The calibration of a kind from some of the windows.
-fn fit(kind: Kind, step_s: f32, windows: &Windows, outputs: &[Quantiles], chosen: &[usize]) -> Calibration {
-    let mut calibration = Calibration { kind, ..Calibration::new(step_s) };
-    for horizon in 0..HORIZONS {
-        for (quantile, probability) in QUANTILES.into_iter().enumerate() {
-            // Neighbouring horizons err alike: three together make a steadier estimate.
-            let mut errors: Vec<f32> = (horizon.saturating_sub(1)..(horizon + 2).min(HORIZONS))
-                .flat_map(|near| chosen.iter().map(move |window| (*window, near)))
-                .filter_map(|(window, near)| error(kind, windows, outputs, window, near, quantile))
-                .collect();
-            errors.sort_unstable_by(f32::total_cmp);
-            let table = if kind == Kind::Network { &mut calibration.offsets } else { &mut calibration.residuals };
-            table[horizon][quantile] = quantile_of(&errors, probability);
+/// Weighted quantile loss of a life through these windows.
+fn live(series: &Series, calibration: &Calibration, windows: &Windows, outputs: &[Quantiles]) -> f64 {
+    let mut rolling = Rolling::new();
+    let mut score = Score::default();
+    let mut forecast = [[0.0; QUANTILE_COUNT]; HORIZONS];
+    let mut settled = windows.origins.first().copied().unwrap_or(0);
+    for (window, origin) in windows.origins.iter().enumerate() {
+        for index in settled..=*origin {
+            rolling.settle(index as u64 + 1, series.values[index]);
+        }
+        settled = origin + 1;
+        let frame = &windows.frames[window];
+        calibration.apply(frame, &outputs[window], &mut forecast);
+        rolling.serve(*origin as u64 + 1, calibration, frame, &mut forecast);
+        if window >= windows.len() / SETTLING {
+            score += Score::of(&forecast, &windows.actual[window]);
         }
     }
-    calibration
+    score.wql()
 }
 
-/// What came less what was said before calibration, in scaled units; `None` where missing.
-fn error(
-    kind: Kind,
-    windows: &Windows,
-    outputs: &[Quantiles],
-    window: usize,
-    horizon: usize,
-    quantile: usize,
-) -> Option<f32> {
-    let frame = &windows.frames[window];
-    let actual = windows.actual[window][horizon] / frame.scale;
-    let added = if kind == Kind::Network {
-        let mut sorted: [f32; QUANTILE_COUNT] = outputs[window][horizon];
-        sorted.sort_unstable_by(f32::total_cmp);
-        sorted[quantile]
-    } else {
-        0.0
-    };
-    let error = actual - kind.base(&frame.bases[horizon]) - added;
-    (!error.is_nan()).then_some(error)
+/// Quantiles of a rule's errors, in scaled units.
+fn residuals(kind: Kind, windows: &Windows) -> Quantiles {
+    let mut residuals = [[0.0; QUANTILE_COUNT]; HORIZONS];
+    for (horizon, row) in residuals.iter_mut().enumerate() {
+        // Neighbouring horizons err alike: three together make a steadier estimate.
+        let near = horizon.saturating_sub(1)..(horizon + 2).min(HORIZONS);
+        let mut errors: Vec<f32> = near
+            .flat_map(|near| {
+                let windows = windows.frames.iter().zip(&windows.actual);
+                windows.map(move |(frame, actual)| actual[near] / frame.scale - kind.base(&frame.bases[near]))
+            })
+            .filter(|error| !error.is_nan())
+            .collect();
+        errors.sort_unstable_by(f32::total_cmp);
+        *row = QUANTILES.map(|probability| quantile_of(&errors, probability));
+    }
+    residuals
 }
 
 /// The empirical quantile of sorted numbers at rank `probability · (n + 1)`, which is

@@ -3,9 +3,7 @@
 use std::ops::AddAssign;
 
 use evenkeel_datasets::{Series, Split};
-use evenkeel_runtime::forecast::{Calibration, HORIZONS, QUANTILE_COUNT, QUANTILES, Quantiles, steps_per_day};
-
-use super::dataset::Windows;
+use evenkeel_runtime::forecast::{HORIZONS, QUANTILE_COUNT, QUANTILES, Quantiles, steps_per_day};
 
 /// Sums of the errors of a forecast, which add up over windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -40,21 +38,6 @@ impl Score {
             score.add(quantiles, *actual);
         }
         score
-    }
-
-    /// Adds a calibrated forecast of some windows.
-    pub fn add_windows(
-        &mut self,
-        calibration: &Calibration,
-        windows: &Windows,
-        outputs: &[Quantiles],
-        chosen: &[usize],
-    ) {
-        let mut forecast = [[0.0; QUANTILE_COUNT]; HORIZONS];
-        for window in chosen {
-            calibration.apply(&windows.frames[*window], &outputs[*window], &mut forecast);
-            *self += Self::of(&forecast, &windows.actual[*window]);
-        }
     }
 
     fn add(&mut self, quantiles: &[f32; QUANTILE_COUNT], actual: f32) {

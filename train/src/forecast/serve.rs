@@ -13,22 +13,20 @@ use evenkeel_runtime::forecast::{Forecaster, HORIZONS, History, QUANTILE_COUNT, 
 pub fn serve(forecaster: &Forecaster<'_>, series: &Series, begin: usize, origins: &[usize]) -> Vec<Quantiles> {
     let step_s = series.step_s as f32;
     let mut memory = vec![0.0; history_len(step_s)];
-    let mut history = History::new(&mut memory);
     let mut rolling = Rolling::new();
+    let mut history = History::new(&mut memory).with_rolling(&mut rolling);
     let mut scratch = vec![0.0; forecaster.scratch_len()];
     let mut origins = origins.iter().peekable();
     let mut newest = 0.0;
     let mut forecasts = Vec::with_capacity(origins.len());
     for (index, value) in series.values.iter().enumerate() {
         history.push(*value);
-        rolling.settle(history.pushed(), *value);
         newest = if value.is_nan() { newest } else { *value };
         if index < begin {
             continue;
         }
         let mut quantiles = [[newest; QUANTILE_COUNT]; HORIZONS];
-        let (past, pushed, epoch_s) = (history.past(), history.pushed(), series.time_s(index));
-        forecaster.predict_rolling(&past, pushed, epoch_s, &mut rolling, &mut scratch, &mut quantiles);
+        forecaster.forecast(&mut history, series.time_s(index), &mut scratch, &mut quantiles);
         if origins.next_if_eq(&&index).is_some() {
             forecasts.push(quantiles);
         }
