@@ -12,6 +12,7 @@ use crate::cli::benchmark::{EvalArgs, TuneArgs};
 use crate::commands::ablate::AblateArgs;
 use crate::commands::audit::AuditArgs;
 use crate::commands::forecast_eval::ForecastEvalArgs;
+use crate::commands::forecast_train::ForecastTrainArgs;
 use crate::device::DeviceChoice;
 use crate::policy::objective::RewardWeights;
 use crate::policy::train::FineTune;
@@ -35,6 +36,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Search the rules' best parameters on the validation part of traces.
     Tune(TuneArgs),
+    /// Train a forecaster alone, from series to an artifact.
+    ForecastTrain(ForecastTrainArgs),
     /// Forecast the test part of series and compare with other models.
     ForecastEval(ForecastEvalArgs),
     /// Train variants of the policy, and compare what each part is worth.

@@ -6,5 +6,6 @@ pub mod compile;
 pub mod dataset;
 pub mod eval;
 pub mod forecast_eval;
+pub mod forecast_train;
 pub mod inspect;
 pub mod tune;

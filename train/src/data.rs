@@ -67,6 +67,19 @@ pub fn load(traces: &[PathBuf], series: &[PathBuf], input: &InputArgs, seed: u64
     Ok(data)
 }
 
+/// Reads files of series, and says on the terminal what had to be mended.
+pub fn load_series(paths: &[PathBuf], input: &InputArgs) -> Result<Vec<Series>> {
+    let mut series = Vec::new();
+    for path in paths {
+        let (loaded, report) = load_series_with_report(path, &options(input, 0)?)?;
+        if let Some(mended) = describe_mending(path, &report) {
+            eprintln!("{}", mended.trim_start());
+        }
+        series.extend(loaded);
+    }
+    Ok(series)
+}
+
 /// The options for reading one file.
 pub fn options(input: &InputArgs, seed: u64) -> Result<LoadOptions> {
     let columns = input.columns.as_deref().map(str::parse).transpose().context("--columns")?;

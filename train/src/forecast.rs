@@ -6,7 +6,7 @@
 //!
 //! One network learns from all series together. Each series is a service of its own: it
 //! gets its own conformal offsets and, where a simple rule serves it better on validation
-//! data, that rule. The artifact carries the calibration of the first series.
+//! data, that rule. The artifact carries the calibration of the series if it is the only one.
 
 pub mod baselines;
 pub mod bootstrap;
@@ -62,7 +62,8 @@ impl Options {
 pub struct TrainedForecaster {
     /// The network's numbers.
     pub weights: ForecastWeights,
-    /// Calibration of the first series, which goes into the artifact.
+    /// What goes into the artifact: the calibration of the series if there is only one,
+    /// otherwise none but the step of the first, for services that are new to the model.
     pub calibration: Calibration,
     /// Name of each series and what serves it.
     pub served_by: Vec<(String, &'static str)>,
@@ -116,7 +117,12 @@ pub fn train(
         calibrations.push((series.name.clone(), calibration));
     }
     let served_by = calibrations.iter().map(|(name, calibration)| (name.clone(), calibration.kind.name())).collect();
-    let (_, calibration) = calibrations.into_iter().next().context("there is no series to forecast")?;
+    let step_s = series.first().context("there is no series to forecast")?.step_s as f32;
+    let calibration = match calibrations.as_slice() {
+        [(_, only)] => *only,
+        // Of several services none speaks for one to come.
+        _ => Calibration::new(step_s),
+    };
     Ok(TrainedForecaster { weights, calibration, served_by, curve, network })
 }
 

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => pipeline::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Tune(arguments) => commands::tune::run(&arguments),
+        Command::ForecastTrain(arguments) => commands::forecast_train::run(&arguments),
         Command::ForecastEval(arguments) => commands::forecast_eval::run(&arguments),
         Command::Compile(arguments) => commands::compile::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),

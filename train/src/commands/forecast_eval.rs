@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use evenkeel_datasets::load_series_with_report;
 use serde_json::{Map, Value, json};
 
 use crate::cli::InputArgs;
@@ -78,14 +77,7 @@ impl FromStr for Baseline {
 pub fn run(arguments: &ForecastEvalArgs) -> Result<()> {
     ensure!(arguments.origins > 0, "--origins: expected at least 1");
     let artifact = fs::read(&arguments.model).with_context(|| format!("cannot read {}", arguments.model.display()))?;
-    let mut series = Vec::new();
-    for path in &arguments.series {
-        let (loaded, report) = load_series_with_report(path, &data::options(&arguments.input, 0)?)?;
-        if let Some(mended) = data::describe_mending(path, &report) {
-            eprintln!("{}", mended.trim_start());
-        }
-        series.extend(loaded);
-    }
+    let series = data::load_series(&arguments.series, &arguments.input)?;
     let others = arguments
         .baseline
         .iter()
