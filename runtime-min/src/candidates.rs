@@ -44,7 +44,7 @@ impl<'m> Candidates<'m> {
 
     /// The slots with the hosts' indices, in order.
     #[inline(always)]
-    pub(crate) fn iter(&self) -> Rows<'m> {
+    pub(crate) fn rows(&self) -> Rows<'m> {
         let [word, ..] = self.words;
         Rows { slots: self.slots, words: self.words, at: 0, word }
     }

@@ -44,16 +44,17 @@ impl Kernel for Search<'_> {
         let [any, ..] = *self.blocks.first()?;
         let any = lanes.fill(any);
         let mut best = any;
-        // Zero as long as all are finite: infinity less infinity is NaN.
-        let mut finite = lanes.fill(0.0);
+        // Zero as long as all are finite: infinity times 0 is NaN.
+        let zero = lanes.fill(0.0);
+        let mut finite = zero;
         let mut left = self.rows;
         for block in self.blocks {
             let scores = any.replaced(lanes.first(left), lanes.load(block));
             best = best.min(scores);
-            finite = finite + (scores - scores);
+            finite = scores.mul_add(zero, finite);
             left = left.saturating_sub(LANES);
         }
-        if finite.equal_bits(lanes.fill(0.0)) != u16::MAX {
+        if finite.equal_bits(zero) != u16::MAX {
             return None;
         }
         let score = best.least();

@@ -33,12 +33,12 @@ impl Kernel for Columns<'_> {
     fn run<V: Lanes>(self, lanes: V) {
         let Self { service, state, request, candidates, rows, stride, now_us, out } = self;
         let shared = Shared::new(lanes, service, state, request, now_us);
-        let mut hosts = candidates.iter();
+        let mut hosts = candidates.rows();
         let mut best = lanes.fill(f32::INFINITY);
         let mut begin = 0;
         while begin < rows {
             let Some(block) = Hosts::next(&mut hosts, request, rows - begin) else { return };
-            let estimate = shared.features(lanes, &block, &mut Out { out, stride, begin });
+            let estimate = shared.features(lanes, &block, &mut Out { numbers: out, stride, begin });
             best = best.min(estimate);
             begin += LANES;
         }
@@ -48,7 +48,7 @@ impl Kernel for Columns<'_> {
             let Some(estimates) = block_at(out, begin) else { return };
             // How far each host is from the best by the analytic estimate alone.
             let distance = (lanes.load(estimates) - best).min(lanes.fill(LN_RATIO_MAX));
-            Out { out, stride, begin }.put(1, distance);
+            Out { numbers: out, stride, begin }.put(1, distance);
             begin += LANES;
         }
         clear_padding(lanes, out, rows, stride);
@@ -57,7 +57,7 @@ impl Kernel for Columns<'_> {
 
 /// Where a block's columns go.
 struct Out<'a> {
-    out: &'a mut [f32],
+    numbers: &'a mut [f32],
     stride: usize,
     begin: usize,
 }
@@ -65,7 +65,7 @@ struct Out<'a> {
 impl Out<'_> {
     #[inline(always)]
     fn put<V: Lanes>(&mut self, column: usize, feature: V) {
-        if let Some(block) = block_at(self.out, column * self.stride + self.begin) {
+        if let Some(block) = block_at(self.numbers, column * self.stride + self.begin) {
             feature.store(block);
         }
     }
@@ -288,23 +288,31 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// What sixteen slots hold.
+/// What sixteen slots hold: four words at a time, as they were read.
 struct Slots<V> {
     lanes: V,
-    words: [Block; HOT_WORDS],
+    words: [[V; 4]; HOT_WORDS / 4],
 }
 
 impl<V: Lanes> Slots<V> {
     #[inline(always)]
     fn gather(lanes: V, hosts: &Hosts<'_>) -> Self {
-        let mut slots = Self { lanes, words: [[0.0; LANES]; HOT_WORDS] };
-        lanes.gather(&hosts.slots, &mut slots.words);
-        slots
+        let slots = &hosts.slots;
+        let words = [
+            lanes.gather(slots, 0),
+            lanes.gather(slots, 4),
+            lanes.gather(slots, 8),
+            lanes.gather(slots, 12),
+            lanes.gather(slots, 16),
+            lanes.gather(slots, 20),
+        ];
+        Self { lanes, words }
     }
 
+    /// One word of each slot; its index is constant wherever this is called.
     #[inline(always)]
     fn number(&self, index: usize) -> V {
-        self.words.get(index).map_or(self.lanes, |block| self.lanes.load(block))
+        self.words.as_flattened().get(index).copied().unwrap_or(self.lanes)
     }
 
     #[inline(always)]

@@ -79,7 +79,7 @@ struct Machine<'a, V> {
     scratch: &'a mut [f32],
 }
 
-impl<'a, V: Lanes> Machine<'a, V> {
+impl<V: Lanes> Machine<'_, V> {
     /// Takes group after group through a segment's steps.
     #[inline(always)]
     fn segment(&mut self, segment: &[Step]) {
@@ -283,7 +283,7 @@ impl<V: Lanes, const BLOCKS: usize> Columns<'_, V, BLOCKS> {
     fn activate(&mut self, activation: Activation, width: usize) {
         match activation {
             Activation::None => {}
-            Activation::Tanh => self.tanh(width),
+            Activation::Tanh => self.tanh(),
             Activation::Relu => self.map(width, |x| x.max(x.fill(0.0))),
             Activation::Sigmoid => self.map(width, |x| math::sigmoid(x)),
         }
@@ -303,28 +303,21 @@ impl<V: Lanes, const BLOCKS: usize> Columns<'_, V, BLOCKS> {
 
     /// Two columns at a time, since two share a division.
     #[inline(always)]
-    fn tanh(&mut self, width: usize) {
+    fn tanh(&mut self) {
         let lanes = self.lanes;
-        for column in (1..width).step_by(2) {
-            for block in 0..BLOCKS {
-                let Some((before, at)) = self.dst.split_at_mut_checked(column * self.pitch) else { return };
-                let first = before.get_mut((column - 1) * self.pitch + block * LANES..);
-                let (Some(x), Some(y)) = (
-                    first.and_then(|x| x.first_chunk_mut()),
-                    at.get_mut(block * LANES..).and_then(|y| y.first_chunk_mut()),
-                ) else {
-                    return;
-                };
+        for columns in self.dst.chunks_mut(2 * self.pitch) {
+            let middle = self.pitch.min(columns.len());
+            let Some((first, second)) = columns.split_at_mut_checked(middle) else { return };
+            let (first, second) = (first.as_chunks_mut::<LANES>().0, second.as_chunks_mut::<LANES>().0);
+            if second.is_empty() {
+                for x in first.iter_mut().take(BLOCKS) {
+                    math::tanh(lanes.load(x)).store(x);
+                }
+            }
+            for (x, y) in first.iter_mut().zip(second).take(BLOCKS) {
                 let (tanh_x, tanh_y) = math::tanh_pair(lanes.load(x), lanes.load(y));
                 tanh_x.store(x);
                 tanh_y.store(y);
-            }
-        }
-        if width % 2 == 1 {
-            for block in 0..BLOCKS {
-                if let Some(numbers) = self.block(width - 1, block) {
-                    math::tanh(lanes.load(numbers)).store(numbers);
-                }
             }
         }
     }

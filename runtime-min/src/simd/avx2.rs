@@ -16,7 +16,7 @@ use core::ops::{Add, Div, Mul, Sub};
 
 use super::{Block, Kernel, Lanes, Registers};
 use crate::LANES;
-use crate::slot::{HOT_WORDS, HostSlot};
+use crate::slot::HostSlot;
 
 /// Sixteen numbers, the lower eight first; of the upper eight there need not be a
 /// register. There is a value only where the CPU has AVX2 and FMA.
@@ -221,34 +221,25 @@ impl<const N: usize> Lanes for Avx2<N> {
     }
 
     #[inline(always)]
-    fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]) {
-        let (groups, _) = out.as_chunks_mut::<4>();
-        let mut word = 0;
-        for group in groups {
-            let mut columns = [self; 4];
-            let mut half = 0;
-            while half < N {
-                let first = 8 * half;
-                let rows = avx2!([
-                    four_words([slots[first], slots[first + 4]], word),
-                    four_words([slots[first + 1], slots[first + 5]], word),
-                    four_words([slots[first + 2], slots[first + 6]], word),
-                    four_words([slots[first + 3], slots[first + 7]], word),
-                ]);
-                let [a, b, c, d] = avx2!(transpose(rows));
-                columns[0].0[half] = a;
-                columns[1].0[half] = b;
-                columns[2].0[half] = c;
-                columns[3].0[half] = d;
-                half += 1;
-            }
-            let [a, b, c, d] = columns;
-            a.store(&mut group[0]);
-            b.store(&mut group[1]);
-            c.store(&mut group[2]);
-            d.store(&mut group[3]);
-            word += group.len();
+    fn gather(self, slots: &[&HostSlot; LANES], word: usize) -> [Self; 4] {
+        let mut columns = [self; 4];
+        let mut half = 0;
+        while half < N {
+            let first = 8 * half;
+            let rows = avx2!([
+                four_words([slots[first], slots[first + 4]], word),
+                four_words([slots[first + 1], slots[first + 5]], word),
+                four_words([slots[first + 2], slots[first + 6]], word),
+                four_words([slots[first + 3], slots[first + 7]], word),
+            ]);
+            let [a, b, c, d] = avx2!(transpose(rows));
+            columns[0].0[half] = a;
+            columns[1].0[half] = b;
+            columns[2].0[half] = c;
+            columns[3].0[half] = d;
+            half += 1;
         }
+        columns
     }
 }
 

@@ -16,7 +16,7 @@ use core::ops::{Add, Div, Mul, Sub};
 use super::avx2::add_columns;
 use super::{Block, Kernel, Lanes, Registers};
 use crate::LANES;
-use crate::slot::{HOT_WORDS, HostSlot};
+use crate::slot::HostSlot;
 
 /// Sixteen numbers. There is a value only where the CPU has AVX-512.
 #[derive(Clone, Copy)]
@@ -193,23 +193,16 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]) {
-        let (groups, _) = out.as_chunks_mut::<4>();
-        let mut word = 0;
-        for group in groups {
-            let rows = avx512!([
+    fn gather(self, slots: &[&HostSlot; LANES], word: usize) -> [Self; 4] {
+        avx512!({
+            let [a, b, c, d] = transpose([
                 four_words([slots[0], slots[4], slots[8], slots[12]], word),
                 four_words([slots[1], slots[5], slots[9], slots[13]], word),
                 four_words([slots[2], slots[6], slots[10], slots[14]], word),
                 four_words([slots[3], slots[7], slots[11], slots[15]], word),
             ]);
-            let [a, b, c, d] = avx512!(transpose(rows));
-            Self(a).store(&mut group[0]);
-            Self(b).store(&mut group[1]);
-            Self(c).store(&mut group[2]);
-            Self(d).store(&mut group[3]);
-            word += group.len();
-        }
+            [Self(a), Self(b), Self(c), Self(d)]
+        })
     }
 }
 

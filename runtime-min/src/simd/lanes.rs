@@ -3,7 +3,7 @@
 use core::ops::{Add, Div, Mul, Sub};
 
 use crate::LANES;
-use crate::slot::{HOT_WORDS, HostSlot};
+use crate::slot::HostSlot;
 
 /// A number of each of sixteen hosts, in memory.
 pub(crate) type Block = [f32; LANES];
@@ -116,7 +116,6 @@ pub(crate) trait Lanes:
     /// `i + 1`.
     fn sums(four: [Self; 4]) -> [f32; 4];
 
-    /// The words of sixteen slots, transposed: `out[word]` holds the word of each slot.
-    /// Each is read atomically, relaxed.
-    fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]);
+    /// Four words of sixteen slots, from `word` (a multiple of four) on, transposed: a vector for each word. Each is read atomically, relaxed.
+    fn gather(self, slots: &[&HostSlot; LANES], word: usize) -> [Self; 4];
 }

@@ -5,7 +5,7 @@ use core::ops::{Add, Div, Mul, Sub};
 
 use super::{Block, Lanes, Registers};
 use crate::LANES;
-use crate::slot::{HOT_WORDS, HostSlot};
+use crate::slot::HostSlot;
 
 /// Sixteen numbers.
 #[derive(Clone, Copy)]
@@ -205,12 +205,14 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn gather(self, slots: &[&HostSlot; LANES], out: &mut [Block; HOT_WORDS]) {
+    fn gather(self, slots: &[&HostSlot; LANES], word: usize) -> [Self; 4] {
+        let mut columns = [self; 4];
         for (lane, slot) in slots.iter().enumerate() {
-            for (block, word) in out.iter_mut().zip(slot.hot_words()) {
-                block[lane] = f32::from_bits(word);
+            for (column, bits) in columns.iter_mut().zip(slot.hot_words().into_iter().skip(word)) {
+                column.0[lane] = f32::from_bits(bits);
             }
         }
+        columns
     }
 }
 
@@ -225,7 +227,7 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
     let part = sum - product;
     let lost = (product - (sum - part)) + (summand - part);
     let bits = sum.to_bits();
-    let is_inexact = (lost > 0.0) | (lost < 0.0);
+    let is_inexact = lost > 0.0 || lost < 0.0;
     let away = (lost > 0.0) == (sum > 0.0);
     let odd = if away { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
     f64::from_bits(if is_inexact && bits & 1 == 0 { odd } else { bits }) as f32

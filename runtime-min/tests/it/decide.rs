@@ -206,3 +206,42 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn threads_that_decide_and_report_at_once_lose_no_count() {
+    const THREADS: u64 = 8;
+    const REQUESTS: u64 = 4000;
+    const HOSTS: usize = 5;
+    let file = estimate_artifact(1.0);
+    let model = Model::parse(&file).expect("valid");
+    let (header, slots) = (StateHeader::new(3), slots(HOSTS));
+    let state = State::new(&header, &slots);
+    for key in 1..=HOSTS as u64 {
+        state.register(key, 1.0, SECOND_US).expect("room");
+    }
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (model, state) = (&model, &state);
+            scope.spawn(move || {
+                let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(HOSTS))];
+                for request in 0..REQUESTS {
+                    let now_us = SECOND_US + request;
+                    let asked = Request { prompt_tokens: 7, cached_tokens: &[] };
+                    let made = decide(Some(model), state, &asked, Eligible::All, now_us, &mut scratch);
+                    let host = made.host.expect("all are eligible");
+                    let ticket = state.begin(host, asked.prompt_tokens, now_us).expect("registered");
+                    let report = Telemetry { running: thread as f32, ..Telemetry::UNKNOWN };
+                    state.report(host, &report, now_us);
+                    let success = Outcome { status: Status::Success, output_tokens: 3 };
+                    state.finish(&ticket, &success, &service(), now_us + 10);
+                }
+            });
+        }
+    });
+    let total = |count: fn(&HostSlot) -> u64| slots.iter().map(count).sum::<u64>();
+    assert_eq!(total(HostSlot::sent_total), THREADS * REQUESTS);
+    assert_eq!(total(HostSlot::done_total), THREADS * REQUESTS);
+    assert_eq!(total(|slot| u64::from(slot.in_flight())), 0);
+    assert_eq!(total(|slot| u64::from(slot.in_flight_prompt_tokens())), 0);
+    assert_eq!(Reason::ALL.map(|reason| state.decisions(reason)).iter().sum::<u64>(), THREADS * REQUESTS);
+}
