@@ -16,9 +16,9 @@ pub(crate) fn now_us() -> u64 {
     now_ns() / 1_000
 }
 
-/// Where a moment of the wall clock lies on the monotonic one, in microseconds. As good as
-/// the wall clock was steady in between; never in the future.
-pub(crate) fn from_unix_ns(unix_ns: i64) -> u64 {
+/// Where a moment of the wall clock lies on the monotonic one, and where that is now, in
+/// microseconds. As good as the wall clock was steady in between; never in the future.
+pub(crate) fn from_unix_ns(unix_ns: i64) -> (u64, u64) {
     /// The thread was not interrupted between two readings this close.
     const CLOSE_NS: u64 = 10_000;
 
@@ -30,7 +30,8 @@ pub(crate) fn from_unix_ns(unix_ns: i64) -> u64 {
         }
         (before_ns, wall_ns) = (after_ns, unix_now_ns());
     }
-    (before_ns / 1_000).saturating_sub((wall_ns.saturating_sub(unix_ns) / 1_000).max(0) as u64)
+    let now_us = before_ns / 1_000;
+    (now_us.saturating_sub((wall_ns.saturating_sub(unix_ns) / 1_000).max(0) as u64), now_us)
 }
 
 fn unix_now_ns() -> i64 {

@@ -71,8 +71,7 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     let Some(worker) = entry.cluster().and_then(Worker::find) else { return };
     let Some(slot) = entry.host_address().and_then(|address| worker.place(address)) else { return };
     let timing = entry.timing();
-    let sent_us = clock::from_unix_ns(timing.start_time_unix_ns);
-    let now_us = clock::now_us();
+    let (sent_us, now_us) = clock::from_unix_ns(timing.start_time_unix_ns);
     worker.last_log_us.set(now_us);
     let Some(Open { mut ticket, key }) = worker.tickets.borrow_mut().take(slot, sent_us) else { return };
     let state = worker.region.state();

@@ -103,7 +103,7 @@ class Envoy:
     """One Envoy in front of hosts that come from a file, which can be changed."""
 
     def __init__(self, hosts, options=None, workers=1, log=True, lb_policy=None, cluster=None, route=None, version=None,
-                 filters=(), upstream_filters=()):
+                 filters=(), upstream_filters=(), by_cds=False):
         self.folder = tempfile.mkdtemp(prefix="evenkeel-envoy-")
         self.port, self.admin = free_port(), free_port()
         self.workers, self.version = workers, version or ENVOY
@@ -114,7 +114,10 @@ class Envoy:
         self.lb_policy = lb_policy or policy(self.options)
         self.log, self.cluster, self.route = log, cluster or {}, route or {}
         self.filters, self.upstream_filters = list(filters), list(upstream_filters)
+        self.by_cds = by_cds
         self.set_hosts(hosts)
+        if by_cds:
+            self.set_cluster()
         self.write(f"{self.folder}/envoy.json", self.configuration())
 
     @staticmethod
@@ -156,6 +159,7 @@ class Envoy:
             "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             stat_prefix="ingress",
             route_config={
+                "validate_clusters": False,
                 "virtual_hosts": [
                     {
                         "name": "all",
@@ -166,8 +170,10 @@ class Envoy:
             },
             http_filters=[*self.filters, {"name": "envoy.filters.http.router", "typed_config": router}],
         )
+        by_cds = {"cds_config": {"path_config_source": {"path": f"{self.folder}/cds.json"}}}
         return {
             "node": {"id": "test", "cluster": "test"},
+            "dynamic_resources": by_cds if self.by_cds else {},
             "admin": {"address": _address(self.admin)},
             "bootstrap_extensions": [
                 {
@@ -194,25 +200,31 @@ class Envoy:
                         ],
                     }
                 ],
-                "clusters": [
-                    {
-                        "name": "llm",
-                        "type": "EDS",
-                        "connect_timeout": "0.5s",
-                        "eds_cluster_config": {
-                            "eds_config": {"path_config_source": {"path": f"{self.folder}/eds.json"}}
-                        },
-                        "load_balancing_policy": self.lb_policy,
-                        # Not to be what the tests run into.
-                        "circuit_breakers": {
-                            "thresholds": [{"max_retries": 1000, "max_pending_requests": 10000, "max_requests": 10000}]
-                        },
-                        **self.upstream_options(),
-                        **self.cluster,
-                    }
-                ],
+                "clusters": [] if self.by_cds else [self.cluster_options()],
             },
         }
+
+    def cluster_options(self):
+        return {
+            "name": "llm",
+            "type": "EDS",
+            "connect_timeout": "0.5s",
+            "eds_cluster_config": {
+                "eds_config": {"path_config_source": {"path": f"{self.folder}/eds.json"}}
+            },
+            "load_balancing_policy": self.lb_policy,
+            # Not to be what the tests run into.
+            "circuit_breakers": {
+                "thresholds": [{"max_retries": 1000, "max_pending_requests": 10000, "max_requests": 10000}]
+            },
+            **self.upstream_options(),
+            **self.cluster,
+        }
+
+    def set_cluster(self):
+        """Hands the cluster's present options to Envoy, where it comes from a file."""
+        cluster = _any("envoy.config.cluster.v3.Cluster", **self.cluster_options())
+        self.write(f"{self.folder}/cds.json", {"resources": [cluster]})
 
     def upstream_options(self):
         if not self.upstream_filters:

@@ -194,6 +194,27 @@ class Membership(Case):
         self.assertGreater(min(host.served for host in hosts), 0)
         self.assert_settled(envoy)
 
+    def test_a_cluster_is_updated_under_load_and_a_bad_update_is_refused(self):
+        hosts = self.hosts(*[llm(0.02, delay_s=0.002)] * 3)
+        envoy = self.envoy(hosts, workers=2, by_cds=True).start()
+        until(lambda: envoy.get()[0] == 200, "the cluster does not come")
+        load = Load(envoy.port, clients=8).start()
+        for n in range(1, 5):
+            envoy.cluster["connect_timeout"] = f"{n}s"
+            envoy.set_cluster()
+            until(lambda: int(envoy.stats("cds.update_success")["cluster_manager.cds.update_success"]) > n, "no update")
+        envoy.lb_policy = policy({"artifact": "/does/not/exist"})
+        envoy.set_cluster()
+        until(lambda: "/does/not/exist" in envoy.said(), "the bad update goes unnoticed")
+        envoy.lb_policy = policy({"artifact": ARTIFACT, "mode": "shadow"})
+        envoy.set_cluster()
+        time.sleep(0.5)
+        self.assert_all_answered(load.stop())
+        self.assert_settled(envoy)
+        status = envoy.status()[0]
+        for host in hosts:
+            self.assertEqual(status[host.address]["sent_total"], host.served)
+
     def test_what_was_learned_of_a_host_stays_with_its_address(self):
         a, b, c = self.hosts(*[llm(0.02)] * 3)
         envoy = self.envoy([a, b]).start()
