@@ -6,11 +6,17 @@
 use evenkeel_runtime::Telemetry;
 use memchr::{memchr, memchr_iter};
 
-use crate::names::{Field, Names, Rule};
+use crate::names::{Engine, Field, Names, Rule};
 
-/// What a page says, summed over labels.
+/// What a page says, by engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Page {
+    engines: [Sums; Engine::COUNT],
+}
+
+/// What a page says in the names of one engine, summed over labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Sums {
     running: Option<f64>,
     active: Option<f64>,
     waiting: Option<f64>,
@@ -49,11 +55,18 @@ impl Page {
             // Found only once a rule asks: most lines are nobody's.
             let Some((labels, value)) = *sample.get_or_insert_with(|| labels_and_value(rest)) else { return };
             if has_label(labels, rule) {
-                self.take(rule.field, value * rule.scale);
+                self.engines[rule.engine as usize].take(rule.field, value * rule.scale);
             }
         }
     }
 
+    /// The first engine whose metrics are there.
+    fn sums(&self) -> Sums {
+        self.engines.into_iter().find(|sums| *sums != Sums::default()).unwrap_or_default()
+    }
+}
+
+impl Sums {
     fn take(&mut self, field: Field, value: f64) {
         let sum = |known: &mut Option<f64>| *known = Some(known.unwrap_or(0.0) + value);
         match field {
@@ -120,6 +133,7 @@ const STEP_WEIGHT: f64 = 0.5;
 impl Reader {
     /// Takes in a page.
     pub fn telemetry(&mut self, page: &Page) -> Telemetry {
+        let page = page.sums();
         if let (Some(sum_s), Some(count)) = (page.step_sum_s, page.step_count) {
             if let Some((sum_before_s, count_before)) = self.before.replace((sum_s, count))
                 // Counters that went back are those of a host that was restarted.
@@ -184,9 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn two_engines_on_a_page_count_together_only_where_they_say_the_same() {
-        let page = Page::parse(b"vllm:num_requests_running{} 1\nvllm:num_requests_running 2\n", &Names::default());
-        assert_eq!(page.running, Some(3.0));
+    fn a_page_in_the_names_of_two_engines_is_not_counted_twice() {
+        let both =
+            telemetry(&["sglang:num_running_reqs 3\nvllm:num_requests_running{} 1\nvllm:num_requests_running 2\n"]);
+        assert_eq!(both.running, 3.0);
     }
 
     #[test]

@@ -38,9 +38,38 @@ pub enum Field {
     StepCount,
 }
 
+/// Whose metric it is. A page that has metrics of several is not added up over them: the
+/// first of these that it knows counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Named by a mapping.
+    Mapped,
+    /// vLLM.
+    Vllm,
+    /// SGLang.
+    Sglang,
+    /// Text Generation Inference.
+    Tgi,
+    /// Triton.
+    Triton,
+}
+
+impl Engine {
+    /// How many there are.
+    pub const COUNT: usize = 5;
+
+    /// By the prefix of its metrics.
+    fn of(name: &str) -> Self {
+        let known = [("vllm:", Self::Vllm), ("sglang:", Self::Sglang), ("tgi_", Self::Tgi), ("nv_", Self::Triton)];
+        known.iter().find(|(prefix, _)| name.starts_with(prefix)).map_or(Self::Mapped, |(_, engine)| *engine)
+    }
+}
+
 /// A metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
+    /// Whose it is.
+    pub engine: Engine,
     /// Its name.
     pub name: String,
     /// What must stand among its labels, as in the page: `request_type="active"`.
@@ -117,6 +146,7 @@ const KNOWN: [(&str, Option<&str>, Field, f64); 26] = [
 impl Default for Names {
     fn default() -> Self {
         let rule = |(name, label, field, scale): (&str, Option<&str>, Field, f64)| Rule {
+            engine: Engine::of(name),
             name: name.to_owned(),
             label: label.map(str::to_owned),
             field,
@@ -189,8 +219,8 @@ impl Mapping {
         ];
         let mut rules: Vec<Rule> = gauges.into_iter().filter_map(|(gauge, field)| Some(gauge?.rule(field))).collect();
         if let Some(Mean { sum, count, scale }) = self.step {
-            rules.push(Rule { name: sum, label: None, field: Field::StepSum, scale });
-            rules.push(Rule { name: count, label: None, field: Field::StepCount, scale: 1.0 });
+            rules.push(Rule { engine: Engine::Mapped, name: sum, label: None, field: Field::StepSum, scale });
+            rules.push(Rule { engine: Engine::Mapped, name: count, label: None, field: Field::StepCount, scale: 1.0 });
         }
         rules
     }
@@ -199,8 +229,8 @@ impl Mapping {
 impl Gauge {
     fn rule(self, field: Field) -> Rule {
         match self {
-            Self::Name(name) => Rule { name, label: None, field, scale: 1.0 },
-            Self::Scaled { name, label, scale } => Rule { name, label, field, scale },
+            Self::Name(name) => Rule { engine: Engine::Mapped, name, label: None, field, scale: 1.0 },
+            Self::Scaled { name, label, scale } => Rule { engine: Engine::Mapped, name, label, field, scale },
         }
     }
 }

@@ -144,7 +144,7 @@ pub(crate) struct SettingArgs {
     #[arg(long)]
     pub(crate) first_port: u16,
     /// Seconds of service time in a second on the wall.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 2.0)]
     pub(crate) time_scale: f64,
     /// Offered work as a share of the fleet's capacity.
     #[arg(long, default_value_t = 0.8)]

@@ -11,6 +11,10 @@ use evenkeel_env::telemetry::TelemetryOptions;
 
 use crate::service_file;
 
+/// How often proxies read the telemetry file, in seconds on the wall. With the agent's own
+/// period it makes up the age of reports when they arrive.
+const PROXY_PERIOD_WALL_S: f64 = 0.1;
+
 /// A proxy that is compared.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,7 +109,8 @@ impl Setting {
             antagonists,
             telemetry: TelemetryOptions {
                 piggyback: self.piggyback,
-                ..TelemetryOptions::polled(self.telemetry_wall_s)
+                delay_s: 0.5 * (self.telemetry_wall_s.min(1.0) + PROXY_PERIOD_WALL_S),
+                ..TelemetryOptions::polled(self.telemetry_wall_s.max(PROXY_PERIOD_WALL_S))
             },
             timeout_s: self.deadline_s / self.time_scale,
             ejection_s: scenario.ejection_s / self.time_scale,

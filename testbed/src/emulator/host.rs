@@ -199,8 +199,7 @@ impl Emulated {
     /// Everything takes `slowness` times as long as alone.
     pub fn set_slowness(&mut self, now_s: f64, slowness: f64) {
         self.catch_up(now_s);
-        let local_s = self.hung_since_s.unwrap_or(now_s) - self.lag_s;
-        self.host.set_slowness(local_s, slowness);
+        self.host.set_slowness(self.local_s(now_s), slowness);
     }
 
     /// Drops everything and is down.
@@ -251,12 +250,28 @@ impl Emulated {
 
     /// What it would report of itself, in service time.
     pub fn report(&self, now_s: f64) -> HostReport {
-        self.host.report(now_s - self.lag_s)
+        self.host.report(self.local_s(now_s))
+    }
+
+    /// The same in the words of engines, for which a request runs once a step has worked on
+    /// it: of those that the model has admitted, all but one of those without a token wait.
+    pub fn engine_report(&mut self, now_s: f64) -> HostReport {
+        let report = self.report(now_s);
+        self.progress.clear();
+        self.host.progress(self.local_s(now_s), &mut self.progress);
+        let tokenless = self.progress.iter().filter(|(_, generated)| *generated == 0).count() as u32;
+        let untouched = tokenless.saturating_sub(1);
+        HostReport { running: report.running - untouched, waiting: report.waiting + untouched, ..report }
     }
 
     /// Seconds of service time that it was busy.
     pub fn busy_s(&self) -> f64 {
         self.host.busy_s()
+    }
+
+    /// The host's own clock, which stands while it hangs.
+    fn local_s(&self, now_s: f64) -> f64 {
+        self.hung_since_s.unwrap_or(now_s) - self.lag_s
     }
 
     fn begin(&mut self, now_s: f64, offer: &Offer, sender: UnboundedSender<Progress>) {

@@ -309,9 +309,9 @@ impl HostServer {
         }
     }
 
-    /// What the host reports, in wall time.
+    /// What the host reports, in wall time and as engines count.
     fn wall_report(&self) -> HostReport {
-        let report = self.world.with_host(self.index, |host, now_s| host.report(now_s));
+        let report = self.world.with_host(self.index, |host, now_s| host.engine_report(now_s));
         HostReport { step_s: report.step_s / self.world.clock().time_scale(), ..report }
     }
 

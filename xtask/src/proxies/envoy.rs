@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{Backend, Running, release};
-use crate::process::program;
+use super::{Backend, Running};
+use crate::process::{self, program};
 
 /// A policy of Envoy.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,8 @@ pub(crate) fn start(folder: &Path, binary: &Path, servers: &[Server], backend: &
     fs::write(&path, serde_json::to_string_pretty(&configuration(servers, backend))?)?;
     let modules = folder.join("modules");
     fs::create_dir_all(&modules)?;
-    fs::copy(release("libevenkeel_envoy.so"), modules.join("libevenkeel_envoy.so"))?;
+    let module = process::target().join("release/libevenkeel_envoy.so");
+    fs::copy(&module, modules.join("libevenkeel_envoy.so"))?;
     let log = folder.join("envoy.log");
     let mut command = program(binary, ["-c"]);
     command.arg(&path).args(["--concurrency", "1", "--disable-hot-restart", "-l", "warning"]);
