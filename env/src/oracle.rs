@@ -77,23 +77,25 @@ impl Truth<'_> {
 
     /// The same where others keep arriving for `horizon_s`, at each host in proportion to its
     /// present speed: delays of later arrivals count too, and every request's time to first
-    /// token. Several times as dear to compute.
-    pub fn marginal_costs_under_load(&self, sizes: Sizes, ttft_weight: f64, horizon_s: f64, costs: &mut Vec<f64>) {
+    /// token. As this takes several times as long, costs that are infinite stay so, and only
+    /// the others are replaced: `costs` may be those of [`marginal_costs`](Self::marginal_costs)
+    /// with the hosts left out that are out of the question anyway.
+    ///
+    /// # Panics
+    /// If there is not one cost for each host.
+    pub fn marginal_costs_under_load(&self, sizes: Sizes, ttft_weight: f64, horizon_s: f64, costs: &mut [f64]) {
+        assert_eq!(costs.len(), self.hosts.len(), "one cost for each host");
         let scratch = &mut *self.scratch.borrow_mut();
         let speed = |host: &Host| if host.is_up() { host.speed() / host.slowness() } else { 0.0 };
         let speed_total: f64 = self.hosts.iter().map(speed).sum();
-        costs.clear();
-        costs.extend(self.hosts.iter().map(|host| {
-            if !host.is_up() {
-                return f64::INFINITY;
-            }
+        for (host, cost) in self.hosts.iter().zip(costs).filter(|(host, cost)| host.is_up() && cost.is_finite()) {
             let every_s = speed_total / (self.offered_per_s * speed(host));
             let arrivals = Arrivals { every_s, horizon_s };
-            match host.engine() {
+            *cost = match host.engine() {
                 Engine::Llm(engine, _) => self.llm_loaded_cost_s(host, engine, sizes, ttft_weight, &arrivals, scratch),
                 Engine::Fifo(engine) => (1.0 + ttft_weight) * self.fifo_cost_s(engine, sizes, Some(&arrivals), scratch),
-            }
-        }));
+            };
+        }
     }
 
     fn cost_s(&self, host: &Host, sizes: Sizes, ttft_weight: f64, scratch: &mut Scratch) -> f64 {
