@@ -47,7 +47,9 @@ pub fn calibrate(series: &Series, split: &Split, predict: Predict<'_>) -> Calibr
     let network_loss = live(series, &network, &windows, &outputs);
     let earlier = Windows::spaced(series, training, RESIDUAL_WINDOWS_MAX);
     let rules = [Kind::SeasonalNaive, Kind::LastValue, Kind::LevelShape].map(|kind| {
-        let rule = Calibration { kind, residuals: residuals(kind, &earlier), ..network };
+        let mut rule = Calibration::new(series.step_s as f32);
+        rule.kind = kind;
+        rule.residuals = residuals(kind, &earlier);
         (live(series, &rule, &windows, &outputs), rule)
     });
     match rules.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)) {
