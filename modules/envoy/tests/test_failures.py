@@ -1,0 +1,128 @@
+"""Hosts that fail, and what is learned from how attempts end."""
+
+import os
+import socket
+import threading
+import time
+import unittest
+
+from case import Case, answered, llm
+from harness import RETRIES, built_in, until
+from hosts import Load
+
+
+class Failures(Case):
+    def test_a_retry_goes_to_a_host_that_was_not_tried(self):
+        hosts = self.hosts({"status": 503}, {"status": 503}, {})
+        envoy = self.envoy(hosts, route=RETRIES).start()
+        self.assertEqual(answered(envoy.load(60, clients=4)), {hosts[2].address: 60})
+        tries = sum(host.served for host in hosts)
+        self.assertLessEqual(tries, 180)
+        self.assertEqual(sum(host["sent_total"] for host in envoy.status()[0].values()), tries)
+        self.assert_settled(envoy)
+
+    def test_a_timeout_is_a_failure(self):
+        [host] = self.hosts({"delay_s": 1.0})
+        envoy = self.envoy([host], route={"timeout": "0.1s"}).start()
+        self.assertEqual(envoy.get()[0], 504)
+        self.assert_settled(envoy)
+        self.assertEqual(envoy.status()[0][host.address]["failed_total"], 1)
+
+    def test_a_refused_connection_and_a_reset_are_failures(self):
+        for resets in (False, True):
+            with self.subTest(resets=resets):
+                [host] = self.hosts({"resets": resets})
+                if not resets:
+                    host.stop()
+                envoy = self.envoy([host]).start()
+                self.assertEqual(envoy.get()[0], 503)
+                self.assert_settled(envoy)
+                self.assertEqual(envoy.status()[0][host.address]["failed_total"], 1)
+                envoy.stop()
+
+    def test_a_response_that_breaks_off_is_a_failure(self):
+        [host] = self.hosts({"body_delay_s": 0.5})
+        envoy = self.envoy([host]).start()
+        threading.Timer(0.2, host.stop).start()
+        self.assertEqual({status for status, _ in envoy.load(1)}, {0})
+        self.assert_settled(envoy)
+        self.assertEqual(envoy.status()[0][host.address]["failed_total"], 1)
+
+    def test_a_client_that_leaves_is_neither_success_nor_failure(self):
+        [host] = self.hosts({"delay_s": 0.5})
+        envoy = self.envoy([host]).start()
+        with socket.create_connection(("127.0.0.1", envoy.port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            until(lambda: envoy.status()[0][host.address]["in_flight"] == 1, "the request does not arrive")
+        self.assert_settled(envoy)
+        status = envoy.status()[0][host.address]
+        self.assertEqual((status["done_total"], status["failed_total"]), (1, 0))
+        self.assertIsNone(status["first_byte_s"])
+
+    def test_no_request_is_lost_while_a_host_is_killed_and_restarted(self):
+        """None, that is, which least_request answers: both under the same retries."""
+        seconds = float(os.environ.get("EVENKEEL_CHURN_SECONDS", "8"))
+        hosts = self.hosts(*[llm(0.02)] * 4)
+        for policy in ("evenkeel", "least_request"):
+            lb_policy = None if policy == "evenkeel" else built_in(policy)
+            envoy = self.envoy(hosts, workers=2, route=RETRIES, lb_policy=lb_policy).start()
+            load = Load(envoy.port, clients=16).start()
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                hosts[0].stop()
+                time.sleep(0.5)
+                hosts[0].start()
+                time.sleep(0.5)
+            answers = load.stop()
+            print(f"{policy}: {sum(answers.values())} requests, {sum(answered(answers).values())} answered")
+            if policy == "evenkeel":
+                self.assert_all_answered(answers)
+                self.assert_settled(envoy)
+            envoy.stop()
+
+
+class Feedback(Case):
+    def test_without_the_log_envoys_own_counts_are_used(self):
+        for status, fails in ((200, False), (500, True)):
+            [host] = self.hosts({"delay_s": 0.005, "status": status})
+            envoy = self.envoy([host], workers=2, log=False).start()
+            envoy.load(400)
+            time.sleep(0.05)
+            envoy.load(8, clients=4)
+            seen = envoy.status()[0][host.address]
+            self.assertLessEqual(seen["in_flight"], 16)
+            self.assertEqual(seen["failed_total"] > 300, fails, seen)
+            self.assertIsNone(seen["latency_s"])
+            envoy.stop()
+
+    def test_reports_are_read_and_hostile_ones_are_not(self):
+        [host] = self.hosts({})
+        envoy = self.envoy([host]).start()
+        host.headers = {
+            "endpoint-load-metrics": 'JSON {"named_metrics": {"kv_cache_usage_perc": 0.5, "num_requests_waiting": 2}}'
+        }
+        envoy.get()
+        self.assert_settled(envoy)
+        report = envoy.status()[0][host.address]["report"]
+        self.assertEqual((report["kv_use"], report["waiting"], report["running"]), (0.5, 2, None))
+        for hostile in HOSTILE_REPORTS:
+            host.headers = {"endpoint-load-metrics": hostile}
+            self.assertEqual(envoy.get()[0], 200, hostile[:80])
+        self.assert_settled(envoy)
+        report = envoy.status()[0][host.address]["report"]
+        self.assertEqual((report["kv_use"], report["waiting"]), (0.5, 2))
+        self.assertEqual(envoy.status()[0][host.address]["done_total"], 1 + len(HOSTILE_REPORTS))
+
+
+HOSTILE_REPORTS = [
+    "", " ", "TEXT", "TEXT =", "TEXT ,", "TEXT kv_cache_usage_perc", "TEXT kv_cache_usage_perc=",
+    "TEXT kv_cache_usage_perc=nan", "TEXT kv_cache_usage_perc=inf", "TEXT kv_cache_usage_perc=1e999999999999",
+    "TEXT kv_cache_usage_perc=0.1,", "TEXT kv_cache_usage_perc=0.1;x", "TEXT unknown=1", "JSON", "JSON {", "JSON []",
+    'JSON {"', 'JSON {"kv_cache_usage_perc"', 'JSON {"kv_cache_usage_perc":0.1', 'JSON {"kv_cache_usage_perc":"0.1"}',
+    'JSON {"kv_cache_usage_perc":0.1}}', "JSON " + '{"a":' * 1000, "BIN CgQIARAB", "TEXT " + "a=1," * 2000,
+    "\xff\xfe\xfd",
+]
+
+
+if __name__ == "__main__":
+    unittest.main()

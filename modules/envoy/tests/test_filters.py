@@ -1,0 +1,153 @@
+"""The HTTP filters, and the pages of the admin interface."""
+
+import collections
+import json
+import os
+import struct
+import sys
+import threading
+import time
+import unittest
+
+from case import Case, answered, llm
+from harness import ARTIFACT, module_filter, request_filter, until
+from hosts import Load
+
+
+class Filters(Case):
+    def test_the_body_tells_the_prompt(self):
+        [host] = self.hosts({})
+        envoy = self.envoy([host], filters=[request_filter({})]).start()
+        kept = {"content-type": "application/json; charset=utf-8", "x-evenkeel-prompt-tokens": "7",
+                "x-evenkeel-prefix": "mine"}
+
+        def told(body, headers=None):
+            status, _ = envoy.get(headers=headers or kept, body=body)
+            self.assertEqual(status, 200)
+            head = dict(line.split(": ", 1) for line in host.requests[-1].split("\r\n")[1:])
+            return head.get("x-evenkeel-prompt-tokens"), head.get("x-evenkeel-prefix")
+
+        short = told('{"prompt": "%s"}' % ("a" * 400))
+        self.assertEqual(short[0], "100")
+        self.assertRegex(short[1], "^[0-9a-f]{16}$")
+        long = told('{"model": "m", "prompt": "%s"}' % ("a" * 400_000))
+        self.assertTrue(abs(int(long[0]) - 100_000) < 20, long)
+        self.assertNotEqual(long[1], short[1])
+        self.assertEqual(told("not json at all"), (None, None))
+        self.assertEqual(told("{}"), (None, None))
+        self.assertEqual(told(b"\x00" * 100), (None, None))
+        self.assertEqual(told('{"prompt": "a"}', {**kept, "content-type": "text/plain"}), (None, None))
+        self.assertEqual(envoy.get(headers=kept)[0], 200)
+
+    def test_a_session_returns_to_the_host_that_has_its_prefix(self):
+        hosts = self.hosts(*[llm(0.02)] * 4)
+        options = {"artifact": ARTIFACT, "tokens": "x-evenkeel-prompt-tokens", "key": "x-evenkeel-prefix"}
+        envoy = self.envoy(hosts, options=options, filters=[request_filter({})]).start()
+        envoy.load(100)
+        headers = {"content-type": "application/json"}
+        served = [envoy.get(headers=headers, body='{"prompt": "%s"}' % ("a" * 20_000))[1] for _ in range(12)]
+        self.assertGreaterEqual(max(collections.Counter(served).values()), 9, served)
+
+    def test_the_response_filter_tells_of_the_first_byte_at_once(self):
+        [host] = self.hosts(llm(0.02, body_delay_s=0.6))
+        for upstream_filters in ([], [module_filter("response", {})]):
+            envoy = self.envoy([host], upstream_filters=upstream_filters).start()
+            client = threading.Thread(target=envoy.get)
+            client.start()
+            time.sleep(0.3)
+            status = envoy.status()[0][host.address]
+            self.assertEqual(status["in_flight"], 1)
+            self.assertEqual(status["first_byte_s"] is not None, bool(upstream_filters))
+            self.assertEqual(status["report"]["step_s"] is not None, bool(upstream_filters))
+            client.join()
+            self.assert_settled(envoy)
+            self.assertIsNotNone(envoy.status()[0][host.address]["first_byte_s"])
+            self.assertLess(envoy.status()[0][host.address]["first_byte_s"], 0.3)
+            envoy.stop()
+
+    def test_where_too_few_hosts_are_healthy_all_get_requests(self):
+        hosts = self.hosts({}, {}, {})
+        dead = [(host, {"health_status": "UNHEALTHY"}) for host in hosts]
+        statuses = ["UNKNOWN", "HEALTHY", "DEGRADED", "UNHEALTHY"]
+        envoy = self.envoy(dead, filters=[request_filter({"panic_percent": 50})],
+                           cluster={"common_lb_config": {"override_host_status": {"statuses": statuses}}}).start()
+        by_host = answered(envoy.load(60))
+        self.assertEqual({by_host[host.address] for host in hosts}, {20})
+        envoy.set_hosts([*dead[:1], *hosts[1:]])
+        until(lambda: envoy.stats("llm.membership_healthy")["cluster.llm.membership_healthy"] == "2", "no change")
+        by_host = answered(envoy.load(60))
+        self.assertEqual((sum(by_host.values()), by_host[hosts[0].address]), (60, 0))
+
+
+class Pages(Case):
+    def test_a_choice_is_explained(self):
+        hosts = self.hosts(llm(0.02), llm(0.2))
+        envoy = self.envoy(hosts).start()
+        envoy.load(60)
+        status, body = envoy.ask("/evenkeel/explain?prompt_tokens=500")
+        explained = json.loads(body)
+        self.assertEqual(status, 200)
+        self.assertEqual(explained["reason"], "policy")
+        self.assertEqual((explained["best"], explained["runner_up"]), (hosts[0].address, hosts[1].address))
+        scores = {host["host"]: host["score"] for host in explained["hosts"]}
+        self.assertLess(scores[hosts[0].address], scores[hosts[1].address])
+        self.assertEqual(envoy.ask("/evenkeel/explain?cluster=other")[0], 400)
+
+    def test_scalers_are_told_the_demand(self):
+        [host] = self.hosts({})
+        options = {"artifact": ARTIFACT, "scale": {"capacity": 5, "headroom": 1}}
+        envoy = self.envoy([host], options=options).start()
+        load = Load(envoy.port, clients=1).start()
+        until(lambda: json.loads(envoy.ask("/evenkeel/scale?cluster=llm")[1])["present_per_s"] > 10, "no demand")
+        demand = json.loads(envoy.ask("/evenkeel/scale")[1])
+        self.assertAlmostEqual(demand["replicas"], demand["present_per_s"] / 5, delta=0.01 * demand["replicas"])
+        time.sleep(1.2)
+        stats = envoy.stats("evenkeel_demand")
+        load.stop()
+        [milli] = [int(value) for name, value in stats.items() if "millireplicas" in name]
+        self.assertGreater(milli, 2000)
+
+    def test_telemetry_of_the_agent_is_read(self):
+        hosts = self.hosts({}, {})
+        envoy = self.envoy(hosts, options={})
+        path = f"{envoy.folder}/llm.tel"
+        envoy.options.update(artifact=ARTIFACT, telemetry=path)
+        envoy.write(f"{envoy.folder}/envoy.json", envoy.configuration())
+        envoy.start()
+        until(lambda: "decisions go on without" in envoy.said(), "its absence goes unnoticed")
+        for content in (b"nothing of the kind", telemetry_file(hosts, 3)[:200], b""):
+            with open(path, "wb") as file:
+                file.write(content)
+            self.assert_all_answered(envoy.load(20), 20)
+        self.assertEqual(envoy.said().count("decisions go on without"), 1)
+        for running in (3, 5):
+            with open(f"{path}.new", "wb") as file:
+                file.write(telemetry_file(hosts, running))
+            os.rename(f"{path}.new", path)
+            until(lambda: all(host["report"]["running"] == running for host in envoy.status()[0].values()),
+                  lambda: f"not taken over: {envoy.status()}")
+        self.assertIn("is read again", envoy.said())
+
+
+def telemetry_file(hosts, running):
+    """What the agent writes: see the format in the runtime's `telemetry_file`."""
+    magic, ones = int.from_bytes(b"EVKTELEM", sys.byteorder), (1 << 64) - 1
+    slots = [[0] * 8 for _ in range(8)]
+    for host in hosts:
+        key = 0xCBF29CE484222325
+        for byte in host.address.encode():
+            key = (key ^ byte) * 0x100000001B3 & ones
+        place = next(n for n in (*range(key % 8, 8), *range(key % 8)) if slots[n][1] == 0)
+        [load] = struct.unpack("=Q", struct.pack("=ff", running, 0))
+        words = [key, time.monotonic_ns() // 1000, load, 0, struct.unpack("=I", struct.pack("=f", 0.02))[0]]
+        check = magic
+        for word in words:
+            check = (check ^ word) * 0x9E3779B97F4A7C15 & ones
+            check = (check << 31 | check >> 33) & ones
+        slots[place] = [2, *words, check, 0]
+    header = [magic, 1 | 8 << 32, time.monotonic_ns() // 1000, 1, *[0] * 12]
+    return struct.pack("=80Q", *header, *(word for slot in slots for word in slot))
+
+
+if __name__ == "__main__":
+    unittest.main()
