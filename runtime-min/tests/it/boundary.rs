@@ -2,6 +2,7 @@
 //! numbers that nobody means.
 #![allow(unsafe_code, reason = "calls the C interface as C would, wrongly")]
 
+use std::ffi::c_void;
 use std::ptr;
 
 use evenkeel_runtime::ffi::{
@@ -146,7 +147,7 @@ fn no_pointer_is_trusted() {
     let (ticket, host, size) = (&raw mut under_way, &raw mut host, &raw mut size);
     let told = telemetry([1.0; 5]);
     let (no_mask, options) = (ptr::null(), options());
-    let memory = all.state_memory.begin().cast::<std::ffi::c_void>();
+    let memory = all.state_memory.begin().cast::<c_void>();
     let (len, ring_len) = (all.state_memory.len(), all.ring_memory.len());
     let (mut found_state, mut found_ring, mut found_model) = (ptr::null_mut(), ptr::null_mut(), ptr::null());
 
@@ -292,6 +293,7 @@ fn structures_may_grow_and_reserved_fields_stay_zero() {
         assert_eq!(explain(&mut explanation), code);
         assert_eq!(explanation.hosts_written, 77, "nothing is written on failure");
     }
+    let first = hosts.begin().cast::<c_void>().cast::<EkHostExplanation>();
     // Elements of a later, longer kind: their further fields are left alone.
     for host_size in [element, element + 16] {
         let mut explanation = EkExplanation { host_size, ..asked };
@@ -299,7 +301,7 @@ fn structures_may_grow_and_reserved_fields_stay_zero() {
         assert_eq!((explanation.hosts_written, explanation.reason), (HOSTS, 0));
         for index in 0..HOSTS {
             // SAFETY: inside of the array.
-            let host = unsafe { hosts.begin().add((index * host_size) as usize).cast::<EkHostExplanation>().read() };
+            let host = unsafe { first.byte_add((index * host_size) as usize).read() };
             assert_eq!((host.host, host.eligible, host.reserved), (index, 1, 0));
         }
     }

@@ -81,8 +81,8 @@ fn every_step_of_the_ladder_is_named() {
     let wild = Model::parse(&wild).expect("valid");
     with_hosts(|state| {
         let len = decide::scratch_len(&model, 4);
-        let cases: [(Option<&Model<'_>>, &[u64], usize, Reason, Option<u32>); 6] = [
-            (Some(&model), &[0b1001], len, Reason::Policy, Some(0)),
+        let cases = [
+            (Some(&model), &[0b1001][..], len, Reason::Policy, Some(0)),
             (Some(&model), &[0b0100], len, Reason::OnlyHost, Some(2)),
             (Some(&model), &[], len, Reason::NoHost, None),
             (None, &[0b1111], 0, Reason::NoPolicy, None),

@@ -2,6 +2,7 @@
 //! one byte beyond the end is stopped at once.
 #![allow(unsafe_code, reason = "maps memory, which no safe interface does")]
 
+use std::ffi::c_void;
 use std::ptr;
 
 /// Bytes that end at a forbidden page, and begin behind another.
@@ -46,7 +47,7 @@ impl Guarded {
     pub(crate) fn floats(&mut self, len: usize) -> &mut [f32] {
         assert!(len * size_of::<f32>() <= self.capacity);
         // SAFETY: as above, and a page's end is aligned for them.
-        unsafe { std::slice::from_raw_parts_mut(self.end.cast::<f32>().sub(len), len) }
+        unsafe { std::slice::from_raw_parts_mut(self.end.cast::<c_void>().cast::<f32>().sub(len), len) }
     }
 }
 
