@@ -86,7 +86,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE.ekm", conflicts_with = "resume")]
     pub from: Option<PathBuf>,
     /// What follows imitation of the oracle.
-    #[arg(long, value_enum, default_value_t = FineTune::Ppo)]
+    #[arg(long, value_enum, default_value_t = FineTune::Es)]
     pub fine_tune: FineTune,
     /// What to fine-tune for.
     #[command(flatten)]

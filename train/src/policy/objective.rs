@@ -13,7 +13,6 @@
 //! tail shifts by its share.
 
 use evenkeel_env::metrics::{Metrics, MetricsOptions, Sample};
-use evenkeel_env::oracle::Prospect;
 use evenkeel_env::{Outcome, Record, Status};
 use serde::{Deserialize, Serialize};
 
@@ -34,37 +33,22 @@ pub struct RewardWeights {
     pub timeout: f64,
 }
 
-/// A decision, and what was to come of it.
+/// A decision and what is known of it at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placement {
     /// Number of the request.
     pub request: u32,
-    /// What was to come of the choice.
-    pub chosen: Prospect,
-    /// Where in [`Alternatives`] the hosts of this decision begin and end; nowhere if nobody
-    /// looked at them.
-    pub alternatives: (usize, usize),
-}
-
-/// Of the decisions where all hosts were looked at: the probability of each host's choice,
-/// and what was to come of it.
-pub type Alternatives = [(f64, Prospect)];
-
-/// What the decisions of an episode earned.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rewards {
-    /// Each decision's reward.
-    pub earned: Vec<f32>,
-    /// The reward that was to be expected before the die was cast, over all hosts; NaN
-    /// where nobody looked at the others.
-    pub expected: Vec<f32>,
+    /// The chosen host's marginal cost in seconds: by how much the sum of completion times
+    /// grew (expected sizes).
+    pub marginal_s: f64,
 }
 
 /// The tail is the slowest twentieth.
 const TAIL_FROM: f64 = 0.95;
 
-/// No part of a cost counts for more: on a host that is down they are infinite.
-const COST_MAX: f64 = 30.0;
+/// A marginal cost counts as at most this many mean latencies: on a host that is down it
+/// is infinite.
+const MARGINAL_MAX: f64 = 30.0;
 
 impl RewardWeights {
     /// Half for means, half for tails.
@@ -81,36 +65,25 @@ impl RewardWeights {
 
     /// Minus what each decision added to the objective, times the number of requests.
     ///
-    /// Credit goes to the decision that caused a delay, when it caused it: the simulator's
-    /// remaining completion times are a potential, and with it as shaping (Ng, Harada and
-    /// Russell, ICML 1999) the time that all requests spend becomes the growth of that
-    /// potential at each decision, its marginal cost. Tail, time to first token and failure
-    /// are the request's own, as they turned out.
-    ///
-    /// The expected reward is a counterfactual baseline (Foerster et al., AAAI 2018): what the
-    /// simulator foresees for each host, weighted with the probability of its choice. It does
-    /// not depend on the choice, so it takes noise away and no bias is added.
-    pub fn rewards(&self, outcome: &Outcome, placements: &[Placement], alternatives: &Alternatives) -> Rewards {
+    /// What a request inflicts on the others is in its marginal cost: the simulator's sum
+    /// of remaining completion times is a potential, and with it as shaping (Ng, Harada and
+    /// Russell, ICML 1999) the time that all requests spend is credited to the decisions
+    /// that caused it, when they caused it. Tail, time to first token and failures are the
+    /// request's own.
+    pub fn rewards(&self, outcome: &Outcome, placements: &[Placement]) -> Vec<f32> {
         let latency = Distribution::new(outcome.records.iter().map(counted_latency_s));
         let ttft = Distribution::new(outcome.records.iter().map(counted_ttft_s));
-        let cost = |prospect: &Prospect| {
-            self.latency * (prospect.marginal_s / latency.mean).min(COST_MAX)
-                + self.tail * 0.5 * latency.tail_share(prospect.latency_s).min(COST_MAX)
-                + self.tail * 0.5 * ttft.tail_share(prospect.ttft_s).min(COST_MAX)
-                + self.ttft * (prospect.ttft_s / ttft.mean).min(COST_MAX)
-        };
-        let mut rewards = Rewards::default();
-        for placement in placements {
+        let reward = |placement: &Placement| {
             let record = &outcome.records[placement.request as usize];
-            let failed = self.timeout * f64::from(u8::from(record.status != Status::Answered));
-            let turned_out =
-                Prospect { latency_s: counted_latency_s(record), ttft_s: counted_ttft_s(record), ..placement.chosen };
-            rewards.earned.push(-(cost(&turned_out) + failed) as f32);
-            let others = &alternatives[placement.alternatives.0..placement.alternatives.1];
-            let expected: f64 = others.iter().map(|(probability, prospect)| probability * cost(prospect)).sum();
-            rewards.expected.push(if others.is_empty() { f32::NAN } else { -(expected + failed) as f32 });
-        }
-        rewards
+            let (latency_s, ttft_s) = (counted_latency_s(record), counted_ttft_s(record));
+            let marginal = (placement.marginal_s / latency.mean).min(MARGINAL_MAX);
+            let cost = self.latency * marginal
+                + self.tail * 0.5 * (latency.tail_share(latency_s) + ttft.tail_share(ttft_s))
+                + self.ttft * ttft_s / ttft.mean
+                + self.timeout * f64::from(u8::from(record.status != Status::Answered));
+            -cost as f32
+        };
+        placements.iter().map(reward).collect()
     }
 }
 
@@ -161,20 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn slow_and_failed_requests_cost_more_and_baselines_are_means() {
+    fn slow_and_failed_requests_cost_more() {
         let mut records: Vec<Record> =
             (1..=100).map(|index| record(0.1 * f64::from(index), Status::Answered)).collect();
         records.push(record(0.001, Status::Failed));
         let outcome = Outcome { records, hosts: Vec::new(), span_s: 1.0, warm_up_share: 0.0 };
-        let prospect = |latency_s: f64| Prospect { marginal_s: latency_s, latency_s, ttft_s: 0.1 * latency_s };
-        let alternatives = [(0.25, prospect(0.1)), (0.75, prospect(f64::INFINITY))];
-        let place = |request, latency_s, alternatives| Placement { request, chosen: prospect(latency_s), alternatives };
-        let placements =
-            [place(0, 0.1, (0, 2)), place(50, 5.0, (0, 0)), place(99, 10.0, (0, 0)), place(100, 10.0, (0, 1))];
-        let rewards = RewardWeights::DEFAULT.rewards(&outcome, &placements, &alternatives);
-        assert!(rewards.earned.is_sorted_by(|a, b| a > b), "{rewards:?}");
-        assert!(rewards.expected[0] < rewards.earned[0] && rewards.expected[0].is_finite(), "{rewards:?}");
-        assert!(rewards.expected[1].is_nan());
+        let placements = [0, 50, 99, 100].map(|request| Placement { request, marginal_s: 1.0 });
+        let rewards = RewardWeights::DEFAULT.rewards(&outcome, &placements);
+        assert!(rewards.is_sorted_by(|a, b| a > b), "{rewards:?}");
     }
 
     #[test]

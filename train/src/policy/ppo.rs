@@ -3,11 +3,9 @@
 //!
 //! One network decides for all balancers, each from what it sees itself; the actor draws a
 //! host from `softmax(−score / temperature)`. The critic sees the simulator's true state.
-//! In each iteration the actor balances random fleets ([`super::rollout`]). A decision's
-//! advantage has two parts: what it earned itself, less what was to be expected over all
-//! hosts (a counterfactual baseline, see [`RewardWeights::rewards`]), and what came later,
-//! less what the critic had foreseen, by GAE (Schulman et al., 2016) on rewards less their
-//! mean over the episode. The clipped objective is climbed for a few epochs, or until the new policy is
+//! In each iteration the actor balances random fleets ([`super::rollout`]), advantages are
+//! estimated by GAE (Schulman et al., 2016) on rewards less their mean over the episode,
+//! and the clipped objective is climbed for a few epochs, or until the new policy is
 //! [`PpoOptions::kl_max`] away from the one that acted.
 
 use anyhow::Result;
@@ -83,13 +81,13 @@ pub fn fine_tune(
         if iteration == 0 {
             // An untaught critic's advantages are noise: teach it before the actor moves.
             let batch = Batch::new(&episodes, &learner.critic, options, &device);
-            learner.teach_critic(&batch, 4, options, stop)?;
+            learner.teach_critic(&batch, options, stop)?;
         }
         let batch = Batch::new(&episodes, &learner.critic, options, &device);
         let left = 1.0 - iteration as f64 / options.iterations as f64;
         let climb = learner.climb(&batch, options, left, stop)?;
-        let reward = episodes.iter().flat_map(|episode| &episode.rewards.earned).map(|r| f64::from(*r));
-        let count = episodes.iter().map(|episode| episode.rewards.earned.len()).sum::<usize>();
+        let reward = episodes.iter().flat_map(|episode| &episode.rewards).map(|r| f64::from(*r));
+        let count = episodes.iter().map(|episode| episode.rewards.len()).sum::<usize>();
         let point = FineTunePoint {
             iteration: iteration + 1,
             objective: episodes.iter().map(|episode| episode.objective).sum::<f64>() / episodes.len() as f64,
@@ -108,10 +106,7 @@ pub fn fine_tune(
 /// The decisions of an iteration that are learned from.
 struct Batch {
     decisions: Samples,
-    /// Numbers of the decisions that the critic learns from: all but those that only close
-    /// an episode.
-    taught: Vec<usize>,
-    /// Those that the actor learns from: where the alternatives are known.
+    /// Numbers of the decisions to learn from: all but those that only close an episode.
     learned: Vec<usize>,
     ln_probabilities: Vec<f32>,
     summaries: Vec<[f32; SUMMARY]>,
@@ -129,7 +124,6 @@ impl Batch {
         let device = device.clone().without_autodiff();
         let mut batch = Self {
             decisions: Samples::default(),
-            taught: Vec::new(),
             learned: Vec::new(),
             ln_probabilities: Vec::new(),
             summaries: Vec::new(),
@@ -141,18 +135,16 @@ impl Batch {
         for episode in episodes {
             let begin = batch.decisions.len();
             let foreseen = critic.evaluate(&episode.summaries, &device);
-            let (later, count) = later_advantages(episode, &foreseen, options);
-            batch.taught.extend(begin..begin + count);
-            batch.returns.extend(later.iter().zip(&foreseen).map(|(advantage, value)| advantage + value));
-            let at_once = episode.rewards.earned.iter().zip(&episode.rewards.expected).map(|(r, mean)| r - mean);
-            batch.advantages.extend(at_once.zip(&later).map(|(at_once, later)| at_once + later));
+            let (advantages, learned) = advantages(episode, &foreseen, options);
+            batch.learned.extend(begin..begin + learned);
+            batch.returns.extend(advantages.iter().zip(&foreseen).map(|(advantage, value)| advantage + value));
+            batch.advantages.extend(advantages);
             batch.decisions.append(&episode.decisions);
             batch.ln_probabilities.extend_from_slice(&episode.ln_probabilities);
             batch.summaries.extend_from_slice(&episode.summaries);
             values.extend(foreseen);
         }
-        batch.learned = batch.taught.iter().copied().filter(|index| !batch.advantages[*index].is_nan()).collect();
-        batch.value_explained = explained(&batch.returns, &values, &batch.taught);
+        batch.value_explained = explained(&batch.returns, &values, &batch.learned);
         let (mean, deviation) = mean_and_deviation(batch.learned.iter().map(|index| batch.advantages[*index]));
         for advantage in &mut batch.advantages {
             *advantage = ((f64::from(*advantage) - mean) / deviation.max(1e-9)) as f32;
@@ -167,22 +159,22 @@ impl Batch {
     }
 }
 
-/// Generalised advantage estimates of what comes after each decision of an episode, and how
-/// many of its decisions they hold for. A terminated episode is worth nothing after its
-/// end; of a truncated one the last decision only tells, through the critic, what would
-/// have come.
-fn later_advantages(episode: &Episode, values: &[f32], options: &PpoOptions) -> (Vec<f32>, usize) {
-    let rewards = &episode.rewards.earned;
-    let mean = rewards.iter().sum::<f32>() / rewards.len().max(1) as f32;
-    let count = if episode.truncated { rewards.len().saturating_sub(1) } else { rewards.len() };
-    let mut advantages = vec![0.0; rewards.len()];
+/// Generalised advantage estimates of an episode, and how many of its decisions they hold
+/// for. A terminated episode is worth nothing after its end; of a truncated one the last
+/// decision only tells, through the critic, what would have come.
+fn advantages(episode: &Episode, values: &[f32], options: &PpoOptions) -> (Vec<f32>, usize) {
+    let count = episode.rewards.len();
+    let mean = episode.rewards.iter().sum::<f32>() / count.max(1) as f32;
+    let learned = if episode.truncated { count.saturating_sub(1) } else { count };
+    let mut advantages = vec![0.0; count];
     let mut carried = 0.0;
-    for index in (0..count).rev() {
-        let next = rewards.get(index + 1).map_or(0.0, |reward| reward - mean + values[index + 1]);
-        carried = options.discount * next - values[index] + options.discount * options.trace_decay * carried;
+    for index in (0..learned).rev() {
+        let next = values.get(index + 1).copied().unwrap_or(0.0);
+        let surprise = episode.rewards[index] - mean + options.discount * next - values[index];
+        carried = surprise + options.discount * options.trace_decay * carried;
         advantages[index] = carried;
     }
-    (advantages, count)
+    (advantages, learned)
 }
 
 fn mean_and_deviation(values: impl Iterator<Item = f32> + Clone) -> (f64, f64) {
@@ -227,15 +219,10 @@ impl Learner {
         }
     }
 
-    fn teach_critic(
-        &mut self,
-        batch: &Batch,
-        epochs: usize,
-        options: &PpoOptions,
-        stop: &StopFlag,
-    ) -> Result<(), Stopped> {
-        let mut order = batch.taught.clone();
-        for _ in 0..epochs {
+    fn teach_critic(&mut self, batch: &Batch, options: &PpoOptions, stop: &StopFlag) -> Result<(), Stopped> {
+        const EPOCHS: usize = 4;
+        let mut order = batch.learned.clone();
+        for _ in 0..EPOCHS {
             order.shuffle(&mut self.order_rng);
             for decisions in order.chunks(options.batch) {
                 stop.check()?;
@@ -247,7 +234,6 @@ impl Learner {
 
     fn climb(&mut self, batch: &Batch, options: &PpoOptions, left: f64, stop: &StopFlag) -> Result<Climb, Stopped> {
         let mut order = batch.learned.clone();
-        self.teach_critic(batch, 1, options, stop)?;
         let mut climb = Climb { entropy: 0.0, divergence: 0.0, clipped_share: 0.0 };
         for _ in 0..options.epochs {
             order.shuffle(&mut self.order_rng);
@@ -257,6 +243,7 @@ impl Learner {
                 for (sum, value) in sums.iter_mut().zip(self.actor_step(batch, decisions, options, left)) {
                     *sum += f64::from(value);
                 }
+                self.critic_step(batch, decisions, options);
                 steps += 1.0;
             }
             let [entropy, divergence, clipped_share] = sums.map(|sum| sum / steps);
@@ -310,10 +297,9 @@ impl Learner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::objective::Rewards;
 
     fn options() -> PpoOptions {
-        let rollout = RolloutOptions { scenarios: 1, requests: 1, temperature: 1.0, look_every: 1 };
+        let rollout = RolloutOptions { scenarios: 1, requests: 1, temperature: 1.0 };
         PpoOptions {
             iterations: 1,
             rollout,
@@ -331,16 +317,16 @@ mod tests {
 
     #[test]
     fn a_truncated_episode_is_worth_what_would_have_come() {
-        let rewards = Rewards { earned: vec![1.0, -1.0, 0.0], expected: vec![0.0; 3] };
+        let rewards = vec![1.0, -1.0, 0.0];
         let values = [0.25, 0.5, 4.0];
         let terminated = Episode { rewards: rewards.clone(), ..Episode::default() };
-        let (ended, count) = later_advantages(&terminated, &values, &options());
-        assert_eq!(count, 3);
-        // Discounted sums of the later rewards, less the values.
-        assert_eq!(ended, [-0.5 - 0.25, 0.0 - 0.5, 0.0 - 4.0]);
+        let (ended, learned) = advantages(&terminated, &values, &options());
+        assert_eq!(learned, 3);
+        // Discounted sums of the rewards, less the values.
+        assert_eq!(ended, [1.0 - 0.5 - 0.25, -1.0 - 0.5, -4.0]);
         let truncated = Episode { rewards, truncated: true, ..Episode::default() };
-        let (cut, count) = later_advantages(&truncated, &values, &options());
-        assert_eq!(count, 2);
-        assert_eq!(cut[..2], [0.5 * (-1.0 + 0.5 * 4.0) - 0.25, 0.5 * 4.0 - 0.5]);
+        let (cut, learned) = advantages(&truncated, &values, &options());
+        assert_eq!(learned, 2);
+        assert_eq!(cut[..2], [1.0 - 0.5 + 0.25 * 4.0 - 0.25, -1.0 + 0.5 * 4.0 - 0.5]);
     }
 }

@@ -6,7 +6,6 @@
 
 use anyhow::{Context, Result};
 use evenkeel_datasets::random::{generator, uniform};
-use evenkeel_env::oracle::Prospect;
 use evenkeel_env::policy::Setting;
 use evenkeel_env::{Decision, Policy, Sizes, simulate};
 use evenkeel_runtime::{HOST_FEATURES, Model, features, stride};
@@ -14,7 +13,7 @@ use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 
 use super::critic::{self, SUMMARY};
-use super::objective::{Placement, RewardWeights, Rewards};
+use super::objective::{Placement, RewardWeights};
 use super::samples::Samples;
 use super::task::Task;
 use crate::stop::StopFlag;
@@ -28,8 +27,6 @@ pub struct RolloutOptions {
     pub requests: usize,
     /// Temperature of the softmax over minus the scores that hosts are drawn from.
     pub temperature: f32,
-    /// Of so many decisions, one is looked at from all sides, and learned from.
-    pub look_every: usize,
 }
 
 /// One episode.
@@ -41,8 +38,8 @@ pub struct Episode {
     pub ln_probabilities: Vec<f32>,
     /// The true state at each decision.
     pub summaries: Vec<[f32; SUMMARY]>,
-    /// What each decision earned, and was expected to.
-    pub rewards: Rewards,
+    /// What each decision earned.
+    pub rewards: Vec<f32>,
     /// The episode ended because the window of the trace did, not the trace: what would
     /// have come would have counted.
     pub truncated: bool,
@@ -65,11 +62,11 @@ pub fn roll_out(
         let workload = &task.training[index as usize % task.training.len()];
         let scenario = task.random_scenario(options.requests, &mut rng);
         let model = Model::parse(artifact)?;
-        let mut actor = Actor::new(&model, *options, rng).context("the artifact has no policy")?;
+        let mut actor = Actor::new(&model, options.temperature, rng).context("the artifact has no policy")?;
         let outcome = simulate(&scenario, workload, &mut actor, seed.wrapping_add(index));
         let metrics = evenkeel_env::metrics::Metrics::of(&outcome, &evenkeel_env::metrics::MetricsOptions::default());
         Ok(Episode {
-            rewards: weights.rewards(&outcome, &actor.placements, &actor.alternatives),
+            rewards: weights.rewards(&outcome, &actor.placements),
             truncated: workload.trace().requests.len() > options.requests,
             objective: weights.objective(&metrics),
             ..actor.episode
@@ -81,23 +78,21 @@ pub fn roll_out(
 /// The policy with dice.
 struct Actor<'m> {
     model: &'m Model<'m>,
-    options: RolloutOptions,
+    temperature: f32,
     setting: Option<Setting>,
     rng: Pcg64Mcg,
     scratch: Vec<f32>,
     features: Vec<f32>,
-    /// Of each row: the probability that it is chosen.
     weights: Vec<f32>,
     episode: Episode,
     placements: Vec<Placement>,
-    alternatives: Vec<(f64, Prospect)>,
 }
 
 impl<'m> Actor<'m> {
-    fn new(model: &'m Model<'m>, options: RolloutOptions, rng: Pcg64Mcg) -> Option<Self> {
+    fn new(model: &'m Model<'m>, temperature: f32, rng: Pcg64Mcg) -> Option<Self> {
         model.policy().map(|_| Self {
             model,
-            options,
+            temperature,
             setting: None,
             rng,
             scratch: Vec::new(),
@@ -105,7 +100,6 @@ impl<'m> Actor<'m> {
             weights: Vec::new(),
             episode: Episode::default(),
             placements: Vec::new(),
-            alternatives: Vec::new(),
         })
     }
 
@@ -117,7 +111,7 @@ impl<'m> Actor<'m> {
         let scores = policy.run(rows, &mut self.scratch).map_or(&[][..], |scores| &scores[..rows]);
         let best = scores.iter().copied().fold(f32::INFINITY, f32::min);
         self.weights.clear();
-        self.weights.extend(scores.iter().map(|score| ((best - score) / self.options.temperature).exp()));
+        self.weights.extend(scores.iter().map(|score| ((best - score) / self.temperature).exp()));
         let total: f32 = self.weights.iter().sum();
         let mut left = uniform(&mut self.rng) as f32 * total;
         let drawn = self.weights.iter().position(|weight| {
@@ -126,10 +120,7 @@ impl<'m> Actor<'m> {
         });
         // Rounding may leave a little over: then the likeliest host.
         let row = drawn.unwrap_or_else(|| self.weights.iter().position(|weight| *weight == 1.0).unwrap_or(0));
-        for weight in &mut self.weights {
-            *weight /= total;
-        }
-        (row, self.weights[row].ln())
+        (row, (self.weights[row] / total).ln())
     }
 }
 
@@ -163,17 +154,9 @@ impl Policy for Actor<'_> {
         self.episode.decisions.push(&self.features, stride(rows), chosen);
         self.episode.ln_probabilities.push(ln_probability);
         self.episode.summaries.push(summary);
-        let begin = self.alternatives.len();
-        if uniform(&mut self.rng) * (self.options.look_every as f64) < 1.0 {
-            let look = |(host, probability): (&u32, &f32)| {
-                (f64::from(*probability), decision.truth.prospect(*host as usize, Sizes::True))
-            };
-            self.alternatives.extend(decision.eligible.iter().zip(&self.weights).map(look));
-        }
         self.placements.push(Placement {
             request: decision.truth.job().request,
-            chosen: decision.truth.prospect(host, Sizes::True),
-            alternatives: (begin, self.alternatives.len()),
+            marginal_s: decision.truth.prospect(host, Sizes::Expected).marginal_s,
         });
         host
     }

@@ -60,24 +60,24 @@ impl PolicyOptions {
     pub const FULL: Self = Self {
         collect: CollectOptions { scenarios: 36, requests: 3000, labels: 200, random_share: 0.03, ttft_weight: 4.0 },
         fit: FitOptions { rounds: 5, epochs: 3, batch: 128, learning_rate: 3e-3 },
-        fine_tune: FineTune::Ppo,
+        fine_tune: FineTune::Es,
         ppo: PpoOptions {
-            iterations: 12,
-            rollout: RolloutOptions { scenarios: 16, requests: 2000, temperature: 0.05, look_every: 4 },
-            epochs: 2,
-            batch: 512,
-            learning_rate: 5e-4,
+            iterations: 9,
+            rollout: RolloutOptions { scenarios: 16, requests: 2000, temperature: 0.05 },
+            epochs: 3,
+            batch: 256,
+            learning_rate: 1e-3,
             critic_learning_rate: 2e-3,
             clip: 0.2,
-            discount: 0.98,
+            discount: 0.9,
             trace_decay: 0.9,
             entropy: 1e-3,
             kl_max: 0.03,
         },
-        es: EsOptions { generations: 24, pairs: 12, sigma: 0.03, learning_rate: 0.01, scenarios: 8, requests: 2000 },
+        es: EsOptions { generations: 24, pairs: 10, sigma: 0.03, learning_rate: 0.01, scenarios: 6, requests: 1500 },
         reward: RewardWeights::DEFAULT,
         judge: JudgeOptions { standard: 4, random: 16, requests: 3000 },
-        judge_every: 3,
+        judge_every: 4,
     };
     /// To make a general model a special one: a little of everything, from where it stands.
     pub const SPECIALISE: Self = Self {
