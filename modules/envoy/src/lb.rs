@@ -32,7 +32,7 @@ pub(crate) struct LoadBalancer {
     scratch: Vec<f32>,
     /// Hosts that this request may go to, where they are not simply the healthy ones.
     eligible: Vec<u64>,
-    /// By place in the region, all 0 between decisions.
+    /// By place in the region: what each host probably has cached of the prompt.
     cached_tokens: Vec<u32>,
     reconciled_us: u64,
 }
@@ -90,7 +90,7 @@ impl LoadBalancer {
         let started_ns = clock::now_ns();
         let now_us = started_ns / 1_000;
         let mut priority = self.draw_priority();
-        if !priority.is_some_and(|priority| self.table.is_current(view, priority)) {
+        if !self.table.is_current(view, priority) {
             // Envoy tells of every change; this is for one that it might not.
             self.update(view);
             priority = self.draw_priority();
@@ -131,11 +131,15 @@ impl LoadBalancer {
         let begin = self.scratch.as_ptr().align_offset(SCRATCH_ALIGNMENT).min(SCRATCH_ALIGNMENT / size_of::<f32>());
         let scratch = &mut self.scratch[begin..];
         let state = self.worker.region.state();
-        let cached = &mut self.cached_tokens[..state.host_end()];
-        if prompt.key != 0 {
+        let cached_tokens = if prompt.key == 0 {
+            &[]
+        } else {
+            let cached = &mut self.cached_tokens[..state.host_end()];
+            cached.fill(0);
             self.worker.region.affinity().cached_tokens(prompt.key, prompt.tokens, now_us, cached);
-        }
-        let request = Request { prompt_tokens: prompt.tokens, cached_tokens: cached };
+            &*cached
+        };
+        let request = Request { prompt_tokens: prompt.tokens, cached_tokens };
         let slow_start_us = self.settings.options.slow_start.as_micros() as u64;
         let warming =
             slow_start_us > 0 && without_cold(&mut self.eligible, hosts, slow_start_us, now_us, &mut self.random);
@@ -160,7 +164,6 @@ impl LoadBalancer {
             }
         }
         if prompt.key != 0 {
-            cached.fill(0);
             self.worker.region.affinity().note(prompt.key, slot, prompt.tokens, now_us);
         }
         let healthy_index = hosts.healthy_index(slot)?;

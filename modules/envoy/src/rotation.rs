@@ -1,7 +1,7 @@
 //! Smooth weighted round robin, for the shadow mode: each host gets its weight's share, and
 //! no host twice in a row if that can be helped. The rule is NGINX's.
 
-use crate::table::Healthy;
+use crate::table::{Healthy, NO_PLACE};
 
 /// How much each host is owed, by its index among the healthy ones.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ impl Rotation {
         }
         let mut total = 0;
         let mut best: Option<usize> = None;
-        for (index, host) in hosts.iter().enumerate() {
+        for (index, host) in hosts.iter().enumerate().filter(|(_, host)| host.slot != NO_PLACE) {
             self.owed[index].1 += i64::from(host.weight);
             total += i64::from(host.weight);
             if best.is_none_or(|best| self.owed[index].1 > self.owed[best].1) {
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn shares_follow_weights_without_bursts() {
         let host = |slot, weight| Healthy { slot, all_index: 0, weight, since_us: None };
-        let hosts = [host(3, 5), host(4, 1), host(70, 1)];
+        let hosts = [host(3, 5), host(4, 1), host(NO_PLACE, 9), host(70, 1)];
         let mut rotation = Rotation::default();
         let order: Vec<u32> = (0..7).filter_map(|_| rotation.next(&hosts)).collect();
         assert_eq!(order, [3, 3, 4, 3, 70, 3, 3]);

@@ -18,10 +18,13 @@ use crate::region::Region;
 /// No healthy host has this place.
 const NOWHERE: u16 = u16::MAX;
 
-/// A host that may be chosen.
+/// The place of a host that found none.
+pub(crate) const NO_PLACE: u32 = u32::MAX;
+
+/// A healthy host, which may be chosen if it has a place.
 #[derive(Clone, Debug)]
 pub(crate) struct Healthy {
-    /// Place in the region.
+    /// Place in the region, or [`NO_PLACE`].
     pub(crate) slot: u32,
     /// Index among all hosts.
     pub(crate) all_index: u32,
@@ -70,9 +73,14 @@ impl Table {
         Self { region, priorities: Vec::new(), loads: Vec::new(), held: Vec::new(), built: false }
     }
 
-    /// Whether Envoy's counts are those that the table was built from.
-    pub(crate) fn is_current(&self, view: LoadBalancerView<'_>, priority: u32) -> bool {
-        self.priorities.get(priority as usize).is_some_and(|known| known.healthy.len() == view.healthy_hosts(priority))
+    /// Whether Envoy's count of healthy hosts is the one that the table was built from: of
+    /// one priority, or of all.
+    pub(crate) fn is_current(&self, view: LoadBalancerView<'_>, priority: Option<u32>) -> bool {
+        let is_same = |priority: u32| {
+            let known = self.priorities.get(priority as usize);
+            known.is_some_and(|known| known.healthy.len() == view.healthy_hosts(priority))
+        };
+        priority.map_or_else(|| (0..view.priorities()).all(is_same), is_same)
     }
 
     /// Whether the cluster has a host at this place of the region.
@@ -121,6 +129,7 @@ impl Table {
             .filter_map(|index| Some((view.healthy_address(priority, index)?, view.healthy_weight(priority, index))))
             .collect();
         let mut all = Vec::with_capacity(view.hosts(priority));
+        let mut without_place = 0;
         for index in 0..view.hosts(priority) {
             let Some(address) = view.host_address(priority, index) else { continue };
             let key = fnv1a(address);
@@ -130,15 +139,17 @@ impl Table {
                     places.insert(key, slot);
                     all.push((slot, index as u32));
                 }
-                Err(_) => envoy::log(
-                    LogLevel::Warn,
-                    format_args!(
-                        "cluster {:?}: no place for {}: it takes no requests, more than {HOSTS_MAX} hosts",
-                        self.region.cluster(),
-                        String::from_utf8_lossy(address)
-                    ),
-                ),
+                Err(_) => without_place += 1,
             }
+        }
+        if without_place > 0 {
+            let cluster = self.region.cluster();
+            envoy::log(
+                LogLevel::Warn,
+                format_args!(
+                    "cluster {cluster:?} has {without_place} hosts too many, more than {HOSTS_MAX}: they get no requests"
+                ),
+            );
         }
         all
     }
@@ -164,7 +175,7 @@ impl Table {
             {
                 *entry = index as u16;
             }
-            let (slot, all_index) = known.unwrap_or((u32::MAX, u32::MAX));
+            let (slot, all_index) = known.unwrap_or((NO_PLACE, NO_PLACE));
             let weight = view.healthy_weight(priority, index);
             healthy.push(Healthy { slot, all_index, weight, since_us: since_us(slot) });
         }

@@ -242,16 +242,16 @@ class Envoy:
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}
         }
 
-    def command(self, *more):
-        return [self.version, "-c", f"{self.folder}/envoy.json", "--concurrency", str(self.workers),
+    def command(self, *more, form="json"):
+        return [self.version, "-c", f"{self.folder}/envoy.{form}", "--concurrency", str(self.workers),
                 "--disable-hot-restart", "-l", "warning", "--component-log-level", "dynamic_modules:info", *more]
 
     def environment(self):
         return {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": f"{self.folder}/modules"}
 
-    def validate(self):
+    def validate(self, form="json"):
         """What `--mode validate` says, and whether it is content."""
-        result = subprocess.run(self.command("--mode", "validate"), env=self.environment(), capture_output=True,
+        result = subprocess.run(self.command("--mode", "validate", form=form), env=self.environment(), capture_output=True,
                                 text=True, check=False, timeout=30)
         return result.returncode == 0, result.stdout + result.stderr
 
