@@ -26,6 +26,7 @@ pub mod outcome;
 pub mod policies;
 pub mod policy;
 mod random;
+pub mod scale;
 pub mod scenario;
 pub mod simulation;
 pub mod sizes;

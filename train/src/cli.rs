@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::cli::benchmark::{EvalArgs, TuneArgs};
 use crate::commands::ablate::AblateArgs;
 use crate::commands::audit::AuditArgs;
+use crate::commands::autoscale_eval::AutoscaleEvalArgs;
 use crate::commands::forecast_eval::ForecastEvalArgs;
 use crate::commands::forecast_train::ForecastTrainArgs;
+use crate::commands::scale_tune::ScaleTuneArgs;
 use crate::device::DeviceChoice;
 use crate::policy::objective::RewardWeights;
 use crate::policy::train::FineTune;
@@ -40,6 +42,10 @@ pub enum Command {
     ForecastTrain(ForecastTrainArgs),
     /// Forecast the test part of series and compare with other models.
     ForecastEval(ForecastEvalArgs),
+    /// Compare autoscalers on the test part of series, each tuned on the validation part.
+    AutoscaleEval(AutoscaleEvalArgs),
+    /// Tune how an artifact's forecast becomes a demand for replicas.
+    ScaleTune(ScaleTuneArgs),
     /// Train variants of the policy, and compare what each part is worth.
     Ablate(AblateArgs),
     /// Compile ONNX files, trained here or elsewhere, into an artifact.

@@ -2,10 +2,12 @@
 
 pub mod ablate;
 pub mod audit;
+pub mod autoscale_eval;
 pub mod compile;
 pub mod dataset;
 pub mod eval;
 pub mod forecast_eval;
 pub mod forecast_train;
 pub mod inspect;
+pub mod scale_tune;
 pub mod tune;

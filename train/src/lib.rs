@@ -21,5 +21,6 @@ pub mod pipeline;
 pub mod policy;
 pub mod progress;
 pub mod report;
+pub mod scale;
 pub mod stop;
 pub mod table;

@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         Command::Tune(arguments) => commands::tune::run(&arguments),
         Command::ForecastTrain(arguments) => commands::forecast_train::run(&arguments),
         Command::ForecastEval(arguments) => commands::forecast_eval::run(&arguments),
+        Command::AutoscaleEval(arguments) => commands::autoscale_eval::run(&arguments),
+        Command::ScaleTune(arguments) => commands::scale_tune::run(&arguments),
         Command::Compile(arguments) => commands::compile::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Audit(arguments) => commands::audit::run(&arguments),
