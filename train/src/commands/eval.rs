@@ -42,8 +42,10 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
     ensure!(model.policy().is_some(), "{}: the artifact has no policy", arguments.model.display());
     let kind = service(arguments, &model)?;
     contenders(&arguments.policies, None)?;
+    arguments.json.iter().chain(&arguments.report).try_for_each(|path| tune::check_writable(path))?;
 
     let traces = tune::read(&arguments.trace, &arguments.input)?;
+    tune::check_tokens(&traces, kind)?;
     let effort = preset::effort(arguments.preset);
     let setting_arguments = SettingArgs {
         requests: Some(arguments.settings.requests.unwrap_or(effort.requests)),

@@ -39,6 +39,8 @@ pub fn run(arguments: &TuneArgs) -> Result<()> {
         Some(service) => service.into(),
         None => service_kind(&traces.iter().map(Trace::has_tokens).collect::<Vec<_>>())?,
     };
+    check_tokens(&traces, kind)?;
+    check_writable(&arguments.out)?;
     let effort = Effort { budget: arguments.budget, seeds: arguments.seeds, seed: arguments.seed };
     let settings = validation_settings(&traces, &arguments.settings, kind)?;
     let tuned = tune(&entries, &settings, &effort, &mut Stages::default(), &stop)?;
@@ -66,6 +68,26 @@ pub(super) fn read(paths: &[PathBuf], input: &InputArgs) -> Result<Vec<Trace>> {
         Ok(trace)
     };
     paths.iter().map(read_one).collect()
+}
+
+/// Hosts of language models need to be told how long prompts and outputs are.
+pub(super) fn check_tokens(traces: &[Trace], kind: ServiceKind) -> Result<()> {
+    for trace in traces {
+        ensure!(
+            kind == ServiceKind::Fifo || trace.has_tokens(),
+            "trace {}: no request has token counts, which a language model needs; use --service fifo with a model \
+             for it, or another trace",
+            trace.name
+        );
+    }
+    Ok(())
+}
+
+/// Hours of replays should not end at a folder that is not there.
+pub(super) fn check_writable(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(folder.is_dir(), "cannot write {}: there is no folder {}", path.display(), folder.display());
+    Ok(())
 }
 
 fn check_parts(path: &Path, trace: &Trace) -> Result<()> {

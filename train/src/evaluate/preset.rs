@@ -109,7 +109,7 @@ pub fn effort(preset: Option<Preset>) -> Effort {
     match preset {
         None => Effort { seeds: 6, requests: 12_000, tuning_budget: 0 },
         Some(Preset::Quick) => Effort { seeds: 2, requests: 1500, tuning_budget: 0 },
-        Some(Preset::Standard) => Effort { seeds: 6, requests: 6000, tuning_budget: 24 },
+        Some(Preset::Standard) => Effort { seeds: 6, requests: 4000, tuning_budget: 24 },
         Some(Preset::Full) => Effort { seeds: 10, requests: 20_000, tuning_budget: 96 },
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every rule gets the same number of candidates, and every candidate the same replays. The
 //! published defaults are the first; half of the rest cover the ranges by a Latin hypercube
-//! (McKay, Beckman and Conover, 1979); the others are steps from the best so far, ever
+//! (`McKay`, Beckman and Conover, 1979); the others are steps from the best so far, ever
 //! smaller. The result is never worse than the defaults in what was replayed.
 
 use std::ops::Range;

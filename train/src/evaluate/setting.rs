@@ -16,7 +16,7 @@ use super::preset::{self, Study};
 use crate::cli::benchmark::{Fault, FleetChoice, SettingArgs, TelemetryPeriod};
 
 /// After this long the client of a language model gives up, in seconds: the default of
-/// OpenAI's client libraries.
+/// `OpenAI`'s client libraries.
 const LLM_TIMEOUT_S: f64 = 600.0;
 /// The host that misleads the balancers, in scenarios where one does.
 const LIAR: usize = 0;

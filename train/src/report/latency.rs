@@ -137,11 +137,8 @@ fn load_chart(trace: &[Group], measure: Measure, palette: &Palette) -> String {
     let loads = || trace.iter().map(|group| group.load);
     let (first, last) = range(loads()).unwrap_or((0.0, 1.0));
     let margin = (last - first).max(0.01) * 0.06;
-    let x = Axis::fixed(
-        "offered load",
-        [first - margin, last + margin],
-        loads().map(|load| (load, number::load(load))).collect(),
-    );
+    let ticks = spread(loads(), 0.1 * (last - first)).into_iter().map(|load| (load, number::load(load))).collect();
+    let x = Axis::fixed("offered load", [first - margin, last + margin], ticks);
     let description = format!("{} of each policy against offered load", measure.name);
     let mut chart = Chart::new([500.0, 330.0], x, y, &description).with_end_labels(112.0);
 
@@ -174,6 +171,17 @@ fn load_chart(trace: &[Group], measure: Measure, palette: &Palette) -> String {
         }
     }
     format!("<figure>{}</figure>\n", chart.finish())
+}
+
+/// Of ascending values those that are at least so far apart, so that their ticks can be read.
+fn spread(values: impl Iterator<Item = f64>, distance: f64) -> Vec<f64> {
+    let mut kept: Vec<f64> = Vec::new();
+    for value in values {
+        if kept.last().is_none_or(|last| value - last >= distance) {
+            kept.push(value);
+        }
+    }
+    kept
 }
 
 /// A name that fits beside a chart.

@@ -48,13 +48,11 @@ pub fn benchmark(benchmark: &Benchmark) -> String {
 
 /// Loads in words: one, or which ones a mean is over.
 fn loads(loads: &[f64]) -> String {
-    match loads {
-        [load] => number::load(*load),
-        _ => {
-            let list: Vec<String> = loads.iter().map(|load| number::plain((load * 1000.0).round() / 10.0)).collect();
-            format!("mean of {} %", list.join(", "))
-        }
+    if let [load] = loads {
+        return number::load(*load);
     }
+    let list: Vec<String> = loads.iter().map(|load| number::plain((load * 1000.0).round() / 10.0)).collect();
+    format!("mean of {} %", list.join(", "))
 }
 
 fn block(label: &Label, loads: &str, entries: &[Entry]) -> String {

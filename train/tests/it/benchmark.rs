@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{LLM_COLUMNS, fail, noise, succeed, text, write_artifact, write_llm_trace};
+use crate::support::{
+    LLM_COLUMNS, SERVICE_COLUMNS, fail, noise, succeed, text, write_artifact, write_llm_trace, write_service_trace,
+};
 
 const POLICIES: &str = "round_robin,least_request,prequal,oracle_no_sizes,evenkeel";
 
@@ -195,7 +197,7 @@ fn refusals_name_what_is_wrong() {
     let bench = Bench::new();
     let junk = bench.path("junk.json");
     fs::write(&junk, "[1]").expect("a writable folder");
-    let cases: [(&str, &[&str], &[&str]); 8] = [
+    let cases: [(&str, &[&str], &[&str]); 9] = [
         ("eval", &["--policies", "p2c,nonsense"], &["nonsense", "least_request"]),
         ("eval", &["--fleet", "no-such-fleet.json"], &["no-such-fleet.json", "two-class"]),
         ("eval", &["--fleet", text(&junk)], &["junk.json", "line 1"]),
@@ -203,12 +205,18 @@ fn refusals_name_what_is_wrong() {
         ("eval", &["--service", "fifo"], &["fifo", "llm"]),
         ("eval", &["--loads", "0.5,-1"], &["-1", "0.01"]),
         ("eval", &["--telemetry-ms", "often"], &["often", "lost"]),
+        ("eval", &["--json", "no-such-folder/out.json"], &["no-such-folder"]),
         ("tune", &["--policies", "random"], &["random", "prequal"]),
     ];
     for (command, arguments, words) in cases {
         let said = bench.fail(command, arguments);
         assert!(words.iter().all(|word| said.contains(word)), "{arguments:?}:\n{said}");
     }
+    let plain = write_service_trace(bench.folder.path());
+    let common = ["eval", "--model", text(&bench.model), "--trace", text(&plain), "--format", "csv"];
+    let said = fail(&[&common[..], &["--columns", SERVICE_COLUMNS]].concat());
+    assert!(said.contains("trace service") && said.contains("token counts"), "{said}");
+
     let tuned = bench.path("tuned.json");
     let small = ["--loads", "0.7", "--seeds", "1", "--requests", "100", "--budget", "1", "--policies", "prequal"];
     bench.succeed("tune", &[&small[..], &["--out", text(&tuned)]].concat());
