@@ -107,8 +107,19 @@ pub async fn run(
         }
         let pause = pause(&options, account.failures_in_a_row);
         // A tenth more or less, so that hosts do not fall into step.
-        next = Instant::now().max(begin + pause.mul_f64(0.9 + 0.2 * jitter.next()));
+        next = together(begin + pause.mul_f64(0.9 + 0.2 * jitter.next()), options.interval);
     }
+}
+
+/// The moment at or after `due`, and not before now, at which this process wakes for all
+/// hosts that are due at about that time: most of what a scrape costs is waking up.
+fn together(due: Instant, interval: Duration) -> Instant {
+    const WAKES_AN_INTERVAL: u64 = 20;
+    let (now, now_us) = (Instant::now(), clock::now_us());
+    let wait_us = due.saturating_duration_since(now).as_micros() as u64;
+    let grid_us = (interval.as_micros() as u64 / WAKES_AN_INTERVAL).max(1);
+    let wake_us = (now_us + wait_us).next_multiple_of(grid_us);
+    now + Duration::from_micros(wake_us - now_us)
 }
 
 /// Twice as long after each failure, up to the longest.
@@ -136,8 +147,25 @@ impl Jitter {
 
 #[cfg(test)]
 mod tests {
-    use super::{Jitter, ScrapeOptions, pause};
+    use super::{Jitter, ScrapeOptions, pause, together};
     use std::time::Duration;
+    use tokio::time::Instant;
+
+    #[test]
+    fn hosts_due_at_about_the_same_time_are_scraped_together() {
+        let interval = Duration::from_millis(100);
+        let due = Instant::now() + Duration::from_millis(50);
+        let wakes: Vec<Instant> =
+            (0..100).map(|host| together(due + Duration::from_micros(100 * host), interval)).collect();
+        let late = wakes.iter().zip(0..).map(|(wake, host)| *wake - (due + Duration::from_micros(100 * host)));
+        assert!(late.max().is_some_and(|late| late <= Duration::from_millis(6)));
+        let mut apart = wakes.clone();
+        apart.dedup_by(|a, b| a.duration_since(*b) < Duration::from_millis(1));
+        assert!(apart.len() <= 4, "10 ms in steps of 5: {}", apart.len());
+        assert!(
+            together(Instant::now() - Duration::from_secs(1), interval) >= Instant::now() - Duration::from_millis(1)
+        );
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest() {

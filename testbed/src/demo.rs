@@ -35,6 +35,31 @@ pub struct Side {
     pub hosts: Hosts,
     /// What was seen of it.
     pub recorder: RefCell<Recorder>,
+    /// What is being replayed through it.
+    pub progress: RefCell<Progress>,
+}
+
+/// How far replays have come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Requests of the replays that are over.
+    before: u64,
+    /// The present one, and when it began on the hosts' clock.
+    present: Option<(Arc<Plan>, f64)>,
+}
+
+impl Progress {
+    /// Requests that were due by now.
+    pub fn due(&self, now_s: f64) -> u64 {
+        let Some((plan, begin_s)) = &self.present else { return self.before };
+        self.before + plan.requests.partition_point(|request| request.due_s <= now_s - begin_s) as u64
+    }
+
+    fn begin(&mut self, plan: &Arc<Plan>, now_s: f64) {
+        if let Some((over, _)) = self.present.replace((Arc::clone(plan), now_s)) {
+            self.before += over.requests.len() as u64;
+        }
+    }
 }
 
 /// Replays windows of the trace through both, one after the other, for ever. To be called
@@ -52,6 +77,7 @@ pub async fn run(setting: &Setting, sides: Rc<[Side; 2]>, first_seed: u64) -> st
             let clock = side.hosts.clock();
             let mut receiver = replay::start(Arc::clone(&plan), client_options(setting, &side.authority), clock)?;
             let begin_s = clock.now_s();
+            side.progress.borrow_mut().begin(&plan, begin_s);
             let sides = Rc::clone(&sides);
             replays.push(spawn_local(async move {
                 while let Some(observation) = receiver.recv().await {

@@ -20,7 +20,7 @@ pub(crate) struct Options {
     #[arg(long)]
     artifact: Option<PathBuf>,
     /// Offered work as a share of the fleet's capacity
-    #[arg(long, default_value_t = 0.8)]
+    #[arg(long, default_value_t = 0.7)]
     load: f64,
     /// Seconds of service time in a second on the wall
     #[arg(long, default_value_t = 4.0)]
@@ -53,7 +53,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ];
     let _agent = right.start_agent(&folder, 50)?;
     let _nginx = nginx::start(&folder, &module, &servers)?;
-    let mut demo = program(release("evenkeel-testbed"), ["demo", "--port", &options.port.to_string()]);
+    let mut demo =
+        program(release("evenkeel-testbed"), ["demo", "--requests", "50000", "--port", &options.port.to_string()]);
     for (side, server) in ["--left", "--right"].into_iter().zip(&servers) {
         demo.args([side, &format!("127.0.0.1:{}", server.port)]);
     }

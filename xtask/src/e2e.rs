@@ -24,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long)]
     artifact: Option<PathBuf>,
     /// Offered work as a share of the fleet's capacity
-    #[arg(long, default_value_t = 0.8)]
+    #[arg(long, default_value_t = 0.75)]
     load: f64,
     /// Seconds of service time in a second on the wall
     #[arg(long, default_value_t = 2.0)]

@@ -43,7 +43,8 @@ async fn show(arguments: &DemoArgs) -> Result<()> {
         loop {
             tokio::time::sleep(TICK).await;
             for side in ticking.iter() {
-                side.recorder.borrow_mut().tick(side.hosts.clock().now_s());
+                let now_s = side.hosts.clock().now_s();
+                side.recorder.borrow_mut().tick(now_s, side.progress.borrow().due(now_s));
             }
         }
     });

@@ -32,7 +32,7 @@ pub struct Recorder {
     seen: VecDeque<Seen>,
     answered: u64,
     failed: u64,
-    due: u64,
+    /// Requests due up to the last tick, of the replays before and of the present one.
     due_at_tick: u64,
     means_s: VecDeque<f64>,
     p99s_s: VecDeque<f64>,
@@ -47,7 +47,6 @@ impl Recorder {
         let counted = |seconds: f64| if answered { seconds } else { seconds.max(FAILED_S) };
         self.answered += u64::from(answered);
         self.failed += u64::from(!answered);
-        self.due += 1;
         self.seen.push_back(Seen {
             ended_s: begin_s + observation.due_s + observation.latency_s,
             latency_s: counted(observation.latency_s),
@@ -55,15 +54,16 @@ impl Recorder {
         });
     }
 
-    /// Forgets what is too old, and adds a point to the curves.
-    pub fn tick(&mut self, now_s: f64) {
+    /// Forgets what is too old, and adds a point to the curves. `due`: requests that were due
+    /// by now, whether or not they have ended.
+    pub fn tick(&mut self, now_s: f64, due: u64) {
         self.seen.retain(|seen| seen.ended_s > now_s - WINDOW_S);
         let latencies = self.latencies();
         keep(&mut self.means_s, latencies.mean());
         keep(&mut self.p99s_s, latencies.quantile(0.99));
-        let rate_per_s = (self.due - self.due_at_tick) as f64 / (now_s - self.ticked_s).max(1e-9);
+        let rate_per_s = (due - self.due_at_tick) as f64 / (now_s - self.ticked_s).max(1e-9);
         keep(&mut self.rates_per_s, rate_per_s);
-        self.due_at_tick = self.due;
+        self.due_at_tick = due;
         self.ticked_s = now_s;
     }
 
