@@ -3,10 +3,10 @@
 that `evenkeel forecast-eval --export-windows DIR` wrote, one CSV file a model, to be read back
 with `--baseline NAME=FILE.csv`.
 
-Each model is fitted anew at each origin to the history that was known then, its last
-HISTORY_DAYS days and HISTORY_POINTS_MAX values at most, gaps closed by interpolation. The season
-of MSTL and FLAIR is a day (and a week where the history has three of them); AutoETS and
-AutoTheta get no season above SEASON_MAX steps, which they cannot fit in useful time.
+Each model is fitted anew at each origin to the history that was known then, gaps closed by
+interpolation. FLAIR gets the last HISTORY_DAYS days, HISTORY_POINTS_MAX values at most; the others,
+whose time grows with the history, the larger of a number of values and of days. The season is a
+day; AutoETS gets none above ETS_SEASON_MAX steps, which it cannot fit.
 """
 
 import argparse
@@ -26,15 +26,16 @@ import numpy as np
 
 HISTORY_DAYS = 28
 HISTORY_POINTS_MAX = 8064
-# Exponential smoothing looks back a few hundred points at most; more is time spent for nothing.
-SMOOTHING_POINTS_MAX = 1500
-SEASON_MAX = 24
+# Values and days.
+SMOOTHING_HISTORY = (600, 2)
+DECOMPOSED_HISTORY = (2016, 3)
+ETS_SEASON_MAX = 24
 SAMPLES = 200
 
 
-def history(window, origin, points_max):
-    """The values known at an origin, without gaps, the newest last."""
-    begin = max(0, origin + 1 - min(HISTORY_DAYS * window["steps_per_day"], points_max))
+def history(window, origin, points):
+    """The last values known at an origin, without gaps, the newest last."""
+    begin = max(0, origin + 1 - points)
     values = np.array([np.nan if v is None else v for v in window["values"][begin : origin + 1]], dtype=float)
     known = np.flatnonzero(~np.isnan(values))
     return np.interp(np.arange(len(values)), known, values[known])
@@ -50,15 +51,14 @@ def from_levels(forecast, quantiles):
     return np.stack(columns, axis=1)
 
 
-def statsforecast_model(name, season, weeks):
+def statsforecast_model(name, season):
     from statsforecast.models import MSTL, AutoETS, AutoTheta
 
-    short = season if season <= SEASON_MAX else 1
     if name == "auto_ets":
-        return AutoETS(season_length=short)
+        return AutoETS(season_length=season if season <= ETS_SEASON_MAX else 1)
     if name == "auto_theta":
-        return AutoTheta(season_length=short)
-    return MSTL(season_length=[season, 7 * season] if weeks >= 3 else season, trend_forecaster=AutoETS(model="ZZN"))
+        return AutoTheta(season_length=season)
+    return MSTL(season_length=season, trend_forecaster=AutoETS(model="ZZN"))
 
 
 def forecast(name, window, origin):
@@ -66,16 +66,18 @@ def forecast(name, window, origin):
     steps = np.array(window["horizons"]) - 1
     season, longest = window["steps_per_day"], window["horizons"][-1]
     if name == "flair":
+        points = min(HISTORY_DAYS * season, HISTORY_POINTS_MAX)
+    else:
+        least, days = DECOMPOSED_HISTORY if name == "mstl" else SMOOTHING_HISTORY
+        points = max(least, days * season)
+    values = history(window, origin, points)
+    if name == "flair":
         import flaircast
 
-        values = history(window, origin, HISTORY_POINTS_MAX)
         minutes = round(window["step_s"] / 60)
         samples = flaircast.forecast(values, longest, "h" if minutes == 60 else f"{minutes}min", SAMPLES, seed=0)
         return np.quantile(samples[:, steps], window["quantiles"], axis=0).T
-    seasonal = name == "mstl" or season <= SEASON_MAX
-    values = history(window, origin, HISTORY_POINTS_MAX if seasonal else SMOOTHING_POINTS_MAX)
-    weeks = len(values) / (7 * season)
-    answer = statsforecast_model(name, season, weeks).forecast(values, longest, level=[20, 40, 60, 80])
+    answer = statsforecast_model(name, season).forecast(values, longest, level=[20, 40, 60, 80])
     return from_levels(answer, window["quantiles"])[steps]
 
 
