@@ -7,6 +7,13 @@ use super::{Block, Lanes, Registers};
 use crate::LANES;
 use crate::slot::HostSlot;
 
+/// Products are exact in `f64`. Rounding a sum twice, there and to `f32`, is as good as
+/// once, unless it comes to lie half-way between two numbers of `f32`, which the lower word
+/// tells,
+pub(super) const HALF_WAY: u32 = 0x1000_0000;
+/// or among the subnormal ones, which are spaced otherwise: the upper word is below this.
+pub(super) const SUBNORMAL_END: u32 = 0x3810_0000;
+
 /// Sixteen numbers.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -101,20 +108,7 @@ impl Lanes for Portable {
     /// Not inlined: it is long.
     #[inline(never)]
     fn mul_add(self, factor: Self, summand: Self) -> Self {
-        // Products are exact in `f64`. Rounding the sum twice, there and to `f32`, is as
-        // good as once, unless it comes to lie half-way between two numbers of `f32`, or
-        // where those are spaced otherwise, among the subnormal ones.
-        const HALF_WAY: u32 = 0x1000_0000;
-        const SUBNORMAL_END: u32 = 0x3810_0000;
-        let (mut rounded, mut doubtful) = ([0.0; LANES], [0; LANES]);
-        for lane in 0..LANES {
-            let sum = f64::from(self.0[lane]) * f64::from(factor.0[lane]) + f64::from(summand.0[lane]);
-            let (below, magnitude) = (sum.to_bits() as u32 & 0x1fff_ffff, (sum.to_bits() >> 32) as u32 & 0x7fff_ffff);
-            // Zero is not doubtful: hence the wrapping subtraction.
-            doubtful[lane] = u32::from(below == HALF_WAY) | u32::from(magnitude.wrapping_sub(1) < SUBNORMAL_END - 1);
-            rounded[lane] = sum as f32;
-        }
-        if doubtful == [0; LANES] {
+        if let Some(rounded) = rounded_twice(&self.0, &factor.0, &summand.0) {
             return Self(rounded);
         }
         Self(array::from_fn(|lane| fused(self.0[lane], factor.0[lane], summand.0[lane])))
@@ -214,6 +208,29 @@ impl Lanes for Portable {
         }
         columns
     }
+}
+
+/// `a · b + c` in `f64`, rounded to `f32`; `None` where that may have gone wrong in a lane.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn rounded_twice(a: &Block, b: &Block, c: &Block) -> Option<Block> {
+    // SAFETY: every x86-64 CPU has SSE2.
+    unsafe { super::sse2::mul_add(a, b, c) }
+}
+
+/// `a · b + c` in `f64`, rounded to `f32`; `None` where that may have gone wrong in a lane.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn rounded_twice(a: &Block, b: &Block, c: &Block) -> Option<Block> {
+    let (mut rounded, mut doubtful) = ([0.0; LANES], [0; LANES]);
+    for lane in 0..LANES {
+        let sum = f64::from(a[lane]) * f64::from(b[lane]) + f64::from(c[lane]);
+        let (below, magnitude) = (sum.to_bits() as u32 & 0x1fff_ffff, (sum.to_bits() >> 32) as u32 & 0x7fff_ffff);
+        // Zero is not doubtful: hence the wrapping subtraction.
+        doubtful[lane] = u32::from(below == HALF_WAY) | u32::from(magnitude.wrapping_sub(1) < SUBNORMAL_END - 1);
+        rounded[lane] = sum as f32;
+    }
+    (doubtful == [0; LANES]).then_some(rounded)
 }
 
 /// `a · b + c`, rounded once, as an instruction for it would. The product is exact in
