@@ -4,6 +4,7 @@ One Envoy per policy, all with the same sixteen hosts, are asked in turn, in an 
 changes; the median of the rounds' ratios is what counts. `cargo xtask bench envoy`.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -46,7 +47,15 @@ def main():
         "evenkeel without feedback": {"log": False},
         "evenkeel with upstream_log": {},
     }
-    envoys = {name: Envoy(hosts, **options).start() for name, options in policies.items()}
+    envoys = {name: Envoy(hosts, **options) for name, options in policies.items()}
+    with contextlib.ExitStack() as ends:
+        for envoy in envoys.values():
+            ends.callback(envoy.stop)
+            envoy.start()
+        measure(envoys)
+
+
+def measure(envoys):
     for envoy in envoys.values():
         Load(envoy.port, clients=8).start(REQUESTS).finish()
     order = list(envoys)
@@ -73,7 +82,6 @@ def main():
         if name.startswith("evenkeel"):
             time_ns = json.loads(envoy.ask("/evenkeel")[1])["clusters"][0]["decision_ns"]
             print(f"{name}: decision p50 {time_ns['p50']} ns, p99 {time_ns['p99']} ns of {time_ns['count']}")
-        envoy.stop()
 
 
 if __name__ == "__main__":

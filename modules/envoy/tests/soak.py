@@ -41,6 +41,13 @@ def main():
         os.rename(f"{envoy.folder}/model.new", f"{envoy.folder}/model.ekm")
 
     swap(good)
+    try:
+        soak(envoy, hosts, swap, good, seconds)
+    finally:
+        envoy.stop()
+
+
+def soak(envoy, hosts, swap, good, seconds):
     envoy.start()
     load = Load(envoy.port, clients=16).start()
     samples = []
@@ -73,7 +80,6 @@ def main():
     print(f"{requests} requests in {seconds} s, {sum(lost.values())} lost")
     print(f"{artifact['swaps']} artifacts taken over, {artifact['refusals']} refused")
     print(f"memory: {before:.0f} kB after warming up, {after:.0f} kB at the end")
-    envoy.stop()
     complaints = [f"requests were lost: {lost}"] if lost else []
     if after > before * (1 + GROWTH_MAX) + GROWTH_MAX_KB:
         complaints.append("memory grows")
