@@ -305,7 +305,7 @@ impl<V: Lanes, const BLOCKS: usize> Columns<'_, V, BLOCKS> {
     #[inline(always)]
     fn tanh(&mut self) {
         let lanes = self.lanes;
-        for columns in self.dst.chunks_mut(2 * self.pitch) {
+        for columns in self.dst.chunks_mut((2 * self.pitch).max(1)) {
             let middle = self.pitch.min(columns.len());
             let Some((first, second)) = columns.split_at_mut_checked(middle) else { return };
             let (first, second) = (first.as_chunks_mut::<LANES>().0, second.as_chunks_mut::<LANES>().0);
