@@ -28,7 +28,13 @@ async fn show(arguments: &DemoArgs) -> Result<()> {
     let side = async |name: &str, authority: &str, first_port: u16| {
         let hosts = Hosts::start(&setting, first_port, arguments.setting.stream_head).await;
         let hosts = hosts.with_context(|| format!("hosts on ports from {first_port} on"))?;
-        anyhow::Ok(Side { name: name.to_owned(), authority: authority.to_owned(), hosts, recorder: RefCell::default() })
+        anyhow::Ok(Side {
+            name: name.to_owned(),
+            authority: authority.to_owned(),
+            hosts,
+            recorder: RefCell::default(),
+            progress: RefCell::default(),
+        })
     };
     let sides = Rc::new([
         side(&arguments.left_name, &arguments.left, first_port).await?,
