@@ -137,7 +137,7 @@ fn load_chart(trace: &[Group], measure: Measure, palette: &Palette) -> String {
     let loads = || trace.iter().map(|group| group.load);
     let (first, last) = range(loads()).unwrap_or((0.0, 1.0));
     let margin = (last - first).max(0.01) * 0.06;
-    let ticks = spread(loads(), 0.1 * (last - first)).into_iter().map(|load| (load, number::load(load))).collect();
+    let ticks = spread(loads(), 0.14 * (last - first)).into_iter().map(|load| (load, number::load(load))).collect();
     let x = Axis::fixed("offered load", [first - margin, last + margin], ticks);
     let description = format!("{} of each policy against offered load", measure.name);
     let mut chart = Chart::new([500.0, 330.0], x, y, &description).with_end_labels(112.0);
