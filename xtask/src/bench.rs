@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the crates' benchmarks.
 
 mod envoy;
+mod network;
 mod nginx;
 
 use anyhow::Result;
@@ -45,6 +46,9 @@ impl Subject {
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.subjects.is_empty() || options.subjects.iter().any(|subject| subject.package().is_some()) {
         process::run(&mut process::cargo(arguments(&options.subjects)))?;
+    }
+    if options.subjects.is_empty() || options.subjects.contains(&Subject::Runtime) {
+        network::run()?;
     }
     if options.subjects.contains(&Subject::Nginx) {
         nginx::run()?;

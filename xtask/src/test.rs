@@ -7,6 +7,7 @@ mod checks;
 mod clibrary;
 mod csafety;
 pub(crate) mod envoy;
+mod instructions;
 pub(crate) mod nginx;
 mod nginx_source;
 mod packages;
@@ -64,7 +65,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 26] = [
+const STEPS: [Step; 27] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -91,6 +92,7 @@ const STEPS: [Step; 26] = [
     slow("trained ONNX files in Python", python::check_trained),
     slow("training on wgpu against the CPU", training::wgpu),
     slow("gym-rs adapter", |_| checks::gym_rs()),
+    slow("instructions of a decision", |_| instructions::run()),
 ];
 
 /// What the step that trains leaves, for what else needs a model.
