@@ -105,8 +105,9 @@ impl Lanes for Portable {
         *block = self.0;
     }
 
-    /// Not inlined: it is long.
-    #[inline(never)]
+    /// Not inlined where it is long.
+    #[cfg_attr(target_arch = "aarch64", inline(always))]
+    #[cfg_attr(not(target_arch = "aarch64"), inline(never))]
     fn mul_add(self, factor: Self, summand: Self) -> Self {
         if let Some(rounded) = rounded_twice(&self.0, &factor.0, &summand.0) {
             return Self(rounded);
@@ -218,8 +219,26 @@ fn rounded_twice(a: &Block, b: &Block, c: &Block) -> Option<Block> {
     unsafe { super::sse2::mul_add(a, b, c) }
 }
 
+/// `a · b + c`, by the instruction that every AArch64 CPU has for it.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn rounded_twice(a: &Block, b: &Block, c: &Block) -> Option<Block> {
+    use core::arch::aarch64::{vfmaq_f32, vld1q_f32, vst1q_f32};
+
+    let mut result = [0.0; LANES];
+    let (a, b, c) = (a.as_chunks::<4>().0, b.as_chunks::<4>().0, c.as_chunks::<4>().0);
+    for (((a, b), c), to) in a.iter().zip(b).zip(c).zip(result.as_chunks_mut::<4>().0) {
+        // SAFETY: every AArch64 CPU has NEON; four numbers are there, and room for them.
+        unsafe {
+            let (a, b, c) = (vld1q_f32(a.as_ptr()), vld1q_f32(b.as_ptr()), vld1q_f32(c.as_ptr()));
+            vst1q_f32(to.as_mut_ptr(), vfmaq_f32(c, a, b));
+        }
+    }
+    Some(result)
+}
+
 /// `a · b + c` in `f64`, rounded to `f32`; `None` where that may have gone wrong in a lane.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[inline(always)]
 fn rounded_twice(a: &Block, b: &Block, c: &Block) -> Option<Block> {
     let (mut rounded, mut doubtful) = ([0.0; LANES], [0; LANES]);
@@ -244,7 +263,7 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
     let part = sum - product;
     let lost = (product - (sum - part)) + (summand - part);
     let bits = sum.to_bits();
-    let is_inexact = lost > 0.0 || lost < 0.0;
+    let is_inexact = lost.abs() > 0.0;
     let away = (lost > 0.0) == (sum > 0.0);
     let odd = if away { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
     f64::from_bits(if is_inexact && bits & 1 == 0 { odd } else { bits }) as f32
