@@ -260,9 +260,6 @@ pub unsafe extern "C" fn ek_demand_read(
             // SAFETY: forwarded to the caller.
             Some(unsafe { memory::input(scale) }?.to_runtime()?)
         };
-        /// Where it is not known what a replica carries, the rates still are.
-        const RATES: ScaleModel =
-            ScaleModel { replica_requests_per_s: 1.0, lead_s: 60.0, quantile: 0.9, headroom: 1.0 };
         let read = head.demand.read(model.forecaster(), &given.unwrap_or(RATES));
         let answer = EkDemandReading {
             struct_size,
@@ -277,6 +274,9 @@ pub unsafe extern "C" fn ek_demand_read(
         Ok(())
     })
 }
+
+/// Where it is not known what a replica carries, the rates still are.
+const RATES: ScaleModel = ScaleModel { replica_requests_per_s: 1.0, lead_s: 60.0, quantile: 0.9, headroom: 1.0 };
 
 /// What the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing.
 ///

@@ -101,6 +101,7 @@ impl Default for Rolling {
 
 impl Rolling {
     /// A state that knows nothing yet: forecasts are served as they are.
+    #[expect(clippy::large_stack_arrays, reason = "callers place it in memory of their own")]
     pub const fn new() -> Self {
         const NONE: Pending =
             Pending { due: 0, scale: 1.0, naive: 0.0, forecast: [0.0; QUANTILE_COUNT], served: [0.0; QUANTILE_COUNT] };
@@ -243,7 +244,7 @@ fn every(horizon: u32) -> u32 {
 fn slot(slots: &mut [Pending; SLOTS], horizon: u32, pushed: u64) -> Option<&mut Pending> {
     let every = u64::from(every(horizon));
     let index = (pushed / every) % SLOTS as u64;
-    if pushed % every == 0 { slots.get_mut(index as usize) } else { None }
+    if pushed.is_multiple_of(every) { slots.get_mut(index as usize) } else { None }
 }
 
 /// The forecast whose actual value has just come, if it was kept.

@@ -10,7 +10,7 @@ use super::{Scaler, Seen};
 use crate::policies::Parameter;
 
 /// What it can be tuned by.
-pub const PARAMETERS: &[Parameter] = &[
+pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "quantile", default: 0.9, min: 0.5, max: 0.9 },
     Parameter { name: "forecast_headroom", default: 1.05, min: 0.8, max: 1.5 },
     Parameter { name: "present_headroom", default: 1.1, min: 1.0, max: 1.6 },

@@ -1,4 +1,4 @@
-//! Kubernetes' HorizontalPodAutoscaler, and KEDA, which feeds it.
+//! Kubernetes' horizontal pod autoscaler, and KEDA, which feeds it.
 //!
 //! `desired = ceil(ready · utilisation / target)`, unless the ratio is within the tolerance
 //! of 1; down only to the most recommended within the window.
@@ -8,7 +8,7 @@ use super::{Scaler, Seen};
 use crate::policies::Parameter;
 
 /// What both can be tuned by.
-pub const PARAMETERS: &[Parameter] = &[
+pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "target_utilisation", default: 0.7, min: 0.3, max: 1.0 },
     Parameter { name: "tolerance", default: 0.1, min: 0.0, max: 0.2 },
     Parameter { name: "down_window_s", default: 300.0, min: 0.0, max: 1800.0 },

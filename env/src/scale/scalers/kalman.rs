@@ -7,7 +7,7 @@ use crate::policies::Parameter;
 use crate::scale::TICK_S;
 
 /// What it can be tuned by.
-pub const PARAMETERS: &[Parameter] = &[
+pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "target_utilisation", default: 0.7, min: 0.3, max: 1.0 },
     Parameter { name: "ahead_s", default: 180.0, min: 15.0, max: 1800.0 },
     Parameter { name: "trend_noise", default: 0.01, min: 0.0001, max: 1.0 },

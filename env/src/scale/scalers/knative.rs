@@ -6,7 +6,7 @@ use crate::policies::Parameter;
 use crate::scale::TICK_S;
 
 /// What it can be tuned by.
-pub const PARAMETERS: &[Parameter] = &[
+pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "target_utilisation", default: 0.7, min: 0.3, max: 1.0 },
     Parameter { name: "stable_window_s", default: 60.0, min: 30.0, max: 900.0 },
     Parameter { name: "panic_threshold", default: 2.0, min: 1.1, max: 4.0 },

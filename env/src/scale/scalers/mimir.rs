@@ -6,7 +6,7 @@ use super::{Scaler, Seen};
 use crate::policies::Parameter;
 
 /// What it can be tuned by: as the HPA, and how much of the week before counts.
-pub const PARAMETERS: &[Parameter] = &[
+pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "target_utilisation", default: 0.7, min: 0.3, max: 1.0 },
     Parameter { name: "tolerance", default: 0.1, min: 0.0, max: 0.2 },
     Parameter { name: "down_window_s", default: 300.0, min: 0.0, max: 1800.0 },

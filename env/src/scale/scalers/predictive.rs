@@ -6,7 +6,7 @@ use super::{Scaler, Seen};
 use crate::policies::Parameter;
 
 /// What it can be tuned by.
-pub const PARAMETERS: &[Parameter] = &[
+pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "target_utilisation", default: 0.7, min: 0.3, max: 1.0 },
     Parameter { name: "lead_s", default: 300.0, min: 0.0, max: 3600.0 },
     Parameter { name: "forecast_factor", default: 1.0, min: 0.5, max: 1.5 },
