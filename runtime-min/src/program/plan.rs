@@ -90,6 +90,16 @@ pub(super) enum Action {
     AddBias(u32),
 }
 
+impl Action {
+    /// What is done to each number of the result in the end.
+    pub(super) fn activation(self) -> Activation {
+        match self {
+            Self::Linear { activation, .. } | Self::Activate(activation) => activation,
+            _ => Activation::None,
+        }
+    }
+}
+
 /// A step, everything resolved.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {

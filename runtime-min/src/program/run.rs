@@ -120,11 +120,12 @@ impl<V: Lanes> Machine<'_, V> {
         let Some((dst, operands)) = self.split(begin, end) else { return };
         let a = memory.area(step.a);
         let from = operands.get(a.begin);
-        let b = || Operand { numbers: operands.get(memory.area(step.b).begin), pitch: memory.area(step.b).pitch };
+        let b = memory.area(step.b);
+        let b_operand = Operand { numbers: operands.get(b.begin), pitch: b.pitch };
         let a_operand = Operand { numbers: from, pitch: a.pitch };
         let mut columns = Columns::<V, BLOCKS> { lanes, dst, pitch };
         match step.action {
-            Action::Linear { weights: first, bias, activation } => {
+            Action::Linear { weights: first, bias, .. } => {
                 let from_width = usize::from(step.from_width);
                 let bias = match bias {
                     Bias::None => Biases::Weights(&[]),
@@ -140,21 +141,11 @@ impl<V: Lanes> Machine<'_, V> {
                     inputs: from_width,
                 };
                 layer.on_rows::<V, BLOCKS>(lanes, columns.dst, pitch);
-                columns.activate(activation, width);
             }
-            Action::Activate(activation) => {
-                columns.zip(width, a_operand, a_operand, |x, _| x);
-                columns.activate(activation, width);
-            }
-            Action::Affine { scale, offset } => {
-                columns.zip(width, a_operand, a_operand, |x, _| x.mul_add(x.fill(scale), x.fill(offset)));
-            }
-            Action::Add => columns.zip(width, a_operand, b(), |x, y| x + y),
-            Action::Subtract => columns.zip(width, a_operand, b(), |x, y| x - y),
-            Action::Multiply => columns.zip(width, a_operand, b(), |x, y| x * y),
-            Action::Copy => columns.zip(width, a_operand, a_operand, |x, _| x),
             Action::MeanRows | Action::AddBias(_) => {}
+            action => columns.zip(action, width, a_operand, b_operand),
         }
+        columns.activate(step.action.activation(), width);
     }
 
     /// A step on one row that stands for all, its memory padded to whole blocks.
@@ -167,7 +158,7 @@ impl<V: Lanes> Machine<'_, V> {
         let len = if matches!(step.action, Action::Copy) { width } else { stride(width) };
         let Some((dst, operands)) = self.split(begin, begin + len) else { return };
         let a = operands.get(memory.area(step.a).begin);
-        let b = || operands.get(memory.area(step.b).begin);
+        let b = operands.get(memory.area(step.b).begin);
         let mut columns = Columns::<V::Full, 1> { lanes: full, dst, pitch: LANES };
         let blocks = len / LANES;
         let padded = |numbers| Operand { numbers, pitch: LANES };
@@ -180,20 +171,7 @@ impl<V: Lanes> Machine<'_, V> {
                     Bias::None | Bias::Uniform(_) => &[],
                 };
                 linear::on_one_row(full, matrix, bias, width, a.get(..from_width).unwrap_or(a), columns.dst);
-                if let Action::Linear { activation, .. } = step.action {
-                    columns.activate(activation, blocks);
-                }
             }
-            Action::Activate(activation) => {
-                columns.zip(blocks, padded(a), padded(a), |x, _| x);
-                columns.activate(activation, blocks);
-            }
-            Action::Affine { scale, offset } => {
-                columns.zip(blocks, padded(a), padded(a), |x, _| x.mul_add(x.fill(scale), x.fill(offset)));
-            }
-            Action::Add => columns.zip(blocks, padded(a), padded(b()), |x, y| x + y),
-            Action::Subtract => columns.zip(blocks, padded(a), padded(b()), |x, y| x - y),
-            Action::Multiply => columns.zip(blocks, padded(a), padded(b()), |x, y| x * y),
             Action::MeanRows => mean_rows(lanes, rows, memory.stride, width, a, columns.dst),
             Action::Copy => {
                 for (to, from) in columns.dst.iter_mut().zip(a) {
@@ -201,7 +179,9 @@ impl<V: Lanes> Machine<'_, V> {
                 }
             }
             Action::AddBias(_) => {}
+            action => columns.zip(action, blocks, padded(a), padded(b)),
         }
+        columns.activate(step.action.activation(), blocks);
     }
 
     #[inline(always)]
@@ -252,14 +232,21 @@ struct Columns<'s, V, const BLOCKS: usize> {
 impl<V: Lanes, const BLOCKS: usize> Columns<'_, V, BLOCKS> {
     /// Elementwise.
     #[inline(always)]
-    fn zip(&mut self, width: usize, a: Operand<'_>, b: Operand<'_>, f: impl Fn(V, V) -> V) {
+    fn zip(&mut self, action: Action, width: usize, a: Operand<'_>, b: Operand<'_>) {
         for column in 0..width {
             for block in 0..BLOCKS {
                 let (Some(x), Some(y)) = (self.operand(a, column, block), self.operand(b, column, block)) else {
                     return;
                 };
+                let result = match action {
+                    Action::Affine { scale, offset } => x.mul_add(x.fill(scale), x.fill(offset)),
+                    Action::Add => x + y,
+                    Action::Subtract => x - y,
+                    Action::Multiply => x * y,
+                    _ => x,
+                };
                 if let Some(to) = self.block(column, block) {
-                    f(x, y).store(to);
+                    result.store(to);
                 }
             }
         }
