@@ -25,7 +25,10 @@ pub(super) fn mul_add(a: &Block, b: &Block, c: &Block) -> Option<Block> {
         for sums in [low, high] {
             // Of each sum the lower word, without the bits that are rounded to, and the
             // upper word, without the sign.
-            let words = _mm_and_si128(_mm_castpd_si128(sums), _mm_set_epi32(0x7fff_ffff, 0x1fff_ffff, 0x7fff_ffff, 0x1fff_ffff));
+            let words = _mm_and_si128(
+                _mm_castpd_si128(sums),
+                _mm_set_epi32(0x7fff_ffff, 0x1fff_ffff, 0x7fff_ffff, 0x1fff_ffff),
+            );
             let half_way = _mm_cmpeq_epi32(words, _mm_set_epi32(-1, HALF_WAY as i32, -1, HALF_WAY as i32));
             let end = SUBNORMAL_END as i32;
             let small = _mm_cmpgt_epi32(_mm_set_epi32(end, 0, end, 0), words);
