@@ -2,7 +2,9 @@
 
 mod audit;
 mod benchmark;
+mod forecast;
 mod guard;
 mod pipeline;
+mod policy;
 mod support;
 mod tools;
