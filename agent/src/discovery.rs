@@ -86,7 +86,7 @@ impl Source {
         let mut hosts = match self {
             Self::List(path) => list::read(path).await?,
             Self::Dns(name) => dns::resolve(name).await?.into_iter().map(Host::new).collect(),
-            Self::Eds(path) => eds::read(path).await?,
+            Self::Eds(path) => eds::read(path)?,
         };
         hosts.sort();
         hosts.dedup_by_key(|host| host.address);

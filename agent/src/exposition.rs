@@ -134,15 +134,14 @@ impl Reader {
     /// Takes in a page.
     pub fn telemetry(&mut self, page: &Page) -> Telemetry {
         let page = page.sums();
-        if let (Some(sum_s), Some(count)) = (page.step_sum_s, page.step_count) {
-            if let Some((sum_before_s, count_before)) = self.before.replace((sum_s, count))
-                // Counters that went back are those of a host that was restarted.
-                && count > count_before
-                && sum_s >= sum_before_s
-            {
-                let step_s = (sum_s - sum_before_s) / (count - count_before);
-                self.step_s = Some(self.step_s.map_or(step_s, |known| known + STEP_WEIGHT * (step_s - known)));
-            }
+        if let (Some(sum_s), Some(count)) = (page.step_sum_s, page.step_count)
+            && let Some((sum_before_s, count_before)) = self.before.replace((sum_s, count))
+            // Counters that went back are those of a host that was restarted.
+            && count > count_before
+            && sum_s >= sum_before_s
+        {
+            let step_s = (sum_s - sum_before_s) / (count - count_before);
+            self.step_s = Some(self.step_s.map_or(step_s, |known| known + STEP_WEIGHT * (step_s - known)));
         }
         let known = |value: Option<f64>| value.map_or(f32::NAN, |value| value as f32);
         let less = |active: f64| (active - page.waiting.unwrap_or(0.0)).max(0.0);

@@ -23,6 +23,7 @@ impl MappedWords {
     }
 
     /// The words.
+    #[expect(clippy::cast_ptr_alignment, reason = "mappings begin on pages")]
     pub(crate) fn words(&self) -> &[AtomicU64] {
         let words = self.map.as_mut_ptr().cast::<AtomicU64>();
         // SAFETY:

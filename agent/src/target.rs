@@ -172,8 +172,8 @@ mod tests {
         let options = ScrapeOptions::default();
         let pauses = [0, 1, 3, 5, 6, 60].map(|failures| pause(&options, failures).as_millis());
         assert_eq!(pauses, [100, 200, 800, 3200, 5000, 5000]);
-        let patient = ScrapeOptions { interval: Duration::from_secs(60), ..options };
-        assert_eq!(pause(&patient, 4), Duration::from_secs(60));
+        let patient = ScrapeOptions { interval: Duration::from_mins(1), ..options };
+        assert_eq!(pause(&patient, 4), Duration::from_mins(1));
     }
 
     #[test]

@@ -179,7 +179,7 @@ pub(crate) struct SettingArgs {
 pub(crate) struct CompareArgs {
     #[command(flatten)]
     pub(crate) setting: SettingArgs,
-    /// The proxies, as JSON: [{"name", "authority", "simulated_as", "is_built_in"}, …].
+    /// The proxies, as a JSON list of `name`, `authority`, `simulated_as`, `is_built_in`.
     #[arg(long, value_name = "FILE")]
     pub(crate) proxies: PathBuf,
     /// The artifact that the proxies use, fitted to the time scale.

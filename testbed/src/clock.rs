@@ -26,7 +26,7 @@ impl Clock {
 
     /// When the clock will show so much service time; a day ahead at most.
     pub fn instant(&self, service_s: f64) -> Instant {
-        const FAR: Duration = Duration::from_secs(24 * 3600);
+        const FAR: Duration = Duration::from_hours(24);
         let wall = Duration::try_from_secs_f64(service_s.max(0.0) / self.time_scale).unwrap_or(FAR);
         self.origin + wall.min(self.origin.elapsed() + FAR)
     }

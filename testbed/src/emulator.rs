@@ -6,7 +6,7 @@
 //! | [`host`] | one host: the model, the requests on it, what it counted |
 //! | [`faults`] | what goes wrong on command |
 //! | [`server`] | listening, connections, which handler a request goes to |
-//! | [`openai`] | requests and responses in the form of OpenAI's interface |
+//! | [`openai`] | requests and responses in the form of `OpenAI`'s interface |
 //! | [`prompt`] | how many tokens a prompt has, and its prefix blocks |
 //! | [`body`] | response bodies: whole, streamed, cut off |
 //! | [`metrics`] | `/metrics` in vLLM's and in SGLang's names |

@@ -105,6 +105,7 @@ impl File {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "units come last in names")]
 struct Step {
     base_s: f64,
     per_request_s: f64,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{DiscoveryError, Host};
 
 /// Reads the addresses of all endpoints of all clusters.
-pub(super) async fn read(path: &Path) -> Result<Vec<Host>, DiscoveryError> {
+pub(super) fn read(path: &Path) -> Result<Vec<Host>, DiscoveryError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| DiscoveryError::Read { path: path.to_owned(), source })?;
     let response: Value =

@@ -21,7 +21,7 @@ pub(super) async fn read(path: &Path) -> Result<Vec<Host>, DiscoveryError> {
         let mut words = line.split_whitespace();
         let Some(name) = words.next() else { continue };
         let wrong = || DiscoveryError::Line { path: path.to_owned(), line: number, found: line.to_owned() };
-        if !name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        if name.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
             return Err(wrong());
         }
         let (mut metrics, mut metrics_path) = (None, None);

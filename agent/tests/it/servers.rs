@@ -86,8 +86,8 @@ pub(crate) fn run(sources: Vec<Source>, file: &Path, for_ms: u64, page_bytes_max
     let running = agent::run(options, output, Rc::clone(&overview));
     let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(for_ms), running).await });
     assert!(ended.is_err(), "the agent does not end by itself");
-    let page = evenkeel_agent::status::page(&overview.borrow());
-    page
+    drop(runtime);
+    evenkeel_agent::status::page(&overview.take())
 }
 
 /// What a proxy would find in the file.

@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &CompareArgs) -> Result<()> {
             "piggyback": setting.piggyback,
             "seeds": seeds,
         });
-        let text = serde_json::to_string_pretty(&table::json(&results, about))?;
+        let text = serde_json::to_string_pretty(&table::json(&results, &about))?;
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())

@@ -105,7 +105,7 @@ pub fn table(results: &[Result]) -> String {
 }
 
 /// Everything, for programs.
-pub fn json(results: &[Result], setting: Value) -> Value {
+pub fn json(results: &[Result], setting: &Value) -> Value {
     let results: Vec<Value> = results.iter().map(|result| one(results, result)).collect();
     json!({"setting": setting, "results": results})
 }

@@ -20,6 +20,7 @@ const BIN_LAST_S: f64 = 120.0;
 const FAILED_S: f64 = 60.0;
 
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "units come last in names")]
 struct Seen {
     ended_s: f64,
     latency_s: f64,

@@ -70,7 +70,7 @@ impl Share {
     }
 
     /// Whether the next one is among them.
-    pub fn next(&mut self) -> bool {
+    pub fn take(&mut self) -> bool {
         self.owed += self.share;
         let is_hit = self.owed >= 1.0 - 1e-9;
         if is_hit {
@@ -130,7 +130,7 @@ mod tests {
     fn shares_are_kept_exactly() {
         for (share, expected) in [(0.0, 0), (0.3, 30), (0.5, 50), (1.0, 100)] {
             let mut of = Share::new(share);
-            assert_eq!((0..100).filter(|_| of.next()).count(), expected, "{share}");
+            assert_eq!((0..100).filter(|_| of.take()).count(), expected, "{share}");
         }
     }
 

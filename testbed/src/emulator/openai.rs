@@ -1,4 +1,6 @@
-//! Requests and responses in the form of OpenAI's interface, as vLLM extends it.
+//! Requests and responses in the form of `OpenAI`'s interface, as vLLM extends it.
+
+use std::fmt::Write as _;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,8 +35,8 @@ struct Body {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Text {
-    Text(String),
-    Texts(Vec<String>),
+    One(String),
+    Several(Vec<String>),
     Ids(Vec<u32>),
 }
 
@@ -69,7 +71,7 @@ pub struct Request {
     pub include_usage: bool,
 }
 
-/// Limit of tokens where a request has none: the default of OpenAI's completions.
+/// Limit of tokens where a request has none: the default of `OpenAI`'s completions.
 const MAX_TOKENS: u32 = 16;
 /// The same of chats.
 const CHAT_MAX_TOKENS: u32 = 1024;
@@ -84,9 +86,9 @@ impl Request {
     pub fn parse(interface: Interface, body: &[u8], block_tokens: u32) -> Result<Self, String> {
         let body: Body = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let prompt = match (interface, body.prompt, body.messages) {
-            (Interface::Completions, Some(Text::Text(text)), _) => Prompt::of_text(&text, block_tokens),
+            (Interface::Completions, Some(Text::One(text)), _) => Prompt::of_text(&text, block_tokens),
             (Interface::Completions, Some(Text::Ids(ids)), _) => Prompt::of_ids(&ids, block_tokens),
-            (Interface::Completions, Some(Text::Texts(texts)), _) => match texts.as_slice() {
+            (Interface::Completions, Some(Text::Several(texts)), _) => match texts.as_slice() {
                 [text] => Prompt::of_text(text, block_tokens),
                 _ => return Err(format!("prompt: {} prompts in one request, expected 1", texts.len())),
             },
@@ -225,7 +227,9 @@ impl Writer {
             Interface::Chat => format!("{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"{reason}\"}}"),
         });
         if include_usage {
-            closing += &format!("data: {},\"choices\":[],\"usage\":{}}}\n\n", self.head, self.usage(output_tokens));
+            let usage = self.usage(output_tokens);
+            // Writing to a string cannot fail.
+            let _ = write!(closing, "data: {},\"choices\":[],\"usage\":{usage}}}\n\n", self.head);
         }
         closing + "data: [DONE]\n\n"
     }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::body::{ResponseBody, Stream};
 use super::faults::{Fault, Faults, Share};
-use super::host::{Offer, Progress};
+use super::host::{Emulated, Offer, Progress};
 use super::openai::{self, Interface, Writer};
 use super::{StreamHead, World, metrics, orca};
 
@@ -101,8 +101,8 @@ impl HostServer {
             Fault::Slow(slowness) => {
                 self.world.with_host(self.index, |host, now_s| host.set_slowness(now_s, slowness));
             }
-            Fault::Hang => self.world.with_host(self.index, |host, now_s| host.hang(now_s)),
-            Fault::Crash => self.world.with_host(self.index, |host, now_s| host.crash(now_s)),
+            Fault::Hang => self.world.with_host(self.index, Emulated::hang),
+            Fault::Crash => self.world.with_host(self.index, Emulated::crash),
             Fault::Restart { warm_up_s, slowness } => {
                 self.world.with_host(self.index, |host, now_s| host.restart(now_s, warm_up_s, slowness));
             }
@@ -145,15 +145,13 @@ impl HostServer {
                 continue;
             }
             let open = match listener.take() {
-                Some(open) => open,
-                // Somebody else may have taken the port meanwhile, or connections linger.
-                None => match TcpListener::bind(self.address).await {
-                    Ok(open) => open,
-                    Err(_) => {
-                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                        continue;
-                    }
-                },
+                Some(open) => Ok(open),
+                None => TcpListener::bind(self.address).await,
+            };
+            // Somebody else may have taken the port meanwhile, or connections linger.
+            let Ok(open) = open else {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
             };
             tokio::select! {
                 changed = door.changed() => if changed.is_err() { return },
@@ -297,8 +295,8 @@ impl HostServer {
     fn next_faults(&self) -> (Option<StatusCode>, bool) {
         let mut faults = self.lock_faults();
         let (code, share) = &mut faults.status;
-        let status = share.next().then(|| StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
-        (status, faults.truncated.next())
+        let status = share.take().then(|| StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+        (status, faults.truncated.take())
     }
 
     fn add_report(&self, headers: &mut HeaderMap, format: Option<&HeaderValue>, is_stream: bool) {
@@ -311,7 +309,7 @@ impl HostServer {
 
     /// What the host reports, in wall time and as engines count.
     fn wall_report(&self) -> HostReport {
-        let report = self.world.with_host(self.index, |host, now_s| host.engine_report(now_s));
+        let report = self.world.with_host(self.index, Emulated::engine_report);
         HostReport { step_s: report.step_s / self.world.clock().time_scale(), ..report }
     }
 

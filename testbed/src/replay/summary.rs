@@ -1,6 +1,7 @@
 //! Figures and histograms of a replay.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use evenkeel_env::metrics::{Metrics, MetricsOptions};
 use evenkeel_env::{Outcome, Record, Status};
@@ -114,7 +115,7 @@ impl Summary {
         table += &row("longest pause", &self.gap_max);
         table += &row("sent late by", &self.lag);
         for (error, count) in &self.errors {
-            table += &format!("{count:>8} × {error}\n");
+            let _ = writeln!(table, "{count:>8} × {error}");
         }
         table
     }

@@ -1,4 +1,4 @@
-//! The shapes of OpenAI's interface.
+//! The shapes of `OpenAI`'s interface.
 
 use crate::support::{complete, get, host, quick_options, run, send};
 

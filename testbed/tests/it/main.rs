@@ -1,6 +1,7 @@
 //! The testbed on the loopback: hosts, faults, replays.
 
 mod api;
+mod compare;
 mod faults;
 mod replay;
 mod streaming;
