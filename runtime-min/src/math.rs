@@ -1,9 +1,9 @@
-//! `ln`, `exp` and `tanh` in single precision, without libm.
+//! `ln` and `exp` in single precision, without libm, of one number at a time: for averages
+//! and forecasts. What runs over all hosts has its own (`simd::math`).
 //!
-//! The polynomials are those of Stephen Moshier's Cephes library (`logf`, `expf`,
-//! `tanhf`). There are no branches on the value, only selections, so that loops over
-//! these functions vectorise. Worst relative errors against `f64`, held by the tests
-//! below: `ln` 2.5e-7 (absolute where the result is below 1), `exp` 2e-7, `tanh` 4e-7.
+//! The polynomials are those of Stephen Moshier's Cephes library (`logf`, `expf`). Worst
+//! relative errors against `f64`, held by the tests below: `ln` 2.5e-7 (absolute where the
+//! result is below 1), `exp` 2e-7.
 
 const LN2_HIGH: f32 = 0.693359375;
 const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -37,13 +37,6 @@ pub fn ln(x: f32) -> f32 {
     if bits >= 0x7f80_0000 { clamped } else { result }
 }
 
-/// `ln(1 + x)` for the counts, shares and ratios of the features (`x` ≥ 0; less counts
-/// as 0). For tiny `x` the absolute error is that of [`ln`], which is all a feature needs.
-#[inline(always)]
-pub fn ln_1p(x: f32) -> f32 {
-    ln(1.0 + if x > 0.0 { x } else { 0.0 })
-}
-
 /// Exponential. Inputs are clamped to ±87, so that results stay normal and finite.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
@@ -64,27 +57,6 @@ pub fn exp(x: f32) -> f32 {
     // the saturating form that a cast would need.
     let power = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
     fraction * f32::from_bits(power)
-}
-
-/// Hyperbolic tangent.
-#[inline(always)]
-pub fn tanh(x: f32) -> f32 {
-    let magnitude = x.abs();
-    let far = 1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0);
-    let square = x * x;
-    let mut p = -5.704_988_7e-3;
-    p = p * square + 2.063_908_9e-2;
-    p = p * square - 5.373_971_6e-2;
-    p = p * square + 1.333_144_2e-1;
-    p = p * square - 3.333_328e-1;
-    let near = x + x * square * p;
-    if magnitude < 0.625 { near } else { far.copysign(x) }
-}
-
-/// Logistic function `1 / (1 + e^-x)`.
-#[inline(always)]
-pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
 }
 
 #[cfg(test)]
@@ -111,10 +83,7 @@ mod tests {
         let wide = (0x0080_0000u32..0x7f80_0000).step_by(5_003).map(f32::from_bits);
         assert!(worst(wide, 1.0, ln, f64::ln) < 2.5e-7);
         assert!(worst(grid(0.5, 2.0), 1.0, ln, f64::ln) < 2.5e-7);
-        assert!(worst(grid(0.0, 1e4), 1.0, ln_1p, f64::ln_1p) < 2.5e-7);
         assert!(worst(grid(-87.0, 87.0), 0.0, exp, f64::exp) < 2e-7);
-        assert!(worst(grid(-12.0, 12.0).filter(|x| *x != 0.0), 0.0, tanh, f64::tanh) < 4e-7);
-        assert!(worst(grid(-30.0, 30.0), 0.0, sigmoid, |x| 1.0 / (1.0 + (-x).exp())) < 4e-7);
     }
 
     #[test]
@@ -123,11 +92,6 @@ mod tests {
         assert_eq!(ln(-3.0), ln(f32::MIN_POSITIVE));
         assert!(ln(f32::NAN).is_nan());
         assert_eq!(ln(f32::INFINITY), f32::INFINITY);
-        assert_eq!(ln_1p(-5.0), 0.0);
         assert!(exp(1e9).is_finite());
-        assert_eq!(tanh(1e9), 1.0);
-        assert_eq!(tanh(-1e9), -1.0);
-        assert_eq!(tanh(0.0), 0.0);
-        assert!(tanh(f32::NAN).is_nan());
     }
 }
