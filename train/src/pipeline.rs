@@ -117,7 +117,8 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
         service: &service,
         means: Means::ALL,
     };
-    let trained = policy::train::train(&task, &policy_options, start, options.seed, &device.device, stop, &stage)?;
+    let trained =
+        policy::train::train(&task, &policy_options, start.as_ref(), options.seed, &device.device, stop, &stage)?;
     stage.done(&describe(&trained.fine_tuned.stages));
 
     let stage = stages.begin("export", 0);

@@ -107,19 +107,18 @@ pub(crate) fn build() -> Result<()> {
 /// The artifact given, or one trained briefly on the trace's first part, fitted to the time
 /// scale.
 pub(crate) fn artifact(folder: &Path, given: Option<&Path>, trace: Option<&Path>, time_scale: f64) -> Result<PathBuf> {
-    let model = match given {
-        Some(given) => std::path::absolute(given)?,
-        None => {
-            process::run(&mut process::cargo(["build", "--release", "--package", "evenkeel-train"]))?;
-            let out = folder.join("model");
-            let mut train = program(process::evenkeel(), ["train", "--quick", "--device", "cpu", "--out"]);
-            train.arg(&out);
-            if let Some(trace) = trace {
-                train.arg("--trace").arg(std::path::absolute(trace)?);
-            }
-            process::run(&mut train)?;
-            out.join("evenkeel.ekm")
+    let model = if let Some(given) = given {
+        std::path::absolute(given)?
+    } else {
+        process::run(&mut process::cargo(["build", "--release", "--package", "evenkeel-train"]))?;
+        let out = folder.join("model");
+        let mut train = program(process::evenkeel(), ["train", "--quick", "--device", "cpu", "--out"]);
+        train.arg(&out);
+        if let Some(trace) = trace {
+            train.arg("--trace").arg(std::path::absolute(trace)?);
         }
+        process::run(&mut train)?;
+        out.join("evenkeel.ekm")
     };
     let fitted = folder.join("evenkeel.ekm");
     let mut faster = program(release("evenkeel-testbed"), ["faster", "--factor", &time_scale.to_string(), "--model"]);

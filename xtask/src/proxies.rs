@@ -80,7 +80,8 @@ impl Backend {
     /// Starts an agent that scrapes the hosts.
     pub(crate) fn start_agent(&self, folder: &Path, interval_ms: u32) -> Result<Running> {
         let list = folder.join("hosts");
-        fs::write(&list, self.ports().map(|port| format!("127.0.0.1:{port}\n")).collect::<String>())?;
+        let addresses: Vec<String> = self.ports().map(|port| format!("127.0.0.1:{port}\n")).collect();
+        fs::write(&list, addresses.concat())?;
         let mut command = process::program(release("evenkeel-agent"), ["--interval-ms", &interval_ms.to_string()]);
         // Hosts that start afresh between two replays are back at once.
         command.args(["--back-off-max-ms", "200"]).arg("--hosts").arg(list).arg("--output").arg(&self.telemetry);

@@ -174,7 +174,8 @@ mod tests {
 
     /// Three days of a wave between 10 and 50 requests a second, in steps of ten minutes.
     fn waves() -> Demand {
-        let values = (0..3 * 144).map(|i| (30.0 + 20.0 * (f64::from(i) * std::f64::consts::TAU / 144.0).sin()) as f32);
+        let values =
+            (0..3 * 144).map(|i| (30.0 + 20.0 * libm::sin(f64::from(i) * std::f64::consts::TAU / 144.0)) as f32);
         Demand::new(&Series { step_s: 600.0, values: values.collect(), ..Series::default() }, 144, 1.0)
     }
 

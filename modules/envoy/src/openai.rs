@@ -124,7 +124,9 @@ mod tests {
     #[test]
     fn the_key_stands_for_the_beginning() {
         let chat = |system: &str, turns: &[&str]| {
-            let turns: String = turns.iter().map(|turn| format!(r#",{{"role":"user","content":"{turn}"}}"#)).collect();
+            let turns: Vec<String> =
+                turns.iter().map(|turn| format!(r#",{{"role":"user","content":"{turn}"}}"#)).collect();
+            let turns = turns.concat();
             facts(&format!(r#"{{"messages":[{{"role":"system","content":"{system}"}}{turns}]}}"#)).key
         };
         assert_eq!(chat("be brief", &["a"]), chat("be brief", &["a", "b"]));

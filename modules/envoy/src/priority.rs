@@ -34,9 +34,12 @@ pub(crate) fn loads(hosts: impl Iterator<Item = (usize, usize)>) -> Vec<u32> {
 mod tests {
     use super::*;
 
+    /// Healthy and all hosts of each priority, and its share of the load in percent.
+    type Case = (&'static [(usize, usize)], &'static [u32]);
+
     #[test]
     fn the_examples_of_envoys_documentation_hold() {
-        let cases: [(&[(usize, usize)], &[u32]); 8] = [
+        let cases: [Case; 8] = [
             (&[(100, 100), (100, 100)], &[100, 0]),
             (&[(72, 100), (100, 100)], &[100, 0]),
             (&[(71, 100), (71, 100)], &[99, 1]),

@@ -156,13 +156,12 @@ pub fn run(arguments: &AblateArgs) -> Result<()> {
                 means: variant.means(),
             };
             let options = PolicyOptions { fine_tune: variant.fine_tune(), ..length };
-            let artifact = match variant {
-                Variant::NoResidual => None,
-                _ => {
-                    let trained = train(&task, &options, None, seed, &Device::flex(), &stop, &stage)?;
-                    let weights: PolicyWeights = trained.fine_tuned.weights;
-                    Some(task.compile(&weights, "policy")?)
-                }
+            let artifact = if variant == Variant::NoResidual {
+                None
+            } else {
+                let trained = train(&task, &options, None, seed, &Device::flex(), &stop, &stage)?;
+                let weights: PolicyWeights = trained.fine_tuned.weights;
+                Some(task.compile(&weights, "policy")?)
             };
             figures.push(replay(&task, &test, artifact.as_deref(), arguments, &stop)?);
             stage.at(seed as usize);

@@ -250,6 +250,7 @@ fn decide_again(policy: &Program<'_>, record: &Record<'_>) -> Again {
     }
 }
 
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general over the lifetime")]
 fn by_reason(reason: Reason, records: &[Record<'_>]) -> Option<ByReason> {
     let own = || records.iter().filter(|record| record.reason == reason);
     let count = |of: fn(&Record<'_>) -> bool| own().filter(|record| of(record)).count() as u64;

@@ -154,7 +154,8 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("other.csv");
         let header = "series,origin,horizon,q10,q20,q30,q40,q50,q60,q70,q80,q90\n";
-        let rows = |count: usize| (0..count).map(|h| format!("a,7,{h},1,2,3,4,5,6,7,8,{h}\n")).collect::<String>();
+        let rows =
+            |count: usize| (0..count).map(|h| format!("a,7,{h},1,2,3,4,5,6,7,8,{h}\n")).collect::<Vec<_>>().concat();
         fs::write(&path, format!("{header}{}", rows(HORIZONS)))?;
         let external = External::read(&path)?;
         assert_eq!(external.at("a", &[7])?.expect("it is there")[0][15][8], 15.0);

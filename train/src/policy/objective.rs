@@ -9,7 +9,7 @@
 //! Logarithms, so that a percent counts alike in an idle and in a busy fleet. The rewards
 //! are the gradient of that objective, decision by decision: a second of latency is worth
 //! 1 / mean of a logarithm. The tail stands in for the 99th percentile by the mean over the
-//! slowest twentieth (Rockafellar and Uryasev's CVaR, 2000), which each decision in the
+//! slowest twentieth (the conditional value at risk of Rockafellar and Uryasev, 2000), which each decision in the
 //! tail shifts by its share.
 
 use evenkeel_env::metrics::{Metrics, MetricsOptions, Sample};

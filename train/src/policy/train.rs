@@ -156,30 +156,26 @@ const SEED_FINE_TUNE: u64 = 0xF17E;
 pub fn train(
     task: &Task<'_>,
     options: &PolicyOptions,
-    start: Option<PolicyWeights>,
+    start: Option<&PolicyWeights>,
     seed: u64,
     device: &Device,
     stop: &StopFlag,
     stage: &Stage<'_>,
 ) -> Result<TrainedPolicy> {
-    let mut state = match task.folder.load::<Checkpoint>(CHECKPOINT)? {
-        Some(checkpoint) => checkpoint,
-        None => {
-            let weights = start.clone().unwrap_or_else(|| fresh(task, seed, device));
-            Checkpoint { rounds_done: 0, weights, curve: Vec::new(), fine_tuned: None }
-        }
-    };
+    let mut state = task.folder.load::<Checkpoint>(CHECKPOINT)?.unwrap_or_else(|| {
+        let weights = start.cloned().unwrap_or_else(|| fresh(task, seed, device));
+        Checkpoint { rounds_done: 0, weights, curve: Vec::new(), fine_tuned: None }
+    });
     if state.rounds_done < options.fit.rounds {
         imitate(task, &mut state, options, seed, device, stop, stage)?;
     }
-    let fine_tuned = match state.fine_tuned.take() {
-        Some(done) => done,
-        None => {
-            let done = fine_tune(task, start.as_ref(), &state.weights, options, seed, device, stop, stage)?;
-            state.fine_tuned = Some(done.clone());
-            task.folder.save(CHECKPOINT, &state)?;
-            done
-        }
+    let fine_tuned = if let Some(done) = state.fine_tuned.take() {
+        done
+    } else {
+        let done = fine_tune(task, start, &state.weights, options, seed, device, stop, stage)?;
+        state.fine_tuned = Some(done.clone());
+        task.folder.save(CHECKPOINT, &state)?;
+        done
     };
     Ok(TrainedPolicy { curve: state.curve, fine_tuned })
 }
@@ -303,7 +299,7 @@ fn fine_tune(
         FineTune::Es => stages.push(summarise("es", &verdict, &rule)),
     }
     stage.note("choosing the weight against herding");
-    let weights = choose_herding_weight(task, weights, &judge, options, seed, stop)?;
+    let weights = choose_herding_weight(task, &weights, &judge, options, seed, stop)?;
     Ok(FineTuned { weights, points, stages })
 }
 
@@ -311,7 +307,7 @@ fn fine_tune(
 /// keeps the best.
 fn choose_herding_weight(
     task: &Task<'_>,
-    weights: PolicyWeights,
+    weights: &PolicyWeights,
     judge: &Judge<'_>,
     options: &PolicyOptions,
     seed: u64,

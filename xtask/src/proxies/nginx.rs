@@ -77,8 +77,9 @@ fn configuration(folder: &Path, module: &Path, servers: &[Server<'_>]) -> String
     let at = folder.display();
     let mut http = String::new();
     for Server { port, policy, backend } in servers {
-        let hosts: String =
+        let hosts: Vec<String> =
             backend.ports().map(|host| format!("server 127.0.0.1:{host} max_fails=0;\n        ")).collect();
+        let hosts = hosts.concat();
         let _ = write!(
             http,
             "

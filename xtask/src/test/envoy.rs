@@ -1,4 +1,4 @@
-//! The Envoy module inside of Envoys from PyPI.
+//! The Envoy module inside of Envoys from the Python package index.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
