@@ -11,7 +11,7 @@
 //! - [`exposition`] finds the metrics in it; [`names`] says which, for each engine.
 //! - [`discovery`] says which hosts there are.
 //! - [`target`] scrapes one host again and again, with jitter and back-off.
-//! - [`file`] is the mapped file; its layout is the runtime's.
+//! - [`mod@file`] is the mapped file; its layout is the runtime's.
 //! - [`status`] is the agent's own `/metrics`.
 //!
 //! When the agent dies the file stays, its ages grow, and proxies lean on what they see

@@ -153,7 +153,7 @@ pub fn write(
     write_rows(Level::detect(), service, state, request, &candidates, rows, now_us, out);
 }
 
-/// [`write`] with the vectors of a level, for the first `rows` of the candidates.
+/// [`write()`] with the vectors of a level, for the first `rows` of the candidates.
 #[expect(clippy::too_many_arguments, reason = "the inputs of a decision, each on its own")]
 pub(crate) fn write_rows(
     level: Level,
