@@ -1,7 +1,7 @@
 //! Forecasts that the trained model is compared with.
 //!
 //! Two rules are computed here. The statistical models come from `bench/forecast_baselines.py`,
-//! which reads the windows that [`export`] writes and answers with a CSV file for [`read`].
+//! which reads the windows that [`export`] writes and answers with a CSV file for [`External::read`].
 
 use std::collections::BTreeMap;
 use std::fs;
