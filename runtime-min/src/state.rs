@@ -8,7 +8,7 @@ use core::sync::atomic::{
 use crate::decide::Reason;
 use crate::math;
 use crate::service::{ServiceKind, ServiceModel};
-use crate::slot::{AVERAGING_TIME_S, AtomicF32, HostSlot, Outcome, StepSample, Telemetry, Ticket, elapsed_s};
+use crate::slot::{AVERAGING_TIME_S, AtomicF32, HostSlot, Outcome, Status, StepSample, Telemetry, Ticket, elapsed_s};
 
 /// Most hosts of an upstream.
 pub const HOSTS_MAX: usize = 1024;
@@ -25,6 +25,9 @@ pub struct StateHeader {
     arrivals_per_s: AtomicF32,
     /// Mean step over all measurements of all hosts; 0 before the first.
     step_mean_s: AtomicF32,
+    /// The same of latencies and of times to first byte.
+    latency_mean_s: AtomicF32,
+    ttft_mean_s: AtomicF32,
     last_arrival_us: AtomicU64,
     random: AtomicU64,
     /// Bit `i % 64` of word `i / 64`: host `i` is registered.
@@ -39,6 +42,8 @@ impl StateHeader {
             host_end: AtomicU32::new(0),
             arrivals_per_s: AtomicF32::new(0.0),
             step_mean_s: AtomicF32::new(0.0),
+            latency_mean_s: AtomicF32::new(0.0),
+            ttft_mean_s: AtomicF32::new(0.0),
             last_arrival_us: AtomicU64::new(0),
             random: AtomicU64::new(seed),
             registered: [const { AtomicU64::new(0) }; HOST_WORDS],
@@ -158,6 +163,9 @@ impl<'m> State<'m> {
     /// The first byte of a response came back.
     pub fn first_byte(&self, ticket: &mut Ticket, now_us: u64) {
         if let Some(slot) = self.slots.get(ticket.host as usize) {
+            if ticket.first_byte_us == 0 {
+                measured(&self.header.ttft_mean_s, elapsed_s(ticket.sent_us, now_us));
+            }
             slot.first_byte(ticket, now_us);
         }
     }
@@ -169,7 +177,12 @@ impl<'m> State<'m> {
             ServiceKind::Fifo => StepSample::PerRound { servers: service.servers },
         };
         if let Some(slot) = self.slots.get(ticket.host as usize) {
-            self.measured(slot.finish(ticket, outcome, &sample, now_us));
+            if outcome.status == Status::Success {
+                measured(&self.header.latency_mean_s, elapsed_s(ticket.sent_us, now_us));
+            }
+            if let Some(step_s) = slot.finish(ticket, outcome, &sample, now_us) {
+                measured(&self.header.step_mean_s, step_s);
+            }
         }
     }
 
@@ -177,25 +190,28 @@ impl<'m> State<'m> {
     /// known, or there is no such host.
     pub fn report(&self, host: u32, telemetry: &Telemetry, measured_us: u64) -> bool {
         let taken = self.host(host).filter(|slot| slot.report(telemetry, measured_us));
-        self.measured(taken.map(|slot| slot.telemetry().step_s));
-        taken.is_some()
-    }
-
-    /// Takes note of a measured step, if there is one.
-    fn measured(&self, step_s: Option<f32>) {
-        /// What a measurement weighs against those before it.
-        const WEIGHT: f32 = 1.0 / 16.0;
-        if let Some(step_s) = step_s
-            && step_s > 0.0
-        {
-            self.header.step_mean_s.update(|old| if old > 0.0 { old + (step_s - old) * WEIGHT } else { step_s });
+        if let Some(slot) = taken {
+            measured(&self.header.step_mean_s, slot.telemetry().step_s);
         }
+        taken.is_some()
     }
 
     /// Mean time per output token (LLM) or service time (FIFO) over the hosts measured so
     /// far, in seconds; `None` before the first measurement.
     pub fn step_mean_s(&self) -> Option<f32> {
-        Some(self.header.step_mean_s.load()).filter(|step_s| *step_s > 0.0)
+        known(&self.header.step_mean_s)
+    }
+
+    /// Mean latency over the hosts measured so far, in seconds; `None` before the first
+    /// success.
+    pub fn latency_mean_s(&self) -> Option<f32> {
+        known(&self.header.latency_mean_s)
+    }
+
+    /// Mean time to first token (or byte) over the hosts measured so far, in seconds;
+    /// `None` before the first.
+    pub fn ttft_mean_s(&self) -> Option<f32> {
+        known(&self.header.ttft_mean_s)
     }
 
     /// Requests a second that this balancer sends, averaged.
@@ -232,4 +248,18 @@ impl<'m> State<'m> {
         // Multiply-shift: the bias is below 2^-53 for the few hosts of an upstream.
         ((u128::from(self.random()) * end as u128) >> 64) as usize
     }
+}
+
+/// Takes a measurement into a mean over all hosts; one that is not positive says nothing.
+fn measured(mean_s: &AtomicF32, sample_s: f32) {
+    /// What a measurement weighs against those before it.
+    const WEIGHT: f32 = 1.0 / 16.0;
+    if sample_s > 0.0 {
+        mean_s.update(|old| if old > 0.0 { old + (sample_s - old) * WEIGHT } else { sample_s });
+    }
+}
+
+/// A mean, once something was measured.
+fn known(mean_s: &AtomicF32) -> Option<f32> {
+    Some(mean_s.load()).filter(|mean_s| *mean_s > 0.0)
 }

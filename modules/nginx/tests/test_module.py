@@ -14,15 +14,14 @@ from harness import ARTIFACT, until
 
 
 class Routing(Case):
-    def test_hosts_share_the_load_with_one_worker_two_and_four(self):
+    def test_every_host_takes_part_with_one_worker_two_and_four(self):
         for workers in (1, 2, 4):
             with self.subTest(workers=workers):
                 hosts = self.hosts(*[llm(0.02, delay_s=0.005)] * 3)
                 nginx = self.nginx(hosts, workers=workers).start()
-                by_host = answered(nginx.load(600, clients=100))
-                self.assertEqual(sum(by_host.values()), 600)
-                # A host that was never measured may be passed over: see docs/nginx.md.
-                self.assertGreater(len(by_host), 1, by_host)
+                by_host = answered(nginx.load(300))
+                self.assertEqual(sum(by_host.values()), 300)
+                self.assertGreater(min(by_host[host.address] for host in hosts), 0, by_host)
                 self.assert_settled(nginx)
                 status, decisions = nginx.status()
                 for host in hosts:
@@ -32,11 +31,9 @@ class Routing(Case):
     def test_a_slow_host_is_avoided(self):
         slow, *fast = self.hosts(llm(0.2, delay_s=0.05), llm(0.02), llm(0.02))
         nginx = self.nginx([slow, *fast]).start()
-        # So many at once that every host is measured.
-        nginx.load(200, clients=100)
         by_host = answered(nginx.load(400))
         self.assertEqual(sum(by_host.values()), 400)
-        self.assertLess(by_host[slow.address], 134, by_host)
+        self.assertLess(by_host[slow.address], 60, by_host)
 
     def test_a_host_that_fails_fast_is_avoided(self):
         failing, *good = self.hosts({"status": 500}, {"delay_s": 0.02}, {"delay_s": 0.02})

@@ -112,6 +112,8 @@ struct Shared<'a> {
     prompt_tokens: f32,
     arrivals_per_s: f32,
     step_mean_s: f32,
+    latency_mean_s: f32,
+    ttft_mean_s: f32,
     prompts_per_token: f32,
     per_prompt_token: f32,
     per_step: f32,
@@ -142,6 +144,8 @@ impl<'a> Shared<'a> {
             prompt_tokens,
             arrivals_per_s: state.arrivals_per_s(),
             step_mean_s: state.step_mean_s().unwrap_or(service.step_typical_s),
+            latency_mean_s: state.latency_mean_s().unwrap_or(f32::NAN),
+            ttft_mean_s: state.ttft_mean_s().unwrap_or(f32::NAN),
             prompts_per_token,
             per_prompt_token: 1.0 / request.prompt_tokens.max(1) as f32,
             per_step: 1.0 / service.step_typical_s,
@@ -227,9 +231,12 @@ impl<'a> Shared<'a> {
         out.put(7, ln_1p(prompt_tokens_sent * prompts));
         out.put(8, ln_1p(done));
         out.put(9, ln_ratio(slowness));
-        out.put(10, ln_ratio(slots.number(word::LATENCY_EWMA_S) * latency));
-        out.put(11, ln_ratio(slots.number(word::TTFT_EWMA_S) * lanes.fill(self.per_ttft)));
-        out.put(12, ln_ratio(slots.number(word::PEAK_LATENCY_S) * fading * latency));
+        // As for the step: who was not measured yet is like those who were.
+        let latency_mean_s = lanes.fill(self.latency_mean_s);
+        let ttft_s = slots.number(word::TTFT_EWMA_S).or(lanes.fill(self.ttft_mean_s));
+        out.put(10, ln_ratio(slots.number(word::LATENCY_EWMA_S).or(latency_mean_s) * latency));
+        out.put(11, ln_ratio(ttft_s * lanes.fill(self.per_ttft)));
+        out.put(12, ln_ratio(slots.number(word::PEAK_LATENCY_S).or(latency_mean_s) * fading * latency));
         out.put(13, lanes.load(&self.ln_prompt_ratio));
         out.put(14, ln_1p(slots.count(word::IN_FLIGHT_PROMPT_TOKENS) * prompts));
         out.put(15, ln_1p(slots.number(word::COMPLETIONS_PER_S) * fading * typical_latency));

@@ -6,10 +6,11 @@ use std::vec::Vec;
 use super::{HOST_FEATURES, LN_RATIO_MAX, NAMES, View, write_rows};
 use crate::candidates::Candidates;
 use crate::decide::{Eligible, Request};
+use crate::math;
 use crate::program::stride;
 use crate::service::{ServiceKind, ServiceModel};
 use crate::simd::Level;
-use crate::slot::{HostSlot, Outcome, Status, Telemetry};
+use crate::slot::{AVERAGING_TIME_S, HostSlot, Outcome, Status, Telemetry};
 use crate::state::{State, StateHeader};
 
 /// Worst error of a feature.
@@ -29,6 +30,11 @@ fn naive(
     let kv_after = f64::from(service.kv_use_after(&view.load, view.prompt_tokens));
     let latency_s = f64::from(service.latency_typical_s);
     let age_s = f64::from(view.telemetry_age_s);
+    let or_mean = |own_s: f32, mean_s: Option<f32>| if own_s.is_nan() { mean_s.unwrap_or(f32::NAN) } else { own_s };
+    let peak_s = slot.peak_latency_s(now_us);
+    let fading = f64::from(math::exp(-slot.silence_s(now_us) / AVERAGING_TIME_S));
+    let peak_s =
+        if peak_s.is_nan() { f64::from(or_mean(peak_s, state.latency_mean_s())) * fading } else { f64::from(peak_s) };
     let ln_1p = |x: f64| x.max(0.0).ln_1p().min(10.0);
     let max = f64::from(LN_RATIO_MAX);
     let ln_ratio = |x: f64| if x > 0.0 { x.ln().clamp(-max, max) } else { 0.0 };
@@ -43,9 +49,9 @@ fn naive(
         ln_1p(f64::from(slot.prompt_tokens_since_telemetry()) * prompts),
         ln_1p(f64::from(slot.done_since_telemetry())),
         ln_ratio(f64::from(view.load.step_s / service.step_typical_s)),
-        ln_ratio(f64::from(slot.latency_ewma_s()) / latency_s),
-        ln_ratio(f64::from(slot.ttft_ewma_s()) / f64::from(service.ttft_typical_s)),
-        ln_ratio(f64::from(slot.peak_latency_s(now_us)) / latency_s),
+        ln_ratio(f64::from(or_mean(slot.latency_ewma_s(), state.latency_mean_s())) / latency_s),
+        ln_ratio(f64::from(or_mean(slot.ttft_ewma_s(), state.ttft_mean_s())) / f64::from(service.ttft_typical_s)),
+        ln_ratio(peak_s / latency_s),
         ln_ratio((f64::from(request.prompt_tokens) + 1.0) * prompts),
         ln_1p(f64::from(slot.in_flight_prompt_tokens()) * prompts),
         ln_1p(f64::from(slot.completions_per_s(now_us)) * latency_s),
