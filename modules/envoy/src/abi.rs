@@ -73,6 +73,8 @@ pub(crate) const ATTRIBUTE_UPSTREAM_ADDRESS: u32 = 41;
 
 /// `envoy_dynamic_module_type_host_stat`: failed requests, a counter.
 pub(crate) const HOST_STAT_REQUEST_ERRORS: u32 = 2;
+/// `envoy_dynamic_module_type_host_stat`: requests that took too long, a counter.
+pub(crate) const HOST_STAT_REQUEST_TIMEOUTS: u32 = 4;
 /// `envoy_dynamic_module_type_host_stat`: requests under way, a gauge.
 pub(crate) const HOST_STAT_REQUESTS_ACTIVE: u32 = 7;
 

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use evenkeel_runtime::Model;
 use evenkeel_runtime::demand::{Demand, DemandReading, ScaleModel};
-use evenkeel_runtime::forecast::{History, features};
+use evenkeel_runtime::forecast::{History, Rolling, features};
 
 use crate::clock;
 use crate::config::ScaleOptions;
@@ -26,6 +26,8 @@ pub(crate) struct Forecast {
 struct Past {
     values: Vec<f32>,
     pushed: u64,
+    /// What became of earlier forecasts, by which later ones are corrected.
+    rolling: Box<Rolling>,
     scratch: Vec<f32>,
 }
 
@@ -45,10 +47,11 @@ impl Forecast {
                 // Another step, which the values so far do not fit.
                 past.values = vec![f32::NAN; needed];
                 past.pushed = 0;
+                *past.rolling = Rolling::new();
             }
             past.scratch.resize(forecaster.scratch_len(), 0.0);
         }
-        let mut history = History::attach(&mut past.values, past.pushed);
+        let mut history = History::attach(&mut past.values, past.pushed).with_rolling(&mut past.rolling);
         let now_us = clock::now_us();
         self.demand.tick(model.forecaster(), &mut history, now_us, clock::unix_s(), &mut past.scratch);
         past.pushed = history.pushed();

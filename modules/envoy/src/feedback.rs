@@ -7,18 +7,23 @@
 //! of the requests under way.
 
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use evenkeel_runtime::{Outcome, ServiceModel, State, Status, Ticket, orca};
 
 use crate::abi::{HOST_STAT_REQUEST_ERRORS, HOST_STAT_REQUESTS_ACTIVE};
 use crate::clock;
 use crate::envoy::{LoadBalancerView, LogEntry};
+use crate::outcome::Attempt;
 use crate::prompt;
 use crate::table::Table;
 use crate::tickets::{Open, Tickets};
 use crate::worker::Worker;
 
-/// The log is taken to be configured if it told of a request within this time.
+/// Access logs that are configured, for whatever clusters.
+static LOGS: AtomicUsize = AtomicUsize::new(0);
+
+/// A log that tells of no request for this long, though some were sent, is another cluster's.
 const LOG_SILENCE_US: u64 = 30_000_000;
 
 /// With the log: how often counts are compared with Envoy's, and how old a request must be.
@@ -34,8 +39,15 @@ const GONE_AGE_US: u64 = 600_000_000;
 /// Response header of ORCA load reports.
 pub(crate) const ORCA_HEADER: &[u8] = b"endpoint-load-metrics";
 
-/// Request header in which the router tells hosts how long it is going to wait.
-const TIMEOUT_HEADER: &[u8] = b"x-envoy-expected-rq-timeout-ms";
+/// An access log is configured.
+pub(crate) fn log_begins() {
+    LOGS.fetch_add(1, Relaxed);
+}
+
+/// An access log is not configured any more.
+pub(crate) fn log_ends() {
+    LOGS.fetch_sub(1, Relaxed);
+}
 
 /// An attempt's request goes out to a host. Returns what [`first_byte`] wants.
 pub(crate) fn sent(cluster: &[u8], address: &[u8]) -> Option<Claim> {
@@ -69,10 +81,11 @@ pub(crate) fn first_byte(claim: &Claim, report: Option<&[u8]>) {
 /// An attempt has ended.
 pub(crate) fn log(entry: LogEntry<'_>) {
     let Some(worker) = entry.cluster().and_then(Worker::find) else { return };
-    let Some(slot) = entry.host_address().and_then(|address| worker.place(address)) else { return };
+    let Some(address) = entry.host_address() else { return };
+    let Some(slot) = worker.place(address) else { return };
     let timing = entry.timing();
     let (sent_us, now_us) = clock::from_unix_ns(timing.start_time_unix_ns);
-    worker.last_log_us.set(now_us);
+    worker.silence_since_us.set(0);
     let Some(Open { mut ticket, key }) = worker.tickets.borrow_mut().take(slot, sent_us) else { return };
     let state = worker.region.state();
     let after_start_us = |ns: i64| (ns >= 0).then(|| sent_us + ns as u64 / 1_000).map(|us| us.min(now_us));
@@ -86,7 +99,15 @@ pub(crate) fn log(entry: LogEntry<'_>) {
         }
     }
     let settings = worker.settings.borrow();
-    let status = status(entry, now_us - sent_us);
+    let attempt = Attempt {
+        entry,
+        address,
+        slot,
+        elapsed_us: now_us - sent_us,
+        was_sent: timing.first_upstream_tx_byte_sent_ns >= 0,
+        is_complete: timing.last_upstream_rx_byte_received_ns >= 0,
+    };
+    let status = attempt.status(&worker);
     let output_tokens = match &settings.options.output_tokens {
         Some(name) if status == Status::Success => entry.response_header(name.as_bytes()).map_or(0, prompt::number),
         _ => 0,
@@ -102,31 +123,6 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     };
     let model = settings.artifact.current();
     state.finish(&ticket, &Outcome { status, output_tokens }, model.model().service(), ended_us.max(ticket.sent_us));
-}
-
-/// How an attempt ended. A host that refuses work is quick at it: that is no success.
-fn status(entry: LogEntry<'_>, elapsed_us: u64) -> Status {
-    const TOO_MANY_REQUESTS: u64 = 429;
-
-    let flags = entry.flags();
-    if flags.is_not_the_hosts() {
-        return Status::ClientAbort;
-    }
-    if flags.is_timeout() {
-        return Status::Timeout;
-    }
-    match entry.status() {
-        _ if flags.is_failure() => Status::Failure,
-        Some(status) if status >= 500 || status == TOO_MANY_REQUESTS => Status::Failure,
-        Some(_) => Status::Success,
-        // Neither a response nor a reason: Envoy gave the attempt up. It says why only of the
-        // request as a whole, but tells hosts how long it is going to wait.
-        None => {
-            let timeout_ms = entry.request_header(TIMEOUT_HEADER).map_or(0, prompt::number);
-            let timed_out = timeout_ms > 0 && elapsed_us / 1_000 >= u64::from(timeout_ms);
-            if timed_out { Status::Timeout } else { Status::ClientAbort }
-        }
-    }
 }
 
 /// Counts a request out without learning from it.
@@ -166,8 +162,9 @@ const UNTIMED: ServiceModel = ServiceModel {
 /// With the log that is a safety net, now and then, for old requests. Without it, it is how
 /// the counts are kept at all, at each decision, and failures are read off Envoy's count.
 pub(crate) fn reconcile(worker: &Worker, table: &Table, view: LoadBalancerView<'_>, last_us: &mut u64, now_us: u64) {
-    let last_log_us = worker.last_log_us.get();
-    let logged = last_log_us != 0 && now_us.saturating_sub(last_log_us) < LOG_SILENCE_US;
+    let silence_since_us = worker.silence_since_us.get();
+    let is_silent = silence_since_us != 0 && now_us.saturating_sub(silence_since_us) >= LOG_SILENCE_US;
+    let logged = LOGS.load(Relaxed) > 0 && !is_silent;
     if logged && now_us.saturating_sub(*last_us) < LOGGED_INTERVAL_US {
         return;
     }
@@ -186,11 +183,11 @@ pub(crate) fn reconcile(worker: &Worker, table: &Table, view: LoadBalancerView<'
             let active = view.host_stat(priority, index, HOST_STAT_REQUESTS_ACTIVE);
             let errors = view.host_stat(priority, index, HOST_STAT_REQUEST_ERRORS);
             if logged {
-                worker.region.skip_errors(slot, errors);
+                worker.region.errors.skip(slot, errors);
             }
             while u64::from(host.in_flight()) > active && is_due(tickets.oldest_us(slot)) {
                 let Some(open) = tickets.take_oldest(slot) else { break };
-                let failed = !logged && worker.region.claim_error(slot, errors);
+                let failed = !logged && worker.region.errors.claim(slot, errors);
                 end(&state, &open.ticket, if failed { Status::Failure } else { Status::ClientAbort });
             }
         }

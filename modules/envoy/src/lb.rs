@@ -9,7 +9,7 @@ use evenkeel_runtime::{Eligible, Reason, Request, decide};
 
 use crate::clock;
 use crate::config::Mode;
-use crate::envoy::{ContextView, LoadBalancerView};
+use crate::envoy::{ContextView, HostStatistics, LoadBalancerView};
 use crate::feedback;
 use crate::prompt::Prompt;
 use crate::random::Random;
@@ -17,7 +17,7 @@ use crate::rotation::Rotation;
 use crate::settings::Settings;
 use crate::table::{Priority, Table};
 use crate::tickets::Open;
-use crate::worker::Worker;
+use crate::worker::{Statistics, Worker};
 
 /// Scratch memory is fastest on multiples of this.
 const SCRATCH_ALIGNMENT: usize = 64;
@@ -26,6 +26,7 @@ const SCRATCH_ALIGNMENT: usize = 64;
 pub(crate) struct LoadBalancer {
     settings: Arc<Settings>,
     worker: Rc<Worker>,
+    statistics: Rc<Statistics>,
     table: Table,
     rotation: Rotation,
     random: Random,
@@ -45,7 +46,7 @@ pub(crate) struct Choice {
 }
 
 impl LoadBalancer {
-    pub(crate) fn new(settings: Arc<Settings>, view: LoadBalancerView<'_>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, view: LoadBalancerView<'_>, statistics: HostStatistics) -> Self {
         let worker = Worker::of_cluster(&String::from_utf8_lossy(view.cluster()), &settings);
         worker.region.use_settings(&settings);
         let mut lb = Self {
@@ -56,6 +57,7 @@ impl LoadBalancer {
             eligible: Vec::new(),
             cached_tokens: vec![0; HOSTS_MAX],
             reconciled_us: 0,
+            statistics: worker.add_statistics(statistics),
             settings,
             worker,
         };
@@ -71,6 +73,7 @@ impl LoadBalancer {
         known.retain(|key, slot| self.worker.region.state().host(*slot).is_some_and(|host| host.key() == *key));
         known.extend(places);
         drop(known);
+        self.statistics.update(self.table.indices());
         self.worker.panic.borrow_mut().update(view);
         self.reserve();
     }
@@ -167,6 +170,9 @@ impl LoadBalancer {
             self.worker.region.affinity().note(prompt.key, slot, prompt.tokens, now_us);
         }
         let healthy_index = hosts.healthy_index(slot)?;
+        if self.worker.silence_since_us.get() == 0 {
+            self.worker.silence_since_us.set(now_us);
+        }
         if let Some(ticket) = state.begin(slot, prompt.tokens, now_us)
             && let Err(open) = self.worker.tickets.borrow_mut().push(Open { ticket, key: prompt.key })
         {

@@ -6,7 +6,8 @@
 //! the first text of the prompt, so that requests with the same system prompt, and turns of
 //! the same conversation, have the same.
 
-use crate::hash::fnv1a;
+use evenkeel_runtime::telemetry_file::host_key as key_of;
+
 use crate::prompt::BYTES_PER_TOKEN;
 
 /// Text that makes the key: a system prompt, or the first turn of a conversation.
@@ -31,7 +32,7 @@ pub(crate) fn read(beginning: &[u8], body_bytes: usize) -> PromptFacts {
     }
     let unseen = body_bytes.saturating_sub(beginning.len());
     let bytes = u32::try_from(scan.text_bytes + unseen).unwrap_or(u32::MAX);
-    PromptFacts { tokens: (bytes / BYTES_PER_TOKEN).saturating_add(scan.numbers).max(1), key: fnv1a(&scan.first) }
+    PromptFacts { tokens: (bytes / BYTES_PER_TOKEN).saturating_add(scan.numbers).max(1), key: key_of(&scan.first) }
 }
 
 /// Members whose strings, at any depth, are prompt.

@@ -1,8 +1,9 @@
 //! What is known of a request before a host is chosen.
 
+use evenkeel_runtime::telemetry_file::host_key as key_of;
+
 use crate::config::Options;
 use crate::envoy::ContextView;
-use crate::hash;
 
 /// Bytes of a request for each token of its prompt, roughly, where nothing better is known.
 pub(crate) const BYTES_PER_TOKEN: u32 = 4;
@@ -28,7 +29,7 @@ impl Prompt {
             None => context.header(b"content-length").map_or(0, number) / BYTES_PER_TOKEN,
         };
         let key = options.key.as_ref().and_then(|name| context.header(name.as_bytes()));
-        Self { tokens, key: key.filter(|key| !key.is_empty()).map_or(0, hash::fnv1a) }
+        Self { tokens, key: key.filter(|key| !key.is_empty()).map_or(0, key_of) }
     }
 }
 

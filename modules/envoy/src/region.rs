@@ -6,19 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use evenkeel_runtime::affinity::{self, Affinity};
 use evenkeel_runtime::histogram::Histogram;
 use evenkeel_runtime::state::{HOSTS_MAX, RegisterError};
+use evenkeel_runtime::telemetry_file::host_key;
 use evenkeel_runtime::{HostSlot, State, StateHeader};
 
 use crate::artifact::Artifact;
+use crate::claims::Claims;
 use crate::clock;
 use crate::config::ScaleOptions;
 use crate::demand::Forecast;
-use crate::hash::fnv1a;
 use crate::settings::Settings;
 
 /// How long a host that no worker has any more keeps its place.
@@ -35,8 +35,10 @@ pub(crate) struct Region {
     cluster: Box<str>,
     header: StateHeader,
     slots: Box<[HostSlot]>,
-    /// Of Envoy's count of each host's failures, how many the state knows of.
-    errors_claimed: Box<[AtomicU64]>,
+    /// Of Envoy's count of each host's failures, what the state knows of.
+    pub(crate) errors: Claims,
+    /// Of Envoy's count of each host's timeouts, what the state knows of.
+    pub(crate) timeouts: Claims,
     hosts: Mutex<BTreeMap<u64, Registration>>,
     affinity: OnceLock<Box<[affinity::Set]>>,
     /// How long decisions took.
@@ -78,9 +80,10 @@ impl Region {
     fn new(cluster: &str) -> Self {
         Self {
             cluster: cluster.into(),
-            header: StateHeader::new(fnv1a(cluster.as_bytes()) ^ clock::now_ns()),
+            header: StateHeader::new(host_key(cluster.as_bytes()) ^ clock::now_ns()),
             slots: (0..HOSTS_MAX).map(|_| HostSlot::default()).collect(),
-            errors_claimed: (0..HOSTS_MAX).map(|_| AtomicU64::new(0)).collect(),
+            errors: Claims::default(),
+            timeouts: Claims::default(),
             hosts: Mutex::default(),
             affinity: OnceLock::new(),
             decision_time: Histogram::default(),
@@ -123,7 +126,7 @@ impl Region {
     /// it had stays, and is 1 at first.
     pub(crate) fn hold(&self, address: &[u8], weight: Option<u32>, now_us: u64) -> Result<u32, RegisterError> {
         let mut hosts = self.lock();
-        let key = fnv1a(address);
+        let key = host_key(address);
         if let Some(host) = hosts.get_mut(&key) {
             host.holders += 1;
             if let Some(weight) = weight
@@ -143,7 +146,8 @@ impl Region {
             }
             result => result,
         }?;
-        self.skip_errors(slot, 0);
+        self.errors.skip(slot, 0);
+        self.timeouts.skip(slot, 0);
         let address = String::from_utf8_lossy(address).into();
         hosts.insert(key, Registration { address, slot, weight, holders: 1, released_us: 0 });
         Ok(slot)
@@ -154,21 +158,6 @@ impl Region {
         if let Some(host) = self.lock().get_mut(&key) {
             host.holders = host.holders.saturating_sub(1);
             host.released_us = now_us;
-        }
-    }
-
-    /// Whether a host has a failure that nobody has claimed yet, which thereby is; `total`
-    /// is Envoy's count of all.
-    pub(crate) fn claim_error(&self, slot: u32, total: u64) -> bool {
-        let Some(claimed) = self.errors_claimed.get(slot as usize) else { return false };
-        claimed.fetch_update(Relaxed, Relaxed, |claimed| (claimed < total).then_some(claimed + 1)).is_ok()
-    }
-
-    /// Leaves the failures so far to somebody else, who is told of each. Envoy counts from 0
-    /// when a host comes back.
-    pub(crate) fn skip_errors(&self, slot: u32, total: u64) {
-        if let Some(claimed) = self.errors_claimed.get(slot as usize) {
-            claimed.store(total, Relaxed);
         }
     }
 
@@ -234,7 +223,7 @@ mod tests {
         assert_eq!(region.hold(b"10.0.0.1:80", Some(1), 0), Ok(slot));
         let other = region.hold(b"10.0.0.2:80", Some(2), 0).expect("a place");
         assert_ne!(slot, other);
-        let key = fnv1a(b"10.0.0.1:80");
+        let key = host_key(b"10.0.0.1:80");
         region.release(key, 5);
         region.release(key, 5);
         assert_eq!(region.hosts().len(), 1);
@@ -251,7 +240,7 @@ mod tests {
             region.hold(n.to_string().as_bytes(), Some(1), 0).expect("a place");
         }
         assert_eq!(region.hold(b"one too many", Some(1), 1), Err(RegisterError::Full));
-        region.release(fnv1a(b"7"), 1);
+        region.release(host_key(b"7"), 1);
         assert!(region.hold(b"in place of 7", Some(1), 2).is_ok());
     }
 

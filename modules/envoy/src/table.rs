@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use evenkeel_runtime::state::HOSTS_MAX;
+use evenkeel_runtime::telemetry_file::host_key;
 
 use crate::abi::LogLevel;
 use crate::envoy::{self, LoadBalancerView};
-use crate::hash::fnv1a;
 use crate::priority;
 use crate::region::Region;
 
@@ -88,6 +88,13 @@ impl Table {
         self.priorities.iter().any(|priority| priority.all.iter().any(|(known, _)| *known == slot))
     }
 
+    /// Place in the region, priority, and index among all its hosts, of every host.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = (u32, (u32, u32))> {
+        (0..)
+            .zip(&self.priorities)
+            .flat_map(|(priority, hosts)| hosts.all.iter().map(move |&(slot, index)| (slot, (priority, index))))
+    }
+
     /// Builds the table anew; returns the key and place of every host.
     pub(crate) fn rebuild(&mut self, view: LoadBalancerView<'_>, now_us: u64) -> HashMap<u64, u32> {
         let since: HashMap<u32, Option<u64>> = self
@@ -132,7 +139,7 @@ impl Table {
         let mut without_place = 0;
         for index in 0..view.hosts(priority) {
             let Some(address) = view.host_address(priority, index) else { continue };
-            let key = fnv1a(address);
+            let key = host_key(address);
             match self.region.hold(address, weights.get(address).copied(), now_us) {
                 Ok(slot) => {
                     self.held.push(key);
@@ -163,7 +170,7 @@ impl Table {
         since_us: impl Fn(u32) -> Option<u64>,
     ) -> Priority {
         let all_index: HashMap<u32, u32> = all.iter().copied().collect();
-        let place = |address| places.get(&fnv1a(address)).copied();
+        let place = |address| places.get(&host_key(address)).copied();
         let mut healthy_index = vec![NOWHERE; HOSTS_MAX];
         let mut healthy = Vec::with_capacity(view.healthy_hosts(priority));
         for index in 0..view.healthy_hosts(priority) {

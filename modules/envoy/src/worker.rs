@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use evenkeel_runtime::telemetry_file::host_key;
+
 use crate::clock;
+use crate::envoy::HostStatistics;
 use crate::feedback;
-use crate::hash::fnv1a;
 use crate::panic::Panic;
 use crate::region::{self, Region};
 use crate::settings::Settings;
@@ -23,10 +25,29 @@ pub(crate) struct Worker {
     pub(crate) places: RefCell<HashMap<u64, u32>>,
     /// Settings of the newest load balancer.
     pub(crate) settings: RefCell<Arc<Settings>>,
-    /// When the access log last told of a request; 0 if never.
-    pub(crate) last_log_us: Cell<u64>,
+    /// When the first request was sent since the access log last told of one; 0 if none was.
+    pub(crate) silence_since_us: Cell<u64>,
     /// All hosts, for when too few of them are healthy.
     pub(crate) panic: RefCell<Panic>,
+    /// Envoy's statistics, by each load balancer that is alive.
+    statistics: RefCell<Vec<Weak<Statistics>>>,
+}
+
+/// Envoy's statistics of the hosts that a load balancer has.
+#[derive(Debug)]
+pub(crate) struct Statistics {
+    hosts: HostStatistics,
+    /// Priority and index among all its hosts, by place in the region.
+    places: RefCell<HashMap<u32, (u32, u32)>>,
+}
+
+impl Statistics {
+    /// Hosts came or went: place in the region, priority, and index among all its hosts.
+    pub(crate) fn update(&self, places: impl Iterator<Item = (u32, (u32, u32))>) {
+        let known = &mut *self.places.borrow_mut();
+        known.clear();
+        known.extend(places);
+    }
 }
 
 thread_local! {
@@ -49,8 +70,9 @@ impl Worker {
                 tickets: RefCell::new(Tickets::new()),
                 places: RefCell::default(),
                 settings: RefCell::new(settings.clone()),
-                last_log_us: Cell::new(0),
+                silence_since_us: Cell::new(0),
                 panic: RefCell::default(),
+                statistics: RefCell::default(),
             });
             workers.push(Rc::downgrade(&worker));
             worker
@@ -64,9 +86,27 @@ impl Worker {
         })
     }
 
+    /// Takes in a load balancer's statistics, for as long as it holds them.
+    pub(crate) fn add_statistics(&self, hosts: HostStatistics) -> Rc<Statistics> {
+        let statistics = Rc::new(Statistics { hosts, places: RefCell::default() });
+        let known = &mut *self.statistics.borrow_mut();
+        known.retain(|known| known.strong_count() > 0);
+        known.push(Rc::downgrade(&statistics));
+        statistics
+    }
+
+    /// Envoy's count of the requests to a host that took too long; `None` if no load balancer
+    /// has the host any more.
+    pub(crate) fn timeouts(&self, slot: u32, address: &[u8]) -> Option<u64> {
+        self.statistics.borrow().iter().filter_map(Weak::upgrade).find_map(|statistics| {
+            let (priority, index) = *statistics.places.borrow().get(&slot)?;
+            statistics.hosts.timeouts(priority, index, address)
+        })
+    }
+
     /// The place of a host in the region, if it still is this host's.
     pub(crate) fn place(&self, address: &[u8]) -> Option<u32> {
-        let key = fnv1a(address);
+        let key = host_key(address);
         let slot = *self.places.borrow().get(&key)?;
         self.region.state().host(slot).filter(|host| host.key() == key).map(|_| slot)
     }

@@ -103,7 +103,7 @@ class Envoy:
     """One Envoy in front of hosts that come from a file, which can be changed."""
 
     def __init__(self, hosts, options=None, workers=1, log=True, lb_policy=None, cluster=None, route=None, version=None,
-                 filters=(), upstream_filters=(), by_cds=False):
+                 filters=(), upstream_filters=(), router=None, by_cds=False):
         self.folder = tempfile.mkdtemp(prefix="evenkeel-envoy-")
         self.port, self.admin = free_port(), free_port()
         self.workers, self.version = workers, version or ENVOY
@@ -114,7 +114,7 @@ class Envoy:
         self.lb_policy = lb_policy or policy(self.options)
         self.log, self.cluster, self.route = log, cluster or {}, route or {}
         self.filters, self.upstream_filters = list(filters), list(upstream_filters)
-        self.by_cds = by_cds
+        self.router, self.by_cds = router or {}, by_cds
         self.set_hosts(hosts)
         if by_cds:
             self.set_cluster()
@@ -143,7 +143,7 @@ class Envoy:
         self.write(f"{self.folder}/eds.json", {"resources": [assignment]})
 
     def configuration(self):
-        router = _any("envoy.extensions.filters.http.router.v3.Router")
+        router = _any("envoy.extensions.filters.http.router.v3.Router", **self.router)
         if self.log:
             router["upstream_log"] = [
                 {

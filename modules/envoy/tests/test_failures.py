@@ -1,9 +1,11 @@
 """Hosts that fail, and what is learned from how attempts end."""
 
+import contextlib
 import os
 import socket
 import threading
 import time
+import types
 import unittest
 
 from case import Case, answered, llm
@@ -27,6 +29,45 @@ class Failures(Case):
         self.assertEqual(envoy.get()[0], 504)
         self.assert_settled(envoy)
         self.assertEqual(envoy.status()[0][host.address]["failed_total"], 1)
+
+    def test_timeouts_are_failures_though_their_attempts_began_late(self):
+        """Envoy measures them from when its thread woke up, which may be long before."""
+        [host] = self.hosts({"delay_s": 5.0})
+        envoy = self.envoy([host], workers=2, route={"timeout": "0.5s"}).start()
+        self.assertEqual({status for status, _ in envoy.load(400, clients=400)}, {504})
+        self.assert_settled(envoy)
+        self.assertEqual(envoy.status()[0][host.address]["failed_total"], 400)
+
+    def test_timeouts_of_all_kinds_are_failures(self):
+        for kind, host, route, router in (
+            ("of an attempt", {"delay_s": 5.0}, {"retry_policy": {"retry_on": "5xx", "per_try_timeout": "0.1s"}}, {}),
+            ("within the response", {"body_delay_s": 5.0}, {"timeout": "0.3s"}, {}),
+            ("unknown to hosts", {"delay_s": 5.0}, {"timeout": "0.1s"}, {"suppress_envoy_headers": True}),
+        ):
+            with self.subTest(kind):
+                [host] = self.hosts(host)
+                envoy = self.envoy([host], route=route, router=router).start()
+                self.assertNotIn((200, host.address), envoy.load(1))
+                self.assert_settled(envoy)
+                seen = envoy.status()[0][host.address]
+                self.assertEqual(seen["failed_total"], seen["sent_total"])
+                envoy.stop()
+
+    def test_a_host_that_takes_no_connection_in_time_fails(self):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            # Fills the queue: whoever comes now waits.
+            with contextlib.ExitStack() as ends:
+                for _ in range(4):
+                    waiting = ends.enter_context(socket.socket())
+                    waiting.setblocking(False)
+                    waiting.connect_ex(listener.getsockname())
+                host = types.SimpleNamespace(port=listener.getsockname()[1])
+                envoy = self.envoy([host], route={"timeout": "0.2s"}, cluster={"connect_timeout": "5s"}).start()
+                self.assertEqual(envoy.get()[0], 504)
+                self.assert_settled(envoy)
+                self.assertEqual([seen["failed_total"] for seen in envoy.status()[0].values()], [1])
 
     def test_a_refused_connection_and_a_reset_are_failures(self):
         for resets in (False, True):
@@ -58,6 +99,17 @@ class Failures(Case):
         status = envoy.status()[0][host.address]
         self.assertEqual((status["done_total"], status["failed_total"]), (1, 0))
         self.assertIsNone(status["first_byte_s"])
+
+    def test_nor_is_one_that_leaves_within_a_response(self):
+        [host] = self.hosts({"body_delay_s": 1.0})
+        envoy = self.envoy([host]).start()
+        with socket.create_connection(("127.0.0.1", envoy.port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertTrue(client.recv(1 << 16).startswith(b"HTTP/1.1 200"))
+        self.assert_settled(envoy)
+        status = envoy.status()[0][host.address]
+        self.assertEqual((status["done_total"], status["failed_total"]), (1, 0))
+        self.assertIsNone(status["latency_s"])
 
     def test_no_request_is_lost_while_a_host_is_killed_and_restarted(self):
         """None, that is, which least_request answers: both under the same retries."""

@@ -91,6 +91,28 @@ impl<'h> LoadBalancerView<'h> {
     }
 }
 
+/// The statistics of a cluster's hosts, for when no hook of the load balancer runs.
+#[derive(Debug)]
+pub(crate) struct HostStatistics(EnvoyPtr);
+
+impl HostStatistics {
+    /// # Safety
+    /// - `lb` is what Envoy handed to `lb_new`, and this is not used after `lb_destroy`.
+    /// - It is used on the thread of these hooks.
+    pub(crate) unsafe fn new(lb: EnvoyPtr) -> Self {
+        Self(lb)
+    }
+
+    /// Requests to the host that took too long, by its place among all hosts; `None` if
+    /// another host, or none, is there.
+    pub(crate) fn timeouts(&self, priority: u32, index: u32, address: &[u8]) -> Option<u64> {
+        // SAFETY: the load balancer is alive; nothing of the view outlives this call.
+        let view = unsafe { LoadBalancerView::new(self.0) };
+        let is_there = view.host_address(priority, index as usize) == Some(address);
+        is_there.then(|| view.host_stat(priority, index, abi::HOST_STAT_REQUEST_TIMEOUTS))
+    }
+}
+
 /// The request that a host is chosen for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ContextView<'h> {

@@ -22,7 +22,10 @@ extern "C" fn envoy_dynamic_module_on_access_logger_config_new(
     guard("access_logger_config_new", ptr::null(), || {
         // SAFETY: Envoy's, and valid during the hook.
         match config::object(unsafe { options.bytes() }, &[]) {
-            Ok(_) => (&raw const LOGGER).cast(),
+            Ok(_) => {
+                feedback::log_begins();
+                (&raw const LOGGER).cast()
+            }
             Err(error) => {
                 envoy::log(LogLevel::Error, format_args!("logger_config: {error}"));
                 ptr::null()
@@ -31,9 +34,11 @@ extern "C" fn envoy_dynamic_module_on_access_logger_config_new(
     })
 }
 
-/// Nothing to give back.
+/// No logger uses the configuration any more.
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_access_logger_config_destroy(_config: ModulePtr) {}
+extern "C" fn envoy_dynamic_module_on_access_logger_config_destroy(_config: ModulePtr) {
+    feedback::log_ends();
+}
 
 /// The logger of a thread.
 #[unsafe(no_mangle)]

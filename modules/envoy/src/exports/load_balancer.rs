@@ -4,7 +4,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use crate::abi::{Buffer, EnvoyPtr, LogLevel, ModulePtr};
-use crate::envoy::{self, ContextView, LoadBalancerMetrics, LoadBalancerView};
+use crate::envoy::{self, ContextView, HostStatistics, LoadBalancerMetrics, LoadBalancerView};
 use crate::lb::LoadBalancer;
 use crate::settings::Settings;
 
@@ -54,9 +54,9 @@ extern "C" fn envoy_dynamic_module_on_lb_new(settings: ModulePtr, lb: EnvoyPtr) 
         unsafe { Arc::increment_strong_count(settings) };
         // SAFETY: its count has just been raised.
         let settings = unsafe { Arc::from_raw(settings) };
-        // SAFETY: alive during the hook.
-        let view = unsafe { LoadBalancerView::new(lb) };
-        Box::into_raw(Box::new(LoadBalancer::new(settings, view))).cast_const().cast()
+        // SAFETY: alive during the hook, and until `lb_destroy`, which drops what has the second.
+        let (view, statistics) = unsafe { (LoadBalancerView::new(lb), HostStatistics::new(lb)) };
+        Box::into_raw(Box::new(LoadBalancer::new(settings, view, statistics))).cast_const().cast()
     })
 }
 
