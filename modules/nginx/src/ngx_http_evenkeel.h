@@ -18,21 +18,26 @@
 /* Beside the values of ek_reason: NGINX's own round robin chose. */
 #define NGX_HTTP_EVENKEEL_ROUND_ROBIN  (EK_REASON_NO_HOST + 1)
 
+/* Words of a set of hosts. */
+#define NGX_HTTP_EVENKEEL_WORDS  (EK_HOSTS_MAX / 64)
+
+/* Servers come and go at run time ("resolve") since NGINX 1.27.3. */
+#if (NGX_HTTP_UPSTREAM_ZONE && nginx_version >= 1027003)
+#define NGX_HTTP_EVENKEEL_RESOLVE  1
+#endif
+
+/* The size of a zone where the configuration names none. */
+#define NGX_HTTP_EVENKEEL_ZONE_SIZE  (256 * 1024)
+
 /* As large as a telemetry file can be: 4096 hosts. */
 #define NGX_HTTP_EVENKEEL_TELEMETRY_MAX  (512 * 1024)
-
-
-/* A request under way in shared memory, so that what a killed worker leaves can be ended. */
-typedef struct {
-    ngx_atomic_t                   owner;       /* process slot + 1; 0: free */
-    ek_ticket                      ticket;
-} ngx_http_evenkeel_lease_t;
 
 
 /* The head of a zone. All workers use it, and what a reload starts. */
 typedef struct {
     uint64_t                       layout;
     ek_state                      *state;
+    uint32_t                       hosts_max;
     ek_histogram                  *decide_time;
     void                          *affinity;
     size_t                         affinity_size;
@@ -42,9 +47,6 @@ typedef struct {
     ngx_atomic_t                   timekeeper;  /* process that ticks the demand */
     ngx_atomic_t                   swapped;     /* artifacts taken without a reload */
     ngx_atomic_t                   refused;     /* artifacts refused meanwhile */
-
-    ngx_uint_t                     nleases;
-    ngx_http_evenkeel_lease_t     *leases;
 } ngx_http_evenkeel_shared_t;
 
 
@@ -65,6 +67,7 @@ typedef struct {
     ngx_http_upstream_init_pt      original_init_upstream;
     ngx_http_upstream_init_peer_pt original_init_peer;
 
+    ngx_cycle_t                   *cycle;
     ngx_pool_t                    *pool;          /* the configuration's */
     ngx_flag_t                     enabled;
     ngx_flag_t                     shadow;
@@ -87,9 +90,13 @@ typedef struct {
     ngx_http_evenkeel_shared_t    *shared;
     ek_demand                     *demand;
 
-    /* Of each server, the primary ones first, in the order of NGINX's own list. */
+    ngx_uint_t                     joins;         /* this worker has still to join */
+
+    /* Of each primary server, in the order of NGINX's own list. */
     uint32_t                      *hosts;
     ngx_uint_t                     nhosts;
+    ngx_uint_t                     hosts_max;
+    ngx_uint_t                     list;          /* which change of the list */
 
     /* By host: tokens of the request at hand that are cached there. */
     uint32_t                      *cached_tokens;
@@ -114,8 +121,7 @@ typedef struct {
     ngx_uint_t                         reason;
     ngx_uint_t                         tries;
 
-    ngx_http_evenkeel_lease_t         *lease;
-    ngx_http_evenkeel_lease_t          own_lease;
+    ek_ticket                          ticket;
 } ngx_http_evenkeel_peer_data_t;
 
 
@@ -141,10 +147,25 @@ void ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_peer_connection_t *pc, ngx_uint_t state);
 ngx_int_t ngx_http_evenkeel_init_header_filter(ngx_conf_t *cf);
 
+/* ngx_http_evenkeel_hosts.c */
+
+/* Makes room for the hosts, and registers those of the configuration. */
+ngx_int_t ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
+/* Keeps up with servers that come and go; the primary list must be locked. */
+void ngx_http_evenkeel_follow(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
+uint64_t ngx_http_evenkeel_host_key(ngx_http_upstream_rr_peer_t *peer);
+ngx_int_t ngx_http_evenkeel_init_module(ngx_cycle_t *cycle);
+
 /* ngx_http_evenkeel_peer.c */
 
 ngx_int_t ngx_http_evenkeel_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
+
+/* ngx_http_evenkeel_scale.c */
+
+char *ngx_http_evenkeel_scale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* ngx_http_evenkeel_status.c */
 
@@ -158,6 +179,8 @@ void ngx_http_evenkeel_read_telemetry(ngx_http_evenkeel_srv_conf_t *conf,
 /* ngx_http_evenkeel_timer.c */
 
 ngx_int_t ngx_http_evenkeel_start_timers(ngx_cycle_t *cycle);
+/* Whether this worker does what one of them does for all. */
+ngx_uint_t ngx_http_evenkeel_keeps_time(ngx_http_evenkeel_srv_conf_t *conf);
 
 /* ngx_http_evenkeel_variables.c */
 
@@ -166,13 +189,21 @@ uint32_t ngx_http_evenkeel_tokens(ngx_http_request_t *r,
     ngx_http_complex_value_t *value);
 const char *ngx_http_evenkeel_reason(ngx_uint_t reason);
 
-/* ngx_http_evenkeel_zone.c */
+/* ngx_http_evenkeel_worker.c */
 
+ngx_int_t ngx_http_evenkeel_init_process(ngx_cycle_t *cycle);
+/* Takes this worker's number among those that share the state, or says why it cannot. */
+void ngx_http_evenkeel_join(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log);
 /* The next upstream that the module serves, from *next on; NULL after the last. */
 ngx_http_evenkeel_srv_conf_t *ngx_http_evenkeel_upstream(ngx_cycle_t *cycle,
     ngx_uint_t *next);
-uint64_t ngx_http_evenkeel_hash(ngx_str_t *bytes);
 uint64_t ngx_http_evenkeel_now_ns(void);
+uint64_t ngx_http_evenkeel_now_us(void);
+
+/* ngx_http_evenkeel_zone.c */
+
+ngx_int_t ngx_http_evenkeel_add_zone(ngx_conf_t *cf,
+    ngx_http_evenkeel_srv_conf_t *conf, ngx_str_t *name, size_t size);
 
 
 extern ngx_module_t  ngx_http_evenkeel_module;

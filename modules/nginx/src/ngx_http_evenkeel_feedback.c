@@ -40,10 +40,10 @@ ngx_http_evenkeel_header_filter(ngx_http_request_t *r)
 
     ekp = ngx_http_get_module_ctx(r, ngx_http_evenkeel_module);
 
-    if (ekp != NULL && ekp->lease != NULL && r->upstream
+    if (ekp != NULL && ekp->ticket.under_way && r->upstream
         && r->upstream->headers_in.status_n)
     {
-        ngx_http_evenkeel_response(ekp, ngx_http_evenkeel_now_ns() / 1000);
+        ngx_http_evenkeel_response(ekp, ngx_http_evenkeel_now_us());
     }
 
     return ngx_http_next_header_filter(r);
@@ -59,18 +59,18 @@ ngx_http_evenkeel_response(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_http_evenkeel_srv_conf_t    *conf;
     ngx_http_upstream_headers_in_t  *headers;
 
-    if (ekp->lease->ticket.first_byte_us != 0) {
+    if (ekp->ticket.first_byte_us != 0) {
         return;
     }
 
     conf = ekp->conf;
     headers = &ekp->request->upstream->headers_in;
 
-    ek_first_byte(conf->shared->state, &ekp->lease->ticket, first_byte_us);
+    ek_first_byte(conf->shared->state, &ekp->ticket, first_byte_us);
 
     if (ekp->key != 0 && headers->status_n < NGX_HTTP_BAD_REQUEST) {
         ek_affinity_note(conf->shared->affinity, conf->shared->affinity_size,
-                         ekp->key, ekp->lease->ticket.host,
+                         ekp->key, ekp->ticket.host,
                          ekp->prompt_tokens, first_byte_us);
     }
 
@@ -79,7 +79,7 @@ ngx_http_evenkeel_response(ngx_http_evenkeel_peer_data_t *ekp,
         return;
     }
 
-    code = ek_report_orca(conf->shared->state, ekp->lease->ticket.host,
+    code = ek_report_orca(conf->shared->state, ekp->ticket.host,
                           (const char *) report->value.data, report->value.len,
                           first_byte_us);
 
@@ -130,7 +130,7 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
     u = ekp->request->upstream;
 
     if (u->state && u->state->header_time != (ngx_msec_t) -1) {
-        first_byte_us = ekp->lease->ticket.sent_us
+        first_byte_us = ekp->ticket.sent_us
                         + (uint64_t) u->state->header_time * 1000;
         ngx_http_evenkeel_response(ekp, first_byte_us);
     }
@@ -144,8 +144,8 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
                                                          conf->output_tokens);
     }
 
-    ek_finish(conf->shared->state, conf->artifact.model, &ekp->lease->ticket,
-              &outcome, ngx_http_evenkeel_now_ns() / 1000);
+    ek_finish(conf->shared->state, conf->artifact.model, &ekp->ticket,
+              &outcome, ngx_http_evenkeel_now_us());
 }
 
 

@@ -8,34 +8,29 @@
 
 
 static u_char *ngx_http_evenkeel_json_upstream(u_char *p,
-    ngx_http_evenkeel_srv_conf_t *conf);
+    ngx_http_evenkeel_view_t *view);
 static u_char *ngx_http_evenkeel_json_sums(u_char *p,
-    ngx_http_evenkeel_srv_conf_t *conf);
+    ngx_http_evenkeel_view_t *view);
+static u_char *ngx_http_evenkeel_json_hosts(u_char *p,
+    ngx_http_evenkeel_view_t *view);
 
 
 u_char *
-ngx_http_evenkeel_json(u_char *p, ngx_http_upstream_main_conf_t *umcf)
+ngx_http_evenkeel_json(u_char *p, ngx_array_t *views)
 {
-    ngx_uint_t                      i, n;
-    ngx_http_evenkeel_srv_conf_t   *conf;
-    ngx_http_upstream_srv_conf_t  **uscfp;
+    ngx_uint_t                 i;
+    ngx_http_evenkeel_view_t  *view;
 
-    uscfp = umcf->upstreams.elts;
-    n = 0;
+    view = views->elts;
 
     p = ngx_sprintf(p, "{\"upstreams\":[");
 
-    for (i = 0; i < umcf->upstreams.nelts; i++) {
-        conf = ngx_http_evenkeel_conf(uscfp[i]);
-        if (conf == NULL) {
-            continue;
-        }
-
-        if (n++) {
+    for (i = 0; i < views->nelts; i++) {
+        if (i) {
             *p++ = ',';
         }
 
-        p = ngx_http_evenkeel_json_upstream(p, conf);
+        p = ngx_http_evenkeel_json_upstream(p, &view[i]);
     }
 
     return ngx_sprintf(p, "]}\n");
@@ -43,81 +38,81 @@ ngx_http_evenkeel_json(u_char *p, ngx_http_upstream_main_conf_t *umcf)
 
 
 static u_char *
-ngx_http_evenkeel_json_upstream(u_char *p, ngx_http_evenkeel_srv_conf_t *conf)
+ngx_http_evenkeel_json_upstream(u_char *p, ngx_http_evenkeel_view_t *view)
 {
-    ek_stats                           stats;
-    uint64_t                           decisions;
-    ngx_uint_t                         i, n, reason;
-    ngx_http_upstream_rr_peer_t       *peer;
-    const ngx_http_evenkeel_metric_t  *metric;
-
-    stats.struct_size = sizeof(ek_stats);
+    ngx_uint_t  reason;
 
     p = ngx_sprintf(p, "{\"name\":\"%V\",\"mode\":\"%s\",\"decisions\":{",
-                    &conf->upstream->host,
-                    conf->shadow ? "shadow" : "active");
+                    &view->conf->upstream->host,
+                    view->conf->shadow ? "shadow" : "active");
 
-    for (reason = 0; reason <= EK_REASON_NO_HOST; reason++) {
-        decisions = 0;
-        ek_decisions(conf->shared->state, (uint32_t) reason, &decisions);
+    for (reason = 0; reason < NGX_HTTP_EVENKEEL_REASONS; reason++) {
         p = ngx_sprintf(p, "%s\"%s\":%uL", reason ? "," : "",
-                        ngx_http_evenkeel_reason(reason), decisions);
+                        ngx_http_evenkeel_reason(reason),
+                        view->decisions[reason]);
     }
 
     *p++ = '}';
 
-    p = ngx_http_evenkeel_json_sums(p, conf);
+    p = ngx_http_evenkeel_json_sums(p, view);
+    p = ngx_http_evenkeel_json_hosts(p, view);
+
+    *p++ = '}';
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_evenkeel_json_hosts(u_char *p, ngx_http_evenkeel_view_t *view)
+{
+    ngx_uint_t                         i, k;
+    ngx_http_evenkeel_host_view_t     *hosts;
+    const ngx_http_evenkeel_metric_t  *metric;
+
+    hosts = view->hosts.elts;
+
     p = ngx_sprintf(p, ",\"hosts\":[");
 
-    n = 0;
+    for (i = 0; i < view->hosts.nelts; i++) {
+        p = ngx_sprintf(p, "%s{\"host\":\"%V\"", i ? "," : "", &hosts[i].name);
 
-    for (i = 0; i < conf->nhosts; i++) {
-        peer = ngx_http_evenkeel_peer(conf, i);
+        for (k = 0; k < NGX_HTTP_EVENKEEL_METRICS; k++) {
+            metric = &ngx_http_evenkeel_metrics[k];
 
-        if (peer == NULL
-            || ek_host_stats(conf->shared->state, conf->hosts[i],
-                             ngx_http_evenkeel_now_ns() / 1000, &stats)
-               != EK_CODE_OK)
-        {
-            continue;
-        }
-
-        p = ngx_sprintf(p, "%s{\"host\":\"%V\"", n++ ? "," : "", &peer->name);
-
-        for (metric = ngx_http_evenkeel_metrics; metric->json; metric++) {
             p = ngx_sprintf(p, ",\"%s\":", metric->json);
-            p = ngx_http_evenkeel_number(p, metric->value(&stats), "null");
+            p = ngx_http_evenkeel_number(p, metric->value(&hosts[i].stats),
+                                         "null");
         }
 
         *p++ = '}';
     }
 
-    return ngx_sprintf(p, "]}");
+    *p++ = ']';
+
+    return p;
 }
 
 
 u_char *
-ngx_http_evenkeel_scale_json(u_char *p, ngx_http_upstream_main_conf_t *umcf)
+ngx_http_evenkeel_scale_json(u_char *p, ngx_array_t *views)
 {
-    ngx_uint_t                      i, n;
-    ngx_http_evenkeel_srv_conf_t   *conf;
-    ngx_http_upstream_srv_conf_t  **uscfp;
+    ngx_str_t                 *name;
+    ngx_uint_t                 i;
+    ngx_http_evenkeel_view_t  *view;
 
-    uscfp = umcf->upstreams.elts;
-    n = 0;
+    view = views->elts;
 
     *p++ = '{';
 
-    for (i = 0; i < umcf->upstreams.nelts; i++) {
-        conf = ngx_http_evenkeel_conf(uscfp[i]);
-        if (conf == NULL) {
-            continue;
-        }
+    for (i = 0; i < views->nelts; i++) {
+        name = &view[i].conf->upstream->host;
 
-        p = ngx_sprintf(p, "%s\"%V\":{", n++ ? "," : "", &uscfp[i]->host);
         /* The sums begin with a comma. */
-        p = ngx_sprintf(p, "\"upstream\":\"%V\"", &uscfp[i]->host);
-        p = ngx_http_evenkeel_json_sums(p, conf);
+
+        p = ngx_sprintf(p, "%s\"%V\":{\"upstream\":\"%V\"", i ? "," : "", name,
+                        name);
+        p = ngx_http_evenkeel_json_sums(p, &view[i]);
         *p++ = '}';
     }
 
@@ -126,13 +121,16 @@ ngx_http_evenkeel_scale_json(u_char *p, ngx_http_upstream_main_conf_t *umcf)
 
 
 static u_char *
-ngx_http_evenkeel_json_sums(u_char *p, ngx_http_evenkeel_srv_conf_t *conf)
+ngx_http_evenkeel_json_sums(u_char *p, ngx_http_evenkeel_view_t *view)
 {
+    ngx_uint_t                      i;
     const ngx_http_evenkeel_sum_t  *sum;
 
-    for (sum = ngx_http_evenkeel_sums; sum->json; sum++) {
+    for (i = 0; i < NGX_HTTP_EVENKEEL_SUMS; i++) {
+        sum = &ngx_http_evenkeel_sums[i];
+
         p = ngx_sprintf(p, ",\"%s\":", sum->json);
-        p = ngx_http_evenkeel_number(p, sum->value(conf), "null");
+        p = ngx_http_evenkeel_number(p, sum->value(view), "null");
     }
 
     return p;

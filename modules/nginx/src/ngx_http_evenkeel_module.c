@@ -7,9 +7,12 @@
  *     ngx_http_evenkeel_module.c     directives (this file)
  *     ngx_http_evenkeel_artifact.c   reading a trained artifact
  *     ngx_http_evenkeel_zone.c       what the workers share
+ *     ngx_http_evenkeel_worker.c     a worker's start
+ *     ngx_http_evenkeel_hosts.c      servers of NGINX's lists and hosts of the policy
  *     ngx_http_evenkeel_peer.c       the choice of a server
  *     ngx_http_evenkeel_feedback.c   what a response teaches
  *     ngx_http_evenkeel_telemetry.c  the file that an agent writes
+ *     ngx_http_evenkeel_scale.c      the directive of what a replica carries
  *     ngx_http_evenkeel_timer.c      the forecast's tick, another artifact
  *     ngx_http_evenkeel_variables.c  variables of the last decision
  *     ngx_http_evenkeel_status.c     the status page
@@ -18,7 +21,6 @@
  */
 
 #include "ngx_http_evenkeel.h"
-#include "ngx_http_evenkeel_zone.h"
 
 
 static void *ngx_http_evenkeel_create_conf(ngx_conf_t *cf);
@@ -26,10 +28,6 @@ static char *ngx_http_evenkeel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_evenkeel_take_artifact(ngx_conf_t *cf,
     ngx_http_evenkeel_srv_conf_t *conf);
 static void ngx_http_evenkeel_free_artifact(void *data);
-static char *ngx_http_evenkeel_scale(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static ngx_int_t ngx_http_evenkeel_scale_number(ngx_str_t *argument,
-    const char *name, float *number);
 
 
 static ngx_command_t  ngx_http_evenkeel_commands[] = {
@@ -150,6 +148,7 @@ ngx_http_evenkeel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     ekcf->enabled = 1;
+    ekcf->cycle = cf->cycle;
     ekcf->pool = cf->pool;
 
     uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
@@ -238,6 +237,9 @@ ngx_http_evenkeel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     uscf->peer.init_upstream = ngx_http_evenkeel_init_upstream;
 
     uscf->flags = NGX_HTTP_UPSTREAM_CREATE
+#if (NGX_HTTP_EVENKEEL_RESOLVE)
+                  |NGX_HTTP_UPSTREAM_MODIFY
+#endif
                   |NGX_HTTP_UPSTREAM_WEIGHT
                   |NGX_HTTP_UPSTREAM_MAX_CONNS
                   |NGX_HTTP_UPSTREAM_MAX_FAILS
@@ -299,87 +301,4 @@ ngx_http_evenkeel_free_artifact(void *data)
     ngx_http_evenkeel_srv_conf_t  *conf = data;
 
     ngx_http_evenkeel_unload(&conf->artifact);
-}
-
-
-static char *
-ngx_http_evenkeel_scale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_evenkeel_srv_conf_t  *ekcf = conf;
-
-    ngx_str_t   *value;
-    ek_scale    *scale;
-    ngx_uint_t   i;
-
-    scale = &ekcf->scale;
-
-    if (scale->struct_size != 0) {
-        return "is duplicate";
-    }
-
-    scale->struct_size = sizeof(ek_scale);
-    scale->lead_s = 60;
-    scale->quantile = 0.9f;
-    scale->headroom = 1;
-
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_http_evenkeel_scale_number(&value[i], "capacity=",
-                                           &scale->replica_requests_per_s)
-            == NGX_OK
-            || ngx_http_evenkeel_scale_number(&value[i], "lead=",
-                                              &scale->lead_s)
-               == NGX_OK
-            || ngx_http_evenkeel_scale_number(&value[i], "quantile=",
-                                              &scale->quantile)
-               == NGX_OK
-            || ngx_http_evenkeel_scale_number(&value[i], "headroom=",
-                                              &scale->headroom)
-               == NGX_OK)
-        {
-            continue;
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\", expected "
-                           "capacity=REQUESTS_PER_S, lead=SECONDS, "
-                           "quantile=0.1...0.9 or headroom=1...10",
-                           &value[i]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ek_scale_check(scale) != EK_CODE_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"capacity\" (requests a second that a replica "
-                           "carries) must be given and positive, \"quantile\" "
-                           "0.1 to 0.9, \"headroom\" 1 to 10");
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_evenkeel_scale_number(ngx_str_t *argument, const char *name,
-    float *number)
-{
-    char    *end;
-    size_t   len;
-
-    len = ngx_strlen(name);
-
-    if (argument->len <= len
-        || ngx_strncmp(argument->data, name, len) != 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    /* Arguments end with a zero. */
-    *number = strtof((char *) argument->data + len, &end);
-
-    return (end == (char *) argument->data + argument->len) ? NGX_OK
-                                                            : NGX_DECLINED;
 }

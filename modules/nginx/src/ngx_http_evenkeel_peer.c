@@ -9,10 +9,6 @@
  */
 
 #include "ngx_http_evenkeel.h"
-#include "ngx_http_evenkeel_zone.h"
-
-
-#define NGX_HTTP_EVENKEEL_WORDS  (EK_HOSTS_MAX / 64)
 
 
 static ngx_int_t ngx_http_evenkeel_init_peer(ngx_http_request_t *r,
@@ -22,6 +18,8 @@ static ngx_int_t ngx_http_evenkeel_get_peer(ngx_peer_connection_t *pc,
     void *data);
 static ngx_http_upstream_rr_peer_t *ngx_http_evenkeel_decide(
     ngx_http_evenkeel_peer_data_t *ekp, ngx_uint_t *index);
+static ngx_uint_t ngx_http_evenkeel_can_decide(
+    ngx_http_evenkeel_peer_data_t *ekp);
 static ek_code ngx_http_evenkeel_score(ngx_http_evenkeel_peer_data_t *ekp,
     const uint64_t *eligible);
 static ngx_uint_t ngx_http_evenkeel_available(
@@ -31,8 +29,9 @@ static void ngx_http_evenkeel_take(ngx_peer_connection_t *pc,
     ngx_http_evenkeel_peer_data_t *ekp, ngx_http_upstream_rr_peer_t *peer,
     ngx_uint_t index);
 static void ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp,
-    ngx_uint_t index);
-static ngx_uint_t ngx_http_evenkeel_index(ngx_http_evenkeel_peer_data_t *ekp);
+    uint32_t host);
+static void ngx_http_evenkeel_name_host(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_http_upstream_rr_peer_t *peer);
 static void ngx_http_evenkeel_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
 
@@ -116,7 +115,7 @@ ngx_http_evenkeel_describe(ngx_http_evenkeel_peer_data_t *ekp)
         && ngx_http_complex_value(r, conf->key, &value) == NGX_OK
         && value.len != 0)
     {
-        ekp->key = ngx_http_evenkeel_hash(&value);
+        ekp->key = ek_host_key((const char *) value.data, value.len);
     }
 }
 
@@ -126,9 +125,10 @@ ngx_http_evenkeel_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_evenkeel_peer_data_t  *ekp = data;
 
+    uint32_t                      host;
     ngx_int_t                     rc;
     ngx_uint_t                    index;
-    ngx_http_upstream_rr_peer_t  *peer;
+    ngx_http_upstream_rr_peer_t  *peer, *chosen;
 
     if (ekp->tries++ == 0 && ekp->conf->demand != NULL) {
         ek_demand_arrived(ekp->conf->demand);
@@ -138,11 +138,14 @@ ngx_http_evenkeel_get_peer(ngx_peer_connection_t *pc, void *data)
 
     peer = ngx_http_evenkeel_decide(ekp, &index);
 
+    if (peer != NULL) {
+        ngx_http_evenkeel_name_host(ekp, peer);
+    }
+
     if (peer != NULL && !ekp->conf->shadow) {
         ngx_http_evenkeel_take(pc, ekp, peer, index);
+        ngx_http_evenkeel_begin(ekp, ekp->decision.host);
         ngx_http_upstream_rr_peers_unlock(ekp->rrp.peers);
-
-        ngx_http_evenkeel_begin(ekp, index);
 
         return NGX_OK;
     }
@@ -158,15 +161,26 @@ ngx_http_evenkeel_get_peer(ngx_peer_connection_t *pc, void *data)
 
     rc = ngx_http_upstream_get_round_robin_peer(pc, &ekp->rrp);
 
-    if (rc == NGX_OK) {
-        if (peer == NULL) {
-            ekp->host = ekp->rrp.current->name;
-        }
-
-        ngx_http_evenkeel_begin(ekp, ngx_http_evenkeel_index(ekp));
+    if (rc != NGX_OK) {
+        return rc;
     }
 
-    return rc;
+    /* The request holds the server, even if its list has changed. */
+
+    chosen = ekp->rrp.current;
+
+    if (peer == NULL) {
+        ngx_http_evenkeel_name_host(ekp, chosen);
+    }
+
+    if (ek_host_find(ekp->conf->shared->state,
+                     ngx_http_evenkeel_host_key(chosen), &host)
+        == EK_CODE_OK)
+    {
+        ngx_http_evenkeel_begin(ekp, host);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -183,9 +197,7 @@ ngx_http_evenkeel_decide(ngx_http_evenkeel_peer_data_t *ekp, ngx_uint_t *index)
     conf = ekp->conf;
     n = 0;
 
-    /* The round robin has gone over to the backup servers before. */
-
-    if (ekp->rrp.peers != ekp->primary) {
+    if (!ngx_http_evenkeel_can_decide(ekp)) {
         return NULL;
     }
 
@@ -195,7 +207,9 @@ ngx_http_evenkeel_decide(ngx_http_evenkeel_peer_data_t *ekp, ngx_uint_t *index)
          peer && i < conf->nhosts;
          peer = peer->next, i++)
     {
-        if (ngx_http_evenkeel_available(&ekp->rrp, peer, i)) {
+        if (conf->hosts[i] != EK_NO_HOST
+            && ngx_http_evenkeel_available(&ekp->rrp, peer, i))
+        {
             eligible[conf->hosts[i] / 64] |= (uint64_t) 1
                                              << (conf->hosts[i] % 64);
             n++;
@@ -223,13 +237,38 @@ ngx_http_evenkeel_decide(ngx_http_evenkeel_peer_data_t *ekp, ngx_uint_t *index)
             && ngx_http_evenkeel_available(&ekp->rrp, peer, i))
         {
             ekp->reason = ekp->decision.reason;
-            ekp->host = peer->name;
             *index = i;
             return peer;
         }
     }
 
     return NULL;
+}
+
+
+/* The list must be locked. */
+static ngx_uint_t
+ngx_http_evenkeel_can_decide(ngx_http_evenkeel_peer_data_t *ekp)
+{
+    /* The round robin has gone over to the backup servers before. */
+
+    if (ekp->rrp.peers != ekp->primary) {
+        return 0;
+    }
+
+#if (NGX_HTTP_EVENKEEL_RESOLVE)
+
+    /* What was tried is known by places in a list that has changed meanwhile. */
+
+    if (ekp->primary->config && ekp->rrp.config != *ekp->primary->config) {
+        return 0;
+    }
+
+    ngx_http_evenkeel_follow(ekp->conf, ekp->request->connection->log);
+
+#endif
+
+    return 1;
 }
 
 
@@ -342,50 +381,35 @@ ngx_http_evenkeel_take(ngx_peer_connection_t *pc,
 
 
 static void
-ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp, ngx_uint_t index)
+ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp, uint32_t host)
 {
-    ngx_http_evenkeel_srv_conf_t  *conf;
+    /* Refused, and not counted, if a reload has removed the server meanwhile. */
 
-    conf = ekp->conf;
-
-    if (index >= conf->nhosts || ekp->lease != NULL) {
-        return;
-    }
-
-    ekp->lease = ngx_http_evenkeel_lease(conf->shared, &ekp->own_lease);
-
-    if (ek_begin(conf->shared->state, conf->hosts[index], ekp->prompt_tokens,
-                 ngx_http_evenkeel_now_ns() / 1000, &ekp->lease->ticket)
-        != EK_CODE_OK)
-    {
-        /* A reload in between has removed the server from the state. */
-        ngx_http_evenkeel_release(ekp->lease);
-        ekp->lease = NULL;
-    }
+    (void) ek_process_begin(ekp->conf->shared->state,
+                            (uint32_t) ngx_process_slot, host,
+                            ekp->prompt_tokens, ngx_http_evenkeel_now_us(),
+                            &ekp->ticket);
 }
 
 
-/* Place of the round robin's choice among primary servers and backup ones. */
-static ngx_uint_t
-ngx_http_evenkeel_index(ngx_http_evenkeel_peer_data_t *ekp)
+/* For the log, which is written when a server of a name may be gone. */
+static void
+ngx_http_evenkeel_name_host(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_http_upstream_rr_peer_t *peer)
 {
-    ngx_uint_t                     i;
-    ngx_http_upstream_rr_peer_t   *peer;
-    ngx_http_upstream_rr_peers_t  *peers;
+    ekp->host = peer->name;
 
-    i = 0;
+#if (NGX_HTTP_EVENKEEL_RESOLVE)
 
-    for (peers = ekp->primary; peers; peers = peers->next) {
-        for (peer = peers->peer; peer; peer = peer->next) {
-            if (peer == ekp->rrp.current) {
-                return i;
-            }
+    if (ekp->primary->config) {
+        ekp->host.data = ngx_pstrdup(ekp->request->pool, &peer->name);
 
-            i++;
+        if (ekp->host.data == NULL) {
+            ekp->host.len = 0;
         }
     }
 
-    return i;
+#endif
 }
 
 
@@ -395,10 +419,8 @@ ngx_http_evenkeel_free_peer(ngx_peer_connection_t *pc, void *data,
 {
     ngx_http_evenkeel_peer_data_t  *ekp = data;
 
-    if (ekp->lease != NULL) {
+    if (ekp->ticket.under_way) {
         ngx_http_evenkeel_finish(ekp, pc, state);
-        ngx_http_evenkeel_release(ekp->lease);
-        ekp->lease = NULL;
     }
 
     ngx_http_upstream_free_round_robin_peer(pc, &ekp->rrp, state);

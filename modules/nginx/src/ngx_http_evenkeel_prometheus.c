@@ -7,81 +7,57 @@
 #include "ngx_http_evenkeel_status.h"
 
 
-static u_char *ngx_http_evenkeel_prometheus_metric(u_char *p,
-    ngx_http_evenkeel_srv_conf_t *conf,
-    const ngx_http_evenkeel_metric_t *metric);
+static u_char *ngx_http_evenkeel_prometheus_hosts(u_char *p,
+    ngx_http_evenkeel_view_t *view, const ngx_http_evenkeel_metric_t *metric);
 static u_char *ngx_http_evenkeel_prometheus_histogram(u_char *p,
-    ngx_http_evenkeel_srv_conf_t *conf);
+    ngx_http_evenkeel_view_t *view);
+static u_char *ngx_http_evenkeel_prometheus_decisions(u_char *p,
+    ngx_http_evenkeel_view_t *view);
 
 
 u_char *
-ngx_http_evenkeel_prometheus(u_char *p, ngx_http_upstream_main_conf_t *umcf)
+ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
 {
-    uint64_t                           decisions;
-    ngx_uint_t                         i, reason;
-    ngx_http_evenkeel_srv_conf_t      *conf;
-    ngx_http_upstream_srv_conf_t     **uscfp;
+    ngx_uint_t                         i, k;
+    ngx_http_evenkeel_view_t          *view;
     const ngx_http_evenkeel_sum_t     *sum;
     const ngx_http_evenkeel_metric_t  *metric;
 
-    uscfp = umcf->upstreams.elts;
+    view = views->elts;
 
-    for (metric = ngx_http_evenkeel_metrics; metric->prometheus; metric++) {
+    for (k = 0; k < NGX_HTTP_EVENKEEL_METRICS; k++) {
+        metric = &ngx_http_evenkeel_metrics[k];
+
         p = ngx_sprintf(p, "# TYPE %s %s\n", metric->prometheus, metric->type);
 
-        for (i = 0; i < umcf->upstreams.nelts; i++) {
-            conf = ngx_http_evenkeel_conf(uscfp[i]);
-
-            if (conf != NULL) {
-                p = ngx_http_evenkeel_prometheus_metric(p, conf, metric);
-            }
+        for (i = 0; i < views->nelts; i++) {
+            p = ngx_http_evenkeel_prometheus_hosts(p, &view[i], metric);
         }
     }
 
-    for (sum = ngx_http_evenkeel_sums; sum->prometheus; sum++) {
+    for (k = 0; k < NGX_HTTP_EVENKEEL_SUMS; k++) {
+        sum = &ngx_http_evenkeel_sums[k];
+
         p = ngx_sprintf(p, "# TYPE %s %s\n", sum->prometheus, sum->type);
 
-        for (i = 0; i < umcf->upstreams.nelts; i++) {
-            conf = ngx_http_evenkeel_conf(uscfp[i]);
-            if (conf == NULL) {
-                continue;
-            }
-
+        for (i = 0; i < views->nelts; i++) {
             p = ngx_sprintf(p, "%s{upstream=\"%V\"} ", sum->prometheus,
-                            &uscfp[i]->host);
-            p = ngx_http_evenkeel_number(p, sum->value(conf), "NaN");
+                            &view[i].conf->upstream->host);
+            p = ngx_http_evenkeel_number(p, sum->value(&view[i]), "NaN");
             *p++ = '\n';
         }
     }
 
     p = ngx_sprintf(p, "# TYPE evenkeel_decide_seconds histogram\n");
 
-    for (i = 0; i < umcf->upstreams.nelts; i++) {
-        conf = ngx_http_evenkeel_conf(uscfp[i]);
-
-        if (conf != NULL) {
-            p = ngx_http_evenkeel_prometheus_histogram(p, conf);
-        }
+    for (i = 0; i < views->nelts; i++) {
+        p = ngx_http_evenkeel_prometheus_histogram(p, &view[i]);
     }
 
     p = ngx_sprintf(p, "# TYPE evenkeel_decisions_total counter\n");
 
-    for (i = 0; i < umcf->upstreams.nelts; i++) {
-        conf = ngx_http_evenkeel_conf(uscfp[i]);
-        if (conf == NULL) {
-            continue;
-        }
-
-        for (reason = 0; reason <= EK_REASON_NO_HOST; reason++) {
-            if (ek_decisions(conf->shared->state, (uint32_t) reason,
-                             &decisions)
-                == EK_CODE_OK)
-            {
-                p = ngx_sprintf(p, "evenkeel_decisions_total{upstream=\"%V\","
-                                "reason=\"%s\"} %uL\n", &uscfp[i]->host,
-                                ngx_http_evenkeel_reason(reason), decisions);
-            }
-        }
+    for (i = 0; i < views->nelts; i++) {
+        p = ngx_http_evenkeel_prometheus_decisions(p, &view[i]);
     }
 
     return p;
@@ -89,31 +65,19 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_http_upstream_main_conf_t *umcf)
 
 
 static u_char *
-ngx_http_evenkeel_prometheus_metric(u_char *p,
-    ngx_http_evenkeel_srv_conf_t *conf,
+ngx_http_evenkeel_prometheus_hosts(u_char *p, ngx_http_evenkeel_view_t *view,
     const ngx_http_evenkeel_metric_t *metric)
 {
-    ek_stats                      stats;
-    ngx_uint_t                    i;
-    ngx_http_upstream_rr_peer_t  *peer;
+    ngx_uint_t                      i;
+    ngx_http_evenkeel_host_view_t  *hosts;
 
-    stats.struct_size = sizeof(ek_stats);
+    hosts = view->hosts.elts;
 
-    for (i = 0; i < conf->nhosts; i++) {
-        peer = ngx_http_evenkeel_peer(conf, i);
-
-        if (peer == NULL
-            || ek_host_stats(conf->shared->state, conf->hosts[i],
-                             ngx_http_evenkeel_now_ns() / 1000, &stats)
-               != EK_CODE_OK)
-        {
-            continue;
-        }
-
+    for (i = 0; i < view->hosts.nelts; i++) {
         p = ngx_sprintf(p, "%s{upstream=\"%V\",host=\"%V\"} ",
-                        metric->prometheus, &conf->upstream->host,
-                        &peer->name);
-        p = ngx_http_evenkeel_number(p, metric->value(&stats), "NaN");
+                        metric->prometheus, &view->conf->upstream->host,
+                        &hosts[i].name);
+        p = ngx_http_evenkeel_number(p, metric->value(&hosts[i].stats), "NaN");
         *p++ = '\n';
     }
 
@@ -123,18 +87,18 @@ ngx_http_evenkeel_prometheus_metric(u_char *p,
 
 static u_char *
 ngx_http_evenkeel_prometheus_histogram(u_char *p,
-    ngx_http_evenkeel_srv_conf_t *conf)
+    ngx_http_evenkeel_view_t *view)
 {
-    uint64_t    sum_ns, p99_ns, end_ns, count, total;
+    uint64_t    end_ns, count, total;
     uint32_t    bucket;
     ngx_str_t  *upstream;
 
-    upstream = &conf->upstream->host;
+    upstream = &view->conf->upstream->host;
     total = 0;
 
     for (bucket = 0; bucket < EK_HISTOGRAM_BUCKETS; bucket++) {
-        if (ek_histogram_bucket(conf->shared->decide_time, bucket, &end_ns,
-                                &count)
+        if (ek_histogram_bucket(view->conf->shared->decide_time, bucket,
+                                &end_ns, &count)
             != EK_CODE_OK)
         {
             return p;
@@ -153,11 +117,26 @@ ngx_http_evenkeel_prometheus_histogram(u_char *p,
         }
     }
 
-    ek_histogram_summary(conf->shared->decide_time, &sum_ns, &p99_ns);
-
     p = ngx_sprintf(p, "evenkeel_decide_seconds_sum{upstream=\"%V\"} %.9f\n",
-                    upstream, (double) sum_ns / 1e9);
+                    upstream, (double) view->decide_sum_ns / 1e9);
 
     return ngx_sprintf(p, "evenkeel_decide_seconds_count{upstream=\"%V\"} "
                        "%uL\n", upstream, total);
+}
+
+
+static u_char *
+ngx_http_evenkeel_prometheus_decisions(u_char *p,
+    ngx_http_evenkeel_view_t *view)
+{
+    ngx_uint_t  reason;
+
+    for (reason = 0; reason < NGX_HTTP_EVENKEEL_REASONS; reason++) {
+        p = ngx_sprintf(p, "evenkeel_decisions_total{upstream=\"%V\","
+                        "reason=\"%s\"} %uL\n", &view->conf->upstream->host,
+                        ngx_http_evenkeel_reason(reason),
+                        view->decisions[reason]);
+    }
+
+    return p;
 }

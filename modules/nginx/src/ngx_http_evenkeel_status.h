@@ -1,5 +1,5 @@
 /*
- * The status page: what its two forms share.
+ * The status page: what its forms share.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -18,6 +18,31 @@
 #define NGX_HTTP_EVENKEEL_BUCKET_STEP  4
 
 
+/* Reasons of libevenkeel: all but the round robin's. */
+#define NGX_HTTP_EVENKEEL_REASONS  NGX_HTTP_EVENKEEL_ROUND_ROBIN
+
+#define NGX_HTTP_EVENKEEL_METRICS  13
+#define NGX_HTTP_EVENKEEL_SUMS     7
+
+
+/* What a page tells of a host. */
+typedef struct {
+    ngx_str_t                        name;
+    ek_stats                         stats;
+} ngx_http_evenkeel_host_view_t;
+
+
+/* What a page tells of an upstream. */
+typedef struct {
+    ngx_http_evenkeel_srv_conf_t    *conf;
+    ek_demand_reading                demand;
+    uint64_t                         decide_sum_ns;
+    uint64_t                         decide_p99_ns;
+    uint64_t                         decisions[NGX_HTTP_EVENKEEL_REASONS];
+    ngx_array_t                      hosts;
+} ngx_http_evenkeel_view_t;
+
+
 /* A number of a host. */
 typedef struct {
     const char                      *prometheus;
@@ -32,34 +57,27 @@ typedef struct {
     const char                      *prometheus;
     const char                      *type;
     const char                      *json;
-    double                         (*value)(ngx_http_evenkeel_srv_conf_t *conf);
+    double                         (*value)(
+                                       const ngx_http_evenkeel_view_t *view);
 } ngx_http_evenkeel_sum_t;
 
 
-/* Both end with one whose names are NULL. */
-extern const ngx_http_evenkeel_metric_t  ngx_http_evenkeel_metrics[];
-extern const ngx_http_evenkeel_sum_t     ngx_http_evenkeel_sums[];
+extern const ngx_http_evenkeel_metric_t
+    ngx_http_evenkeel_metrics[NGX_HTTP_EVENKEEL_METRICS];
+extern const ngx_http_evenkeel_sum_t
+    ngx_http_evenkeel_sums[NGX_HTTP_EVENKEEL_SUMS];
 
 
-/* NULL for an upstream that the module does not serve. */
-ngx_http_evenkeel_srv_conf_t *ngx_http_evenkeel_conf(
-    ngx_http_upstream_srv_conf_t *uscf);
-/*
- * A server by its place in the configuration. NULL for what comes a second time: it is
- * the same host.
- */
-ngx_http_upstream_rr_peer_t *ngx_http_evenkeel_peer(
-    ngx_http_evenkeel_srv_conf_t *conf, ngx_uint_t index);
-void ngx_http_evenkeel_read_demand(ngx_http_evenkeel_srv_conf_t *conf,
-    ek_demand_reading *reading);
+/* Of all upstreams that the module serves; NULL if there is no memory. */
+ngx_array_t *ngx_http_evenkeel_views(ngx_pool_t *pool);
+
 u_char *ngx_http_evenkeel_number(u_char *p, double value, const char *unknown);
 
-u_char *ngx_http_evenkeel_prometheus(u_char *p,
-    ngx_http_upstream_main_conf_t *umcf);
-u_char *ngx_http_evenkeel_json(u_char *p, ngx_http_upstream_main_conf_t *umcf);
+/* Each of these takes an array of ngx_http_evenkeel_view_t. */
+u_char *ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views);
+u_char *ngx_http_evenkeel_json(u_char *p, ngx_array_t *views);
 /* For KEDA's metrics-api scaler: {"UPSTREAM":{"demand":6.4, ...}} */
-u_char *ngx_http_evenkeel_scale_json(u_char *p,
-    ngx_http_upstream_main_conf_t *umcf);
+u_char *ngx_http_evenkeel_scale_json(u_char *p, ngx_array_t *views);
 
 
 #endif /* NGX_HTTP_EVENKEEL_STATUS_H */

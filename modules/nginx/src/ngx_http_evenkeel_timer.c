@@ -1,6 +1,7 @@
 /*
- * What happens from time to time: each worker looks for another artifact, and one of them
- * ticks the forecast of the demand and reads the telemetry file.
+ * What happens from time to time. Once a second, each worker looks for another artifact and
+ * for servers that came or went, and one of them ticks the forecast of the demand; that one
+ * reads telemetry files ten times a second.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -8,11 +9,13 @@
 #include "ngx_http_evenkeel.h"
 
 
-#define NGX_HTTP_EVENKEEL_PERIOD_MS     100
-#define NGX_HTTP_EVENKEEL_PER_SECOND    (1000 / NGX_HTTP_EVENKEEL_PERIOD_MS)
+#define NGX_HTTP_EVENKEEL_SECOND_MS     1000
+#define NGX_HTTP_EVENKEEL_TELEMETRY_MS  100
 
 
 static void ngx_http_evenkeel_tick(ngx_event_t *event);
+static void ngx_http_evenkeel_second(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
 static void ngx_http_evenkeel_watch(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_log_t *log);
 static ngx_uint_t ngx_http_evenkeel_same_file(
@@ -20,12 +23,10 @@ static ngx_uint_t ngx_http_evenkeel_same_file(
 static void ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_http_evenkeel_artifact_t *artifact, ngx_log_t *log);
 static void ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf);
-static ngx_uint_t ngx_http_evenkeel_keeps_time(
-    ngx_http_evenkeel_shared_t *shared);
 static void ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf);
 
 
-static ngx_uint_t        ngx_http_evenkeel_ticks;
+static ngx_msec_t        ngx_http_evenkeel_last_second;
 static ngx_event_t       ngx_http_evenkeel_event;
 static ngx_connection_t  ngx_http_evenkeel_dumb;
 
@@ -59,7 +60,8 @@ ngx_http_evenkeel_start_timers(ngx_cycle_t *cycle)
     ngx_http_evenkeel_event.log = cycle->log;
     ngx_http_evenkeel_event.cancelable = 1;
 
-    ngx_add_timer(&ngx_http_evenkeel_event, NGX_HTTP_EVENKEEL_PERIOD_MS);
+    ngx_http_evenkeel_last_second = ngx_current_msec;
+    ngx_add_timer(&ngx_http_evenkeel_event, NGX_HTTP_EVENKEEL_TELEMETRY_MS);
 
     return NGX_OK;
 }
@@ -69,13 +71,20 @@ static void
 ngx_http_evenkeel_tick(ngx_event_t *event)
 {
     ngx_uint_t                     i, is_second;
+    ngx_msec_t                     wait;
     ngx_http_evenkeel_srv_conf_t  *conf;
 
     if (ngx_exiting) {
         return;
     }
 
-    is_second = (++ngx_http_evenkeel_ticks % NGX_HTTP_EVENKEEL_PER_SECOND == 0);
+    wait = NGX_HTTP_EVENKEEL_SECOND_MS;
+    is_second = (ngx_current_msec - ngx_http_evenkeel_last_second
+                 >= NGX_HTTP_EVENKEEL_SECOND_MS);
+
+    if (is_second) {
+        ngx_http_evenkeel_last_second = ngx_current_msec;
+    }
 
     i = 0;
 
@@ -85,24 +94,42 @@ ngx_http_evenkeel_tick(ngx_event_t *event)
             break;
         }
 
-        if (is_second && conf->watch == 1) {
-            ngx_http_evenkeel_watch(conf, event->log);
-        }
-
-        if (!ngx_http_evenkeel_keeps_time(conf->shared)) {
-            continue;
-        }
-
-        if (conf->telemetry.len != 0) {
+        if (conf->telemetry.len != 0 && ngx_http_evenkeel_keeps_time(conf)) {
             ngx_http_evenkeel_read_telemetry(conf, event->log);
+            wait = NGX_HTTP_EVENKEEL_TELEMETRY_MS;
         }
 
-        if (is_second && conf->demand != NULL) {
-            ngx_http_evenkeel_tick_demand(conf);
+        if (is_second) {
+            ngx_http_evenkeel_second(conf, event->log);
         }
     }
 
-    ngx_add_timer(event, NGX_HTTP_EVENKEEL_PERIOD_MS);
+    ngx_add_timer(event, wait);
+}
+
+
+static void
+ngx_http_evenkeel_second(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
+{
+    ngx_http_upstream_rr_peers_t  *primary;
+
+    if (conf->joins) {
+        ngx_http_evenkeel_join(conf, log);
+    }
+
+    if (conf->watch == 1) {
+        ngx_http_evenkeel_watch(conf, log);
+    }
+
+    primary = conf->upstream->peer.data;
+
+    ngx_http_upstream_rr_peers_rlock(primary);
+    ngx_http_evenkeel_follow(conf, log);
+    ngx_http_upstream_rr_peers_unlock(primary);
+
+    if (conf->demand != NULL && ngx_http_evenkeel_keeps_time(conf)) {
+        ngx_http_evenkeel_tick_demand(conf);
+    }
 }
 
 
@@ -140,7 +167,7 @@ ngx_http_evenkeel_watch(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
     conf->refused.mtime = ngx_file_mtime(&fi);
     conf->refused.size = ngx_file_size(&fi);
 
-    if (ngx_http_evenkeel_keeps_time(conf->shared)) {
+    if (ngx_http_evenkeel_keeps_time(conf)) {
         (void) ngx_atomic_fetch_add(&conf->shared->refused, 1);
     }
 }
@@ -180,7 +207,7 @@ ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_log_error(NGX_LOG_NOTICE, log, 0, "artifact \"%V\" taken",
                   &conf->path);
 
-    if (ngx_http_evenkeel_keeps_time(conf->shared)) {
+    if (ngx_http_evenkeel_keeps_time(conf)) {
         (void) ngx_atomic_fetch_add(&conf->shared->swapped, 1);
     }
 }
@@ -200,10 +227,10 @@ ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf)
 }
 
 
-static ngx_uint_t
-ngx_http_evenkeel_keeps_time(ngx_http_evenkeel_shared_t *shared)
+ngx_uint_t
+ngx_http_evenkeel_keeps_time(ngx_http_evenkeel_srv_conf_t *conf)
 {
-    return shared->timekeeper == (ngx_atomic_uint_t) ngx_pid;
+    return conf->shared->timekeeper == (ngx_atomic_uint_t) ngx_pid;
 }
 
 
@@ -217,6 +244,6 @@ ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf)
     epoch_s = (double) tp->sec + (double) tp->msec / 1000;
 
     ek_demand_tick(conf->demand, conf->artifact.model,
-                   ngx_http_evenkeel_now_ns() / 1000, epoch_s, conf->scratch,
+                   ngx_http_evenkeel_now_us(), epoch_s, conf->scratch,
                    conf->scratch_size);
 }

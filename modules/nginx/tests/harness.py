@@ -28,9 +28,10 @@ def free_port():
 class Host:
     """An HTTP server whose delay, status and headers can be changed at any time."""
 
-    def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=()):
+    def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), address="127.0.0.1", port=None):
         self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
-        self.port = free_port()
+        self.listen = address
+        self.port = port or free_port()
         self.served = 0
         self.connections = 0
         self.lock = threading.Lock()
@@ -39,7 +40,7 @@ class Host:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.listen}:{self.port}"
 
     def start(self):
         host = self
@@ -83,7 +84,7 @@ class Host:
                 pass  # a client that went away
 
         self.sockets = collections.deque(maxlen=4096)
-        self.server = Server(("127.0.0.1", self.port), Handler)
+        self.server = Server((self.listen, self.port), Handler)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self):

@@ -246,6 +246,17 @@ class Reloads(Case):
         self.assertEqual(b.served, served)
         self.assertEqual(nginx.status()[0][c.address]["sent_total"], c.served)
 
+    def test_a_changed_weight_takes_effect(self):
+        a, b = self.hosts({}, {})
+        nginx = self.nginx([a, b]).start()
+        nginx.load(20)
+        sent = nginx.status()[0][a.address]["sent_total"]
+        nginx.write(f"evenkeel {ARTIFACT}; server {a.address} weight=10; server {b.address};")
+        nginx.reload()
+        until(lambda: nginx.status()[0][a.address]["weight"] == 10, "the weight stays")
+        self.assertEqual(nginx.status()[0][a.address]["sent_total"], sent)
+        self.assertEqual(sum(answered(nginx.load(20)).values()), 20)
+
     def test_what_a_killed_worker_had_under_way_is_taken_back(self):
         hosts = self.hosts({"delay_s": 1.0}, {"delay_s": 1.0})
         nginx = self.nginx(hosts).start()

@@ -1,0 +1,116 @@
+/*
+ * The numbers of the status page, under the names that its forms give them.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ */
+
+#include "ngx_http_evenkeel_status.h"
+
+#include <math.h>
+
+
+/* What is read of a host. */
+
+#define ngx_http_evenkeel_field(field)                                        \
+    static double                                                             \
+    ngx_http_evenkeel_##field(const ek_stats *stats)                          \
+    {                                                                         \
+        return (double) stats->field;                                         \
+    }
+
+ngx_http_evenkeel_field(in_flight)
+ngx_http_evenkeel_field(in_flight_prompt_tokens)
+ngx_http_evenkeel_field(sent_total)
+ngx_http_evenkeel_field(done_total)
+ngx_http_evenkeel_field(failed_total)
+ngx_http_evenkeel_field(weight)
+ngx_http_evenkeel_field(latency_ewma_s)
+ngx_http_evenkeel_field(ttft_ewma_s)
+ngx_http_evenkeel_field(failure_share)
+ngx_http_evenkeel_field(telemetry_age_s)
+ngx_http_evenkeel_field(running)
+ngx_http_evenkeel_field(waiting)
+ngx_http_evenkeel_field(kv_use)
+
+
+const ngx_http_evenkeel_metric_t
+ngx_http_evenkeel_metrics[NGX_HTTP_EVENKEEL_METRICS] = {
+    { "evenkeel_in_flight", "gauge", "in_flight",
+      ngx_http_evenkeel_in_flight },
+    { "evenkeel_in_flight_prompt_tokens", "gauge", "in_flight_prompt_tokens",
+      ngx_http_evenkeel_in_flight_prompt_tokens },
+    { "evenkeel_requests_sent_total", "counter", "sent_total",
+      ngx_http_evenkeel_sent_total },
+    { "evenkeel_requests_done_total", "counter", "done_total",
+      ngx_http_evenkeel_done_total },
+    { "evenkeel_requests_failed_total", "counter", "failed_total",
+      ngx_http_evenkeel_failed_total },
+    { "evenkeel_weight", "gauge", "weight",
+      ngx_http_evenkeel_weight },
+    { "evenkeel_latency_seconds", "gauge", "latency_s",
+      ngx_http_evenkeel_latency_ewma_s },
+    { "evenkeel_first_byte_seconds", "gauge", "first_byte_s",
+      ngx_http_evenkeel_ttft_ewma_s },
+    { "evenkeel_failure_share", "gauge", "failure_share",
+      ngx_http_evenkeel_failure_share },
+    { "evenkeel_report_age_seconds", "gauge", "report_age_s",
+      ngx_http_evenkeel_telemetry_age_s },
+    { "evenkeel_report_running", "gauge", "running",
+      ngx_http_evenkeel_running },
+    { "evenkeel_report_waiting", "gauge", "waiting",
+      ngx_http_evenkeel_waiting },
+    { "evenkeel_report_kv_use", "gauge", "kv_use",
+      ngx_http_evenkeel_kv_use }
+};
+
+
+/* What is read of an upstream. */
+
+#define ngx_http_evenkeel_reading(name, expression)                           \
+    static double                                                             \
+    ngx_http_evenkeel_##name(const ngx_http_evenkeel_view_t *view)            \
+    {                                                                         \
+        return (double) (expression);                                         \
+    }
+
+ngx_http_evenkeel_reading(replicas, view->demand.replicas)
+ngx_http_evenkeel_reading(present, view->demand.present_per_s)
+ngx_http_evenkeel_reading(forecast, view->demand.forecast_per_s)
+ngx_http_evenkeel_reading(history, view->demand.history_days)
+ngx_http_evenkeel_reading(decide_p99, (double) view->decide_p99_ns / 1e9)
+ngx_http_evenkeel_reading(swapped, view->conf->shared->swapped)
+ngx_http_evenkeel_reading(refused, view->conf->shared->refused)
+
+
+const ngx_http_evenkeel_sum_t
+ngx_http_evenkeel_sums[NGX_HTTP_EVENKEEL_SUMS] = {
+    { "evenkeel_demand_replicas", "gauge", "demand",
+      ngx_http_evenkeel_replicas },
+    { "evenkeel_demand_requests_per_second", "gauge", "present_per_s",
+      ngx_http_evenkeel_present },
+    { "evenkeel_forecast_requests_per_second", "gauge", "forecast_per_s",
+      ngx_http_evenkeel_forecast },
+    { "evenkeel_history_days", "gauge", "history_days",
+      ngx_http_evenkeel_history },
+    { "evenkeel_decide_p99_seconds", "gauge", "decide_p99_s",
+      ngx_http_evenkeel_decide_p99 },
+    { "evenkeel_artifacts_taken_total", "counter", "artifacts_taken",
+      ngx_http_evenkeel_swapped },
+    { "evenkeel_artifacts_refused_total", "counter", "artifacts_refused",
+      ngx_http_evenkeel_refused }
+};
+
+
+u_char *
+ngx_http_evenkeel_number(u_char *p, double value, const char *unknown)
+{
+    if (!isfinite(value)) {
+        return ngx_sprintf(p, "%s", unknown);
+    }
+
+    if (value == floor(value) && fabs(value) < 1e15) {
+        return ngx_sprintf(p, "%L", (int64_t) value);
+    }
+
+    return ngx_sprintf(p, "%.6f", value);
+}
