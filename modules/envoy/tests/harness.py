@@ -12,6 +12,7 @@ import time
 from hosts import Load, free_port
 
 MODULE = os.environ["EVENKEEL_ENVOY_MODULE"]
+AGENT = os.environ["EVENKEEL_AGENT"]
 ARTIFACT = os.environ["EVENKEEL_ARTIFACT"]
 # Paths by version, the newest last: "1.39=/path,1.40=/path".
 ENVOYS = dict(pair.split("=", 1) for pair in os.environ["EVENKEEL_ENVOYS"].split(","))

@@ -25,11 +25,11 @@ def free_port():
 
 
 class Host:
-    """An HTTP server whose delay, status and headers can be changed at any time."""
+    """An HTTP server whose delay, status, headers and metrics can be changed at any time."""
 
-    def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False):
+    def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False, metrics=""):
         self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
-        self.resets = resets
+        self.resets, self.metrics = resets, metrics
         self.port = free_port()
         self.served = 0
         self.requests = collections.deque(maxlen=64)
@@ -86,6 +86,10 @@ class _Connection(asyncio.Protocol):
             if len(self.buffer) < end + 4 + length:
                 return
             self.buffer = self.buffer[end + 4 + length :]
+            if head.startswith(b"GET /metrics "):
+                page = self.host.metrics.encode()
+                self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(page), page))
+                continue
             self.host.requests.append(head.decode("latin-1"))
             if self.host.delay_s:
                 _loop.call_later(self.host.delay_s, self.respond)

@@ -2,9 +2,6 @@
 
 import collections
 import json
-import os
-import struct
-import sys
 import threading
 import time
 import unittest
@@ -106,47 +103,6 @@ class Pages(Case):
         load.stop()
         [milli] = [int(value) for name, value in stats.items() if "millireplicas" in name]
         self.assertGreater(milli, 2000)
-
-    def test_telemetry_of_the_agent_is_read(self):
-        hosts = self.hosts({}, {})
-        envoy = self.envoy(hosts, options={})
-        path = f"{envoy.folder}/llm.tel"
-        envoy.options.update(artifact=ARTIFACT, telemetry=path)
-        envoy.write(f"{envoy.folder}/envoy.json", envoy.configuration())
-        envoy.start()
-        until(lambda: "decisions go on without" in envoy.said(), "its absence goes unnoticed")
-        for content in (b"nothing of the kind", telemetry_file(hosts, 3)[:200], b""):
-            with open(path, "wb") as file:
-                file.write(content)
-            self.assert_all_answered(envoy.load(20), 20)
-        self.assertEqual(envoy.said().count("decisions go on without"), 1)
-        for running in (3, 5):
-            with open(f"{path}.new", "wb") as file:
-                file.write(telemetry_file(hosts, running))
-            os.rename(f"{path}.new", path)
-            until(lambda: all(host["report"]["running"] == running for host in envoy.status()[0].values()),
-                  lambda: f"not taken over: {envoy.status()}")
-        self.assertIn("is read again", envoy.said())
-
-
-def telemetry_file(hosts, running):
-    """What the agent writes: see the format in the runtime's `telemetry_file`."""
-    magic, ones = int.from_bytes(b"EVKTELEM", sys.byteorder), (1 << 64) - 1
-    slots = [[0] * 8 for _ in range(8)]
-    for host in hosts:
-        key = 0xCBF29CE484222325
-        for byte in host.address.encode():
-            key = (key ^ byte) * 0x100000001B3 & ones
-        place = next(n for n in (*range(key % 8, 8), *range(key % 8)) if slots[n][1] == 0)
-        [load] = struct.unpack("=Q", struct.pack("=ff", running, 0))
-        words = [key, time.monotonic_ns() // 1000, load, 0, struct.unpack("=I", struct.pack("=f", 0.02))[0]]
-        check = magic
-        for word in words:
-            check = (check ^ word) * 0x9E3779B97F4A7C15 & ones
-            check = (check << 31 | check >> 33) & ones
-        slots[place] = [2, *words, check, 0]
-    header = [magic, 1 | 8 << 32, time.monotonic_ns() // 1000, 1, *[0] * 12]
-    return struct.pack("=80Q", *header, *(word for slot in slots for word in slot))
 
 
 if __name__ == "__main__":

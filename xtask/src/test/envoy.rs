@@ -38,11 +38,19 @@ fn prepare(command: &mut Command, artifact: &Path, versions: &[&str]) -> Result<
     ensure!(artifact.is_file(), "{} is missing: train a model first", artifact.display());
     // What `nm` is in, to look up the names of the interface.
     packages::ensure(&["binutils", "python3"])?;
-    process::run(&mut process::cargo(["build", "--release", "--package", "evenkeel-envoy"]))?;
+    process::run(&mut process::cargo([
+        "build",
+        "--release",
+        "--package",
+        "evenkeel-envoy",
+        "--package",
+        "evenkeel-agent",
+    ]))?;
     let envoys = versions.iter().map(|version| Ok(format!("{version}={}", install(version)?.display())));
     command
         .env("EVENKEEL_ENVOYS", envoys.collect::<Result<Vec<_>>>()?.join(","))
         .env("EVENKEEL_ENVOY_MODULE", process::target().join("release/libevenkeel_envoy.so"))
+        .env("EVENKEEL_AGENT", process::target().join("release/evenkeel-agent"))
         .env("EVENKEEL_ARTIFACT", std::path::absolute(artifact)?);
     Ok(())
 }
