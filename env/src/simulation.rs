@@ -280,7 +280,11 @@ impl Simulation {
         look(&mut Decision {
             now_s: self.now_s,
             now_us: microseconds(self.now_s),
-            request: &Request { prompt_tokens: job.prompt_tokens, cached_tokens: balancer.cached_tokens() },
+            request: &Request {
+                prompt_tokens: job.prompt_tokens,
+                cached_tokens: balancer.cached_tokens(),
+                ..Request::default()
+            },
             balancer: index,
             state: balancer.state(),
             service: &self.setting.service,

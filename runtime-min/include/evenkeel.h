@@ -41,6 +41,16 @@
 #define EK_AFFINITY_ENTRIES_MAX (1 << 24)
 
 /**
+ * Alignment of the memory of a class table, in bytes.
+ */
+#define EK_CLASSES_ALIGNMENT 64
+
+/**
+ * Most entries of a class table.
+ */
+#define EK_CLASSES_ENTRIES_MAX (1 << 24)
+
+/**
  * Alignment of the memory of a demand, in bytes.
  */
 #define EK_DEMAND_ALIGNMENT 64
@@ -473,9 +483,10 @@ typedef struct ek_request {
    */
   uint32_t cached_tokens_len;
   /**
-   * Must be 0.
+   * Tokens that the request will probably generate (`ek_classes_expected`); 0 stands for
+   * the service's mean.
    */
-  uint32_t reserved;
+  uint32_t output_tokens;
 } ek_request;
 
 /**
@@ -766,6 +777,101 @@ typedef struct ek_forecast {
 } ek_forecast;
 
 /**
+ * What is known of a host.
+ */
+typedef struct ek_stats {
+  /**
+   * `sizeof(ek_stats)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Requests under way.
+   */
+  uint32_t in_flight;
+  /**
+   * Key under which the host was registered.
+   */
+  uint64_t key;
+  /**
+   * Requests sent since it was registered.
+   */
+  uint64_t sent_total;
+  /**
+   * Requests ended since it was registered.
+   */
+  uint64_t done_total;
+  /**
+   * Requests that failed or timed out since it was registered.
+   */
+  uint64_t failed_total;
+  /**
+   * Prompt tokens of the requests under way.
+   */
+  uint32_t in_flight_prompt_tokens;
+  /**
+   * Capacity relative to the other hosts, as configured.
+   */
+  float weight;
+  /**
+   * Average latency in seconds.
+   */
+  float latency_ewma_s;
+  /**
+   * Peak-sensitive average latency in seconds, as of now.
+   */
+  float peak_latency_s;
+  /**
+   * Average time to first byte in seconds.
+   */
+  float ttft_ewma_s;
+  /**
+   * Measured time per output token, or service time, in seconds.
+   */
+  float local_step_s;
+  /**
+   * Successful responses a second.
+   */
+  float completions_per_s;
+  /**
+   * Share of recent requests that failed, 0 to 1, as of now.
+   */
+  float failure_share;
+  /**
+   * Seconds since the last sign of life.
+   */
+  float silence_s;
+  /**
+   * Age of the last report in seconds, NaN if there was none.
+   */
+  float telemetry_age_s;
+  /**
+   * Last report: requests being processed.
+   */
+  float running;
+  /**
+   * Last report: requests waiting.
+   */
+  float waiting;
+  /**
+   * Last report: prompt tokens of the waiting requests.
+   */
+  float pending_prefill_tokens;
+  /**
+   * Last report: share of the KV cache in use.
+   */
+  float kv_use;
+  /**
+   * Last report: time per output token, or service time, in seconds.
+   */
+  float step_s;
+  /**
+   * How many requests each one at the host counts for, since it has just come up; 1 for one
+   * that is warm.
+   */
+  float slow_start;
+} ek_stats;
+
+/**
  * What state is wanted.
  */
 typedef struct ek_state_options {
@@ -902,100 +1008,6 @@ typedef struct ek_telemetry {
   float step_s;
 } ek_telemetry;
 
-/**
- * What is known of a host.
- */
-typedef struct ek_stats {
-  /**
-   * `sizeof(ek_stats)`, set by the caller.
-   */
-  uint32_t struct_size;
-  /**
-   * Requests under way.
-   */
-  uint32_t in_flight;
-  /**
-   * Key under which the host was registered.
-   */
-  uint64_t key;
-  /**
-   * Requests sent since it was registered.
-   */
-  uint64_t sent_total;
-  /**
-   * Requests ended since it was registered.
-   */
-  uint64_t done_total;
-  /**
-   * Requests that failed or timed out since it was registered.
-   */
-  uint64_t failed_total;
-  /**
-   * Prompt tokens of the requests under way.
-   */
-  uint32_t in_flight_prompt_tokens;
-  /**
-   * Capacity relative to the other hosts, as configured.
-   */
-  float weight;
-  /**
-   * Average latency in seconds.
-   */
-  float latency_ewma_s;
-  /**
-   * Peak-sensitive average latency in seconds, as of now.
-   */
-  float peak_latency_s;
-  /**
-   * Average time to first byte in seconds.
-   */
-  float ttft_ewma_s;
-  /**
-   * Measured time per output token, or service time, in seconds.
-   */
-  float local_step_s;
-  /**
-   * Successful responses a second.
-   */
-  float completions_per_s;
-  /**
-   * Share of recent requests that failed, 0 to 1.
-   */
-  float failure_share;
-  /**
-   * Seconds since the last sign of life.
-   */
-  float silence_s;
-  /**
-   * Age of the last report in seconds, NaN if there was none.
-   */
-  float telemetry_age_s;
-  /**
-   * Last report: requests being processed.
-   */
-  float running;
-  /**
-   * Last report: requests waiting.
-   */
-  float waiting;
-  /**
-   * Last report: prompt tokens of the waiting requests.
-   */
-  float pending_prefill_tokens;
-  /**
-   * Last report: share of the KV cache in use.
-   */
-  float kv_use;
-  /**
-   * Last report: time per output token, or service time, in seconds.
-   */
-  float step_s;
-  /**
-   * 0.
-   */
-  uint32_t reserved;
-} ek_stats;
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1037,6 +1049,46 @@ ek_code ek_affinity_note(void *memory,
                          uint32_t host,
                          uint32_t tokens,
                          uint64_t now_us);
+
+/**
+ * Bytes of a table with room for about `entries` classes of requests; 0 if that is none
+ * or more than `EK_CLASSES_ENTRIES_MAX`. Memory filled with zeros is an empty table: there
+ * is nothing to initialise, and processes may share it.
+ */
+size_t ek_classes_size(uint32_t entries);
+
+/**
+ * Tokens that a request of this class will probably generate, for
+ * `ek_request.output_tokens`: the mean over responses that were noted for the class.
+ *
+ * `class_key`: any number but 0 that stands for what tells requests apart before they are
+ * answered (a model's name, an adapter, a route, a priority), such as `ek_host_key` of its
+ * text.
+ * `output_tokens`: gets the mean, or 0 for a class that fewer than 8 responses were noted
+ * for.
+ *
+ * # Safety
+ * - `memory` is NULL or points to `memory_size` initialised bytes, of which all users
+ *   give the same size.
+ * - `output_tokens` points to a `uint32_t`.
+ */
+ek_code ek_classes_expected(const void *memory,
+                            size_t memory_size,
+                            uint64_t class_key,
+                            uint32_t *output_tokens);
+
+/**
+ * Notes how many tokens a response of this class had; 0 says nothing and changes nothing.
+ * The class that was noted longest ago makes room for a new one.
+ *
+ * # Safety
+ * - `memory` is NULL or points to `memory_size` initialised bytes, of which all users
+ *   give the same size.
+ */
+ek_code ek_classes_note(void *memory,
+                        size_t memory_size,
+                        uint64_t class_key,
+                        uint32_t output_tokens);
 
 /**
  * Version of the library: major * 10000 + minor * 100 + patch. Compare it with
@@ -1400,6 +1452,97 @@ ek_code ek_histogram_summary(const struct ek_histogram *histogram,
                              uint64_t *p99_ns);
 
 /**
+ * Registers a host. One whose key is there already keeps its index and what was learned.
+ *
+ * To be called by one thread or process at a time.
+ *
+ * `key`: any number but 0 that stays the host's, such as a hash of its address.
+ * `weight`: capacity relative to the other hosts; outside 0.001 to 1000 counts as 1.
+ * `host`: gets the host's index.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ * - `host` points to a `uint32_t`.
+ */
+ek_code ek_host_register(struct ek_state *state,
+                         uint64_t key,
+                         float weight,
+                         uint64_t now_us,
+                         uint32_t *host);
+
+/**
+ * Removes a host. Requests still under way there are finished as usual.
+ *
+ * To be called by one thread or process at a time.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ */
+ek_code ek_host_remove(struct ek_state *state, uint64_t key);
+
+/**
+ * Finds a host by its key.
+ *
+ * `host`: gets the host's index.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ * - `host` points to a `uint32_t`.
+ */
+ek_code ek_host_find(const struct ek_state *state, uint64_t key, uint32_t *host);
+
+/**
+ * Gives a known host another weight, and leaves what was learned of it as it is.
+ *
+ * `weight`: capacity relative to the other hosts; outside 0.001 to 1000 counts as 1.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ */
+ek_code ek_host_weight(struct ek_state *state, uint32_t host, float weight);
+
+/**
+ * A host came up, or came back: it was added to a fleet that is at work, or passed its
+ * health check after having failed it. What its failures and reports told before is
+ * forgotten, and if there is a slow start (`ek_hosts_warm`), it begins.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ */
+ek_code ek_host_restarted(struct ek_state *state, uint32_t host, uint64_t now_us);
+
+/**
+ * Brings slow starts up to date. To be called about once a second, by one thread or process
+ * that shares the state, and once before the first `ek_host_restarted`; decisions cost no
+ * more for it.
+ *
+ * At a host that came up `t` ago each request counts for `1 / max(0.1, t / slow_start)`, so
+ * that it gets about that share of the requests that others have under way, and one at a
+ * time in any case.
+ *
+ * `slow_start_us`: the time that a host takes to get its full share; 0 for no slow start,
+ * which ends those under way.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ */
+ek_code ek_hosts_warm(struct ek_state *state, uint64_t slow_start_us, uint64_t now_us);
+
+/**
+ * Reads what is known of a host.
+ *
+ * `stats`: filled in; its `struct_size` must be set.
+ *
+ * # Safety
+ * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+ * - `stats` points to `stats->struct_size` bytes.
+ */
+ek_code ek_host_stats(const struct ek_state *state,
+                      uint32_t host,
+                      uint64_t now_us,
+                      struct ek_stats *stats);
+
+/**
  * Size in bytes of the storage of a model.
  */
 size_t ek_model_size(void);
@@ -1720,60 +1863,6 @@ ek_code ek_state_init(void *memory,
  * - `state` points to a pointer.
  */
 ek_code ek_state_attach(void *memory, size_t memory_size, struct ek_state **state);
-
-/**
- * Registers a host. One whose key is there already keeps its index and what was learned.
- *
- * To be called by one thread or process at a time.
- *
- * `key`: any number but 0 that stays the host's, such as a hash of its address.
- * `weight`: capacity relative to the other hosts; outside 0.001 to 1000 counts as 1.
- * `host`: gets the host's index.
- *
- * # Safety
- * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
- * - `host` points to a `uint32_t`.
- */
-ek_code ek_host_register(struct ek_state *state,
-                         uint64_t key,
-                         float weight,
-                         uint64_t now_us,
-                         uint32_t *host);
-
-/**
- * Removes a host. Requests still under way there are finished as usual.
- *
- * To be called by one thread or process at a time.
- *
- * # Safety
- * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
- */
-ek_code ek_host_remove(struct ek_state *state, uint64_t key);
-
-/**
- * Finds a host by its key.
- *
- * `host`: gets the host's index.
- *
- * # Safety
- * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
- * - `host` points to a `uint32_t`.
- */
-ek_code ek_host_find(const struct ek_state *state, uint64_t key, uint32_t *host);
-
-/**
- * Reads what is known of a host.
- *
- * `stats`: filled in; its `struct_size` must be set.
- *
- * # Safety
- * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
- * - `stats` points to `stats->struct_size` bytes.
- */
-ek_code ek_host_stats(const struct ek_state *state,
-                      uint32_t host,
-                      uint64_t now_us,
-                      struct ek_stats *stats);
 
 /**
  * The key under which a host stands in the telemetry file, and should be registered: FNV-1a

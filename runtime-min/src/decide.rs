@@ -10,6 +10,7 @@ use crate::features;
 use crate::herding;
 use crate::lowest::lowest;
 use crate::program::Program;
+use crate::service::ServiceModel;
 use crate::slot::HostSlot;
 use crate::state::State;
 
@@ -21,6 +22,17 @@ pub struct Request<'a> {
     /// Of each host, by index: tokens of the prompt's prefix that it probably has cached.
     /// Hosts beyond the end have none.
     pub cached_tokens: &'a [u32],
+    /// Tokens that the request will probably generate, 0 where unknown: then it is taken to
+    /// be like the service's others ([`ServiceModel::output_tokens_mean`]). Tells nothing
+    /// about hosts that work first in, first out, one request after the other.
+    pub output_tokens: u32,
+}
+
+impl Request<'_> {
+    /// Tokens that the request is expected to generate.
+    pub(crate) fn expected_output_tokens(&self, service: &ServiceModel) -> f32 {
+        if self.output_tokens == 0 { service.output_tokens_mean } else { self.output_tokens as f32 }
+    }
 }
 
 /// The hosts that may be chosen.
@@ -162,8 +174,8 @@ pub fn scores<'s>(
     policy.run(rows, scratch)?.get(..rows)
 }
 
-/// The one with fewer requests in flight of two different eligible hosts drawn at random
-/// (Mitzenmacher's power of two choices). `rows`, the number of eligible hosts, is at
+/// The one with fewer requests in flight, for its weight, of two different eligible hosts
+/// drawn at random (Mitzenmacher's power of two choices). `rows`, the number of eligible hosts, is at
 /// least 2.
 fn least_request_of_two(state: &State<'_>, eligible: Eligible<'_>, rows: usize) -> u32 {
     let first = state.random_below(rows);
@@ -172,7 +184,7 @@ fn least_request_of_two(state: &State<'_>, eligible: Eligible<'_>, rows: usize) 
     let candidate = |row| eligible.hosts(state).nth(row);
     match (candidate(first), candidate(second)) {
         (Some((a, slot_a)), Some((b, slot_b))) => {
-            if slot_b.in_flight() < slot_a.in_flight() {
+            if slot_b.requests_for_weight() < slot_a.requests_for_weight() {
                 b
             } else {
                 a

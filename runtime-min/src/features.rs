@@ -55,6 +55,12 @@ pub const NAMES: [&str; HOST_FEATURES] = [
 pub const SCHEMA_HASH: u64 = schema_hash();
 
 /// To be raised when a feature's formula changes but its name does not.
+///
+/// What was added since 2 leaves every number as it was where it is not used: a request's
+/// own expected output stands in the place of the service's mean, and is this mean if it is
+/// not given; a host's slow start is a factor of 1 on its requests. That the share of failures
+/// fades is how it is averaged; what it means to a policy, by how much to avoid a host, has
+/// not changed.
 const MEANING: u8 = 2;
 
 /// Telemetry older than this says nothing of the present load.
@@ -71,6 +77,8 @@ pub struct View {
     pub load: Load,
     /// Prompt tokens of the request that the host does not have cached.
     pub prompt_tokens: f32,
+    /// Tokens that the request is expected to generate.
+    pub output_tokens: f32,
     /// Share of the prompt that is cached at the host.
     pub cached_share: f32,
     /// Requests waiting, as last reported; 0 where unknown.
@@ -99,7 +107,7 @@ impl View {
         // The report, carried forward by what we sent and got back since; never less than
         // what we ourselves have there: a host that reports itself idle is not believed.
         let reported = telemetry.running + waiting + sent - done;
-        let requests = known(reported, in_flight).max(in_flight);
+        let requests = known(reported, in_flight).max(in_flight) * slot.slow_start();
         // A host not measured yet is taken to be like those that are, not like the service
         // trained for: on other hardware, the first one measured would look unlike all the
         // rest and take, or lose, all the traffic.
@@ -121,9 +129,10 @@ impl View {
                 pending_prefill_tokens: pending.min(1e7),
                 kv_use: known(telemetry.kv_use, 0.0),
                 step_s,
-                failure_share: slot.failure_share(),
+                failure_share: slot.failure_share(now_us),
             },
             prompt_tokens: (request.prompt_tokens - cached) as f32,
+            output_tokens: request.expected_output_tokens(service),
             cached_share: cached as f32 / request.prompt_tokens.max(1) as f32,
             waiting,
             telemetry_age_s: age_s,
@@ -132,7 +141,7 @@ impl View {
 
     /// The analytic estimate for this host (see [`ServiceModel::estimate_s`]).
     pub fn estimate_s(&self, service: &ServiceModel) -> f32 {
-        service.estimate_s(&self.load, self.prompt_tokens)
+        service.estimate_s(&self.load, self.prompt_tokens, self.output_tokens)
     }
 }
 

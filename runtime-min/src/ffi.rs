@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`code`] | `ek_version`, `ek_strerror` |
 //! | [`model`] | `ek_model_size`, `ek_model_load`, `ek_model_metadata` |
-//! | [`state`] | `ek_state_size`, `ek_state_init`, `ek_state_attach`, `ek_host_*` |
+//! | [`state`] | `ek_state_size`, `ek_state_init`, `ek_state_attach` |
+//! | [`hosts`] | `ek_host_*`, `ek_hosts_warm` |
 //! | [`processes`] | `ek_shared_state_size`, `ek_state_open`, `ek_process_*` |
 //! | [`decide`] | `ek_scratch_size`, `ek_decide`, `ek_scores`, `ek_decisions` |
 //! | [`explain`] | `ek_explain`, `ek_counters_read` |
@@ -17,28 +18,33 @@
 //! | [`forecast`] | `ek_history_*`, `ek_forecast_*` |
 //! | [`telemetry_file`] | `ek_host_key`, `ek_telemetry_file_*` |
 //! | [`affinity`] | `ek_affinity_*` |
+//! | [`classes`] | `ek_classes_*` |
 //! | [`histogram`] | `ek_histogram_*` |
 //! | [`demand`] | `ek_demand_*`, `ek_model_scale`, `ek_scale_check` |
 
 #![allow(unsafe_code, reason = "C hands over raw pointers; each is checked before it is used")]
 
 pub mod affinity;
+pub mod classes;
 pub mod code;
 pub mod decide;
 pub mod demand;
 pub mod explain;
 pub mod forecast;
 pub mod histogram;
+pub mod hosts;
 mod memory;
 pub mod model;
 pub mod processes;
 pub mod record;
 pub mod requests;
 pub mod state;
+mod table;
 pub mod telemetry_file;
 pub mod types;
 
 pub use affinity::{ek_affinity_lookup, ek_affinity_note, ek_affinity_size};
+pub use classes::{ek_classes_expected, ek_classes_note, ek_classes_size};
 pub use code::{EkCode, ek_strerror, ek_version};
 pub use decide::{ek_decide, ek_decisions, ek_scores, ek_scratch_size};
 pub use demand::{
@@ -51,16 +57,16 @@ pub use forecast::{
     ek_history_push, ek_history_size,
 };
 pub use histogram::{EkHistogram, ek_histogram_bucket, ek_histogram_record, ek_histogram_size, ek_histogram_summary};
+pub use hosts::{
+    ek_host_find, ek_host_register, ek_host_remove, ek_host_restarted, ek_host_stats, ek_host_weight, ek_hosts_warm,
+};
 pub use model::{EkModel, ek_model_load, ek_model_metadata, ek_model_size};
 pub use processes::{ek_process_begin, ek_process_join, ek_shared_state_size, ek_state_open};
 pub use record::{
     EkRing, ek_record_attach, ek_record_counts, ek_record_decision, ek_record_init, ek_record_outcome, ek_record_size,
 };
 pub use requests::{ek_begin, ek_finish, ek_first_byte, ek_report, ek_report_orca};
-pub use state::{
-    EkState, ek_host_find, ek_host_register, ek_host_remove, ek_host_stats, ek_state_attach, ek_state_init,
-    ek_state_size,
-};
+pub use state::{EkState, ek_state_attach, ek_state_init, ek_state_size};
 pub use telemetry_file::{ek_host_key, ek_telemetry_file_apply, ek_telemetry_file_heartbeat};
 pub use types::{
     EkCounters, EkDecision, EkExplanation, EkForecast, EkHorizons, EkHostExplanation, EkHostScore, EkIfOther,

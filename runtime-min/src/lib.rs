@@ -24,6 +24,7 @@ extern crate std;
 pub mod affinity;
 pub mod artifact;
 mod candidates;
+pub mod classes;
 pub mod decide;
 pub mod demand;
 pub mod explain;
@@ -42,6 +43,7 @@ pub mod service;
 pub mod simd;
 pub mod slot;
 pub mod state;
+mod table;
 pub mod telemetry_file;
 
 pub use artifact::{ArtifactError, Model};

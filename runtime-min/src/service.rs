@@ -83,30 +83,31 @@ pub(crate) const FAILURE_COST: f32 = 20.0;
 impl ServiceModel {
     /// The analytic estimate of what it costs, in seconds, to put a request on a host:
     /// its own expected completion time plus the delay inflicted on those already there
-    /// (the externality). `prompt_tokens` are those not cached at the host.
+    /// (the externality). `prompt_tokens` are those not cached at the host, `output_tokens`
+    /// those that it is expected to generate.
     ///
     /// Always positive and finite for finite arguments within the ranges of [`Load`].
-    pub fn estimate_s(&self, load: &Load, prompt_tokens: f32) -> f32 {
+    pub fn estimate_s(&self, load: &Load, prompt_tokens: f32, output_tokens: f32) -> f32 {
         let healthy = match self.kind {
-            ServiceKind::Llm => self.llm_estimate_s(load, prompt_tokens),
+            ServiceKind::Llm => self.llm_estimate_s(load, prompt_tokens, output_tokens),
             ServiceKind::Fifo => self.fifo_estimate_s(load),
         };
         (healthy * (1.0 + FAILURE_COST * load.failure_share)).clamp(1e-9, 1e9)
     }
 
-    fn llm_estimate_s(&self, load: &Load, prompt_tokens: f32) -> f32 {
+    fn llm_estimate_s(&self, load: &Load, prompt_tokens: f32, output_tokens: f32) -> f32 {
         // Everything on the host stretches with its slowness; a step of typical length
         // is taken to be one of speed 1.
         let slowness = load.step_s / self.step_typical_s;
         let queued = (load.requests + 1.0 - self.batch_max).max(0.0) / self.batch_max;
         let prefill_s = self.step_per_prefill_token_s * slowness;
-        let kv_after = self.kv_use_after(load, prompt_tokens);
-        let own = load.step_s * self.output_tokens_mean * (1.0 + queued)
+        let kv_after = self.kv_use_after(load, prompt_tokens, output_tokens);
+        let own = load.step_s * output_tokens * (1.0 + queued)
             + self.queue_weight * prefill_s * (load.pending_prefill_tokens + prompt_tokens)
             + self.kv_weight * (kv_after - 1.0).max(0.0) * self.latency_typical_s;
-        let context_tokens = prompt_tokens + 0.5 * self.output_tokens_mean;
+        let context_tokens = prompt_tokens + 0.5 * output_tokens;
         let slower_steps_s =
-            slowness * (self.step_per_request_s + self.step_per_kv_token_s * context_tokens) * self.output_tokens_mean;
+            slowness * (self.step_per_request_s + self.step_per_kv_token_s * context_tokens) * output_tokens;
         let inflicted = load.requests.min(self.batch_max) * (prefill_s * prompt_tokens + slower_steps_s);
         own + self.delay_weight * inflicted
     }
@@ -118,9 +119,8 @@ impl ServiceModel {
     }
 
     /// Share of the KV cache in use once a request is there and half generated.
-    pub fn kv_use_after(&self, load: &Load, prompt_tokens: f32) -> f32 {
-        load.kv_use
-            + (load.pending_prefill_tokens + prompt_tokens + 0.5 * self.output_tokens_mean) / self.kv_capacity_tokens
+    pub fn kv_use_after(&self, load: &Load, prompt_tokens: f32, output_tokens: f32) -> f32 {
+        load.kv_use + (load.pending_prefill_tokens + prompt_tokens + 0.5 * output_tokens) / self.kv_capacity_tokens
     }
 
     /// Reads the SERVICE section.

@@ -22,8 +22,12 @@ use crate::math;
 /// weighs 1/e. The same constant as Finagle's Peak-EWMA.
 pub const AVERAGING_TIME_S: f32 = 10.0;
 
-/// A success after which an average of failures halves, roughly: each outcome weighs 1/8.
+/// What an outcome weighs in the share of failures.
 const FAILURE_WEIGHT: f32 = 0.125;
+
+/// At a host that has just come up, each request counts for at most so many: its share is a
+/// tenth of the full one, as with Envoy's defaults.
+const SLOW_START_MAX: f32 = 10.0;
 
 /// A response whose time after the first byte is a smaller share of the whole came at once.
 const STREAMED_SHARE_MIN: f32 = 0.05;
@@ -124,9 +128,14 @@ impl AtomicF32 {
     }
 
     pub(crate) fn update(&self, f: impl Fn(f32) -> f32) {
-        // The closure always returns a value, so the update cannot fail.
-        let _ = self.0.fetch_update(Relaxed, Relaxed, |bits| Some(f(f32::from_bits(bits)).to_bits()));
+        update_number(&self.0, f);
     }
+}
+
+/// Updates the number whose bits these are.
+pub(crate) fn update_number(bits: &AtomicU32, f: impl Fn(f32) -> f32) {
+    // The closure always returns a value, so the update cannot fail.
+    let _ = bits.fetch_update(Relaxed, Relaxed, |bits| Some(f(f32::from_bits(bits)).to_bits()));
 }
 
 /// State of one host. All zeros is a free slot.
@@ -153,12 +162,15 @@ pub struct HostSlot {
     pending_prefill_tokens: AtomicF32,
     kv_use: AtomicF32,
     telemetry_step_s: AtomicF32,
-    reserved: AtomicU32,
+    /// How many requests each one there counts for while the host starts slowly; 1 if it is
+    /// warm.
+    slow_start: AtomicF32,
     telemetry_us: AtomicU64,
     /// When the last response came, or the host was registered.
     last_sign_us: AtomicU64,
     key: AtomicU64,
-    since_us: AtomicU64,
+    /// When the host came (back) up; 0 for one that is not known to have been down.
+    restarted_us: AtomicU64,
     sent: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
@@ -175,9 +187,9 @@ impl HostSlot {
     /// configured; it stands for the speed until one has been measured.
     pub(crate) fn occupy(&self, key: u64, weight: f32, now_us: u64) {
         self.set_weight(weight);
-        self.since_us.store(now_us, Relaxed);
+        self.slow_start.store(1.0);
         self.last_sign_us.store(now_us, Relaxed);
-        for count in [&self.sent, &self.done, &self.failed, &self.telemetry_us] {
+        for count in [&self.sent, &self.done, &self.failed, &self.telemetry_us, &self.restarted_us] {
             count.store(0, Relaxed);
         }
         self.forget_since_telemetry();
@@ -195,6 +207,28 @@ impl HostSlot {
     /// Sets the configured capacity; one that makes no sense counts as 1.
     pub(crate) fn set_weight(&self, weight: f32) {
         self.weight.store(if (1e-3..=1e3).contains(&weight) { weight } else { 1.0 });
+    }
+
+    /// The host came (back) up: neither failures nor reports from before say anything of it.
+    /// From now on it [warms](Self::warm).
+    pub(crate) fn restarted(&self, slow_start_us: u64, now_us: u64) {
+        self.restarted_us.store(now_us.max(1), Relaxed);
+        self.failure_share.store(0.0);
+        self.store_telemetry(&Telemetry::UNKNOWN);
+        self.forget_since_telemetry();
+        self.telemetry_us.store(0, Relaxed);
+        self.warm(slow_start_us, now_us);
+    }
+
+    /// Sets how many requests each one there counts for: the inverse of the share of its slow
+    /// start that the host has behind it. 1 for a host that never restarted, and for a time
+    /// of 0.
+    pub(crate) fn warm(&self, slow_start_us: u64, now_us: u64) {
+        let restarted_us = self.restarted_us.load(Relaxed);
+        let elapsed_us = now_us.saturating_sub(restarted_us);
+        let is_warm = restarted_us == 0 || elapsed_us >= slow_start_us;
+        let count = if is_warm { 1.0 } else { (slow_start_us as f32 / elapsed_us as f32).clamp(1.0, SLOW_START_MAX) };
+        self.slow_start.store(count);
     }
 
     /// Key under which the host was registered; 0 for a free slot.
@@ -227,6 +261,8 @@ impl HostSlot {
         let ttft_s = elapsed_s(ticket.sent_us, now_us);
         let keep = self.keep(now_us);
         self.ttft_ewma_s.update(|old| blend(old, ttft_s, keep));
+        let fading = self.fading(now_us);
+        self.failure_share.update(|old| old * fading);
         self.last_sign_us.fetch_max(now_us, Relaxed);
     }
 
@@ -238,12 +274,12 @@ impl HostSlot {
             .fetch_update(Relaxed, Relaxed, |n| Some(n.saturating_sub(ticket.prompt_tokens)));
         self.done.fetch_add(1, Relaxed);
         count_up(&self.done_since_telemetry, 1);
-        let keep = self.keep(now_us);
+        let (keep, fading) = (self.keep(now_us), self.fading(now_us));
         let latency_s = elapsed_s(ticket.sent_us, now_us);
         let mut measured_s = None;
         match outcome.status {
             Status::Success => {
-                self.failure_share.update(|old| old * (1.0 - FAILURE_WEIGHT));
+                self.failure_share.update(|old| old * fading * (1.0 - FAILURE_WEIGHT));
                 self.latency_ewma_s.update(|old| blend(old, latency_s, keep));
                 self.peak_latency_s.update(|old| if old > latency_s { blend(old, latency_s, keep) } else { latency_s });
                 measured_s = step.step_s(ticket, outcome, now_us);
@@ -254,11 +290,12 @@ impl HostSlot {
             }
             Status::Failure | Status::Timeout => {
                 self.failed.fetch_add(1, Relaxed);
-                self.failure_share.update(|old| old + (1.0 - old) * FAILURE_WEIGHT);
+                self.failure_share.update(|old| old * fading + (1.0 - old * fading) * FAILURE_WEIGHT);
                 // A failure may only ever make the host look slower.
                 self.latency_ewma_s.update(|old| if latency_s > old { blend(old, latency_s, keep) } else { old });
             }
             Status::ClientAbort => {
+                self.failure_share.update(|old| old * fading);
                 self.latency_ewma_s.update(|old| if latency_s > old { blend(old, latency_s, keep) } else { old });
             }
         }
@@ -294,9 +331,13 @@ impl HostSlot {
 
     /// What an average keeps of itself when a sample arrives now.
     fn keep(&self, now_us: u64) -> f32 {
-        let quiet_s = elapsed_s(self.last_sign_us.load(Relaxed), now_us);
         // At least a little of each sample counts, however fast they come.
-        math::exp(-quiet_s / AVERAGING_TIME_S).min(0.98)
+        self.fading(now_us).min(0.98)
+    }
+
+    /// What is left of a memory since the host's last sign of life.
+    fn fading(&self, now_us: u64) -> f32 {
+        math::exp(-self.silence_s(now_us) / AVERAGING_TIME_S)
     }
 
     /// Requests of this balancer under way at the host.
@@ -329,9 +370,15 @@ impl HostSlot {
         self.weight.load()
     }
 
-    /// When the host was registered.
-    pub fn since_us(&self) -> u64 {
-        self.since_us.load(Relaxed)
+    /// How many requests each one at the host counts for, 1 to 10, since it has just come up.
+    pub fn slow_start(&self) -> f32 {
+        self.slow_start.load()
+    }
+
+    /// Requests of this balancer at the host with one more, for its weight: what least
+    /// request goes by.
+    pub(crate) fn requests_for_weight(&self) -> f32 {
+        (self.in_flight() as f32 * self.slow_start() + 1.0) / self.weight()
     }
 
     /// Average latency in seconds; NaN before the first response.
@@ -342,7 +389,7 @@ impl HostSlot {
     /// Peak-sensitive average latency in seconds as of now: rises at once, decays towards
     /// zero while nothing comes back (Finagle's Peak-EWMA). NaN before the first response.
     pub fn peak_latency_s(&self, now_us: u64) -> f32 {
-        self.peak_latency_s.load() * math::exp(-self.silence_s(now_us) / AVERAGING_TIME_S)
+        self.peak_latency_s.load() * self.fading(now_us)
     }
 
     /// Average time to first token (or byte) in seconds; NaN before the first response.
@@ -358,12 +405,15 @@ impl HostSlot {
 
     /// Successful responses a second, averaged.
     pub fn completions_per_s(&self, now_us: u64) -> f32 {
-        self.completions_per_s.load() * math::exp(-self.silence_s(now_us) / AVERAGING_TIME_S)
+        self.completions_per_s.load() * self.fading(now_us)
     }
 
-    /// Share of recent requests that failed, 0 to 1.
-    pub fn failure_share(&self) -> f32 {
-        self.failure_share.load()
+    /// Share of recent requests that failed, 0 to 1, as of now. It fades while nothing comes
+    /// back, so that a host which is avoided for its failures is tried again: half a minute
+    /// after its last failure, one that had failed every time counts as one that fails every
+    /// twentieth time.
+    pub fn failure_share(&self, now_us: u64) -> f32 {
+        self.failure_share.load() * self.fading(now_us)
     }
 
     /// Seconds since the host last gave a sign of life (or was registered).

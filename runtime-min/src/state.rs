@@ -29,6 +29,8 @@ pub struct StateHeader {
     latency_mean_s: AtomicF32,
     ttft_mean_s: AtomicF32,
     last_arrival_us: AtomicU64,
+    /// How long hosts that come up take to get their full share; 0 for no time.
+    slow_start_us: AtomicU64,
     random: AtomicU64,
     /// Bit `i % 64` of word `i / 64`: host `i` is registered.
     registered: [AtomicU64; HOST_WORDS],
@@ -45,6 +47,7 @@ impl StateHeader {
             latency_mean_s: AtomicF32::new(0.0),
             ttft_mean_s: AtomicF32::new(0.0),
             last_arrival_us: AtomicU64::new(0),
+            slow_start_us: AtomicU64::new(0),
             random: AtomicU64::new(seed),
             registered: [const { AtomicU64::new(0) }; HOST_WORDS],
             decisions: [const { AtomicU64::new(0) }; Reason::COUNT],
@@ -108,6 +111,32 @@ impl<'m> State<'m> {
             slot.vacate();
         }
         found.is_some()
+    }
+
+    /// Gives a host another weight. `false` if there is no such host.
+    pub fn set_weight(&self, host: u32, weight: f32) -> bool {
+        self.host(host).inspect(|slot| slot.set_weight(weight)).is_some()
+    }
+
+    /// A host came up, or came back: what its failures and reports told before is forgotten,
+    /// and if there is a slow start (see [`warm`](Self::warm)), it begins. `false` if there is
+    /// no such host.
+    pub fn restarted(&self, host: u32, now_us: u64) -> bool {
+        let slow_start_us = self.header.slow_start_us.load(Relaxed);
+        self.host(host).inspect(|slot| slot.restarted(slow_start_us, now_us)).is_some()
+    }
+
+    /// Brings slow starts up to date. At a host that came up `t` ago each request counts for
+    /// `1 / max(0.1, t / slow_start)`, so that where costs are balanced it has that share of the
+    /// requests that others have: Envoy's slow start with its default aggression and least
+    /// weight. It gets one request at a time in any case. 0 ends all slow starts.
+    ///
+    /// Decisions read the result; it is for a timer, and once a second is often enough.
+    pub fn warm(&self, slow_start_us: u64, now_us: u64) {
+        self.header.slow_start_us.store(slow_start_us, Relaxed);
+        for (_, slot) in self.hosts() {
+            slot.warm(slow_start_us, now_us);
+        }
     }
 
     fn set_registered(&self, host: usize, is_registered: bool) {

@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn cached_tokens_need_no_work() {
-        let request = Request { prompt_tokens: 1000, cached_tokens: &[900, 0] };
+        let request = Request { prompt_tokens: 1000, cached_tokens: &[900, 0], ..Request::default() };
         assert_eq!([0, 1, 2].map(|host| uncached_tokens(&request, host)), [100, 1000, 1000]);
-        assert_eq!(uncached_tokens(&Request { prompt_tokens: 0, cached_tokens: &[] }, 0), 1);
+        assert_eq!(uncached_tokens(&Request::default(), 0), 1);
     }
 }

@@ -122,7 +122,7 @@ impl WeightedRoundRobin {
         let known = |(host, report): (u32, &Report)| {
             let is_heard = now_s - report.first_s >= options.blackout_s && now_s - report.last_s < EXPIRATION_S;
             let slot: &HostSlot = decision.state.host(host).filter(|_| is_heard)?;
-            let failed = f64::from(slot.failure_share());
+            let failed = f64::from(slot.failure_share(decision.now_us));
             // Failed queries are queries too.
             let queries_per_s = f64::from(slot.completions_per_s(decision.now_us)) / (1.0 - failed).max(1e-3);
             weight(queries_per_s, failed, report.utilisation, options.error_penalty)

@@ -142,7 +142,7 @@ impl LoadBalancer {
             self.worker.region.affinity().cached_tokens(prompt.key, prompt.tokens, now_us, cached);
             &*cached
         };
-        let request = Request { prompt_tokens: prompt.tokens, cached_tokens };
+        let request = Request { prompt_tokens: prompt.tokens, cached_tokens, ..Request::default() };
         let slow_start_us = self.settings.options.slow_start.as_micros() as u64;
         let warming =
             slow_start_us > 0 && without_cold(&mut self.eligible, hosts, slow_start_us, now_us, &mut self.random);

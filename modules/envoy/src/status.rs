@@ -117,7 +117,7 @@ fn describe_host(region: &Region, registration: &Registration, now_us: u64) -> O
         "latency_s": host.latency_ewma_s(),
         "first_byte_s": host.ttft_ewma_s(),
         "step_s": host.local_step_s(),
-        "failure_share": host.failure_share(),
+        "failure_share": host.failure_share(now_us),
         "silence_s": host.silence_s(now_us),
         "report": {
             "age_s": host.telemetry_age_s(now_us),

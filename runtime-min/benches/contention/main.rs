@@ -69,7 +69,7 @@ fn work(model: &Model<'_>, state: &State<'_>, barrier: &Barrier) -> Vec<u64> {
         .map(|request| {
             let now_us = 1_000_000 + request * 100;
             let begin = Instant::now();
-            let asked = Request { prompt_tokens: (request * 7919 % 4000) as u32, cached_tokens: &[] };
+            let asked = Request { prompt_tokens: (request * 7919 % 4000) as u32, ..Request::default() };
             let host = decide(Some(model), state, &asked, Eligible::All, now_us, &mut scratch).host.unwrap_or(0);
             if let Some(ticket) = state.begin(host, asked.prompt_tokens, now_us) {
                 state.finish(&ticket, &success, model.service(), now_us + 50_000);

@@ -76,7 +76,7 @@ fn measure(model: &Model<'_>, level: Level, hosts: usize, clock_ghz: f64) {
     let mut call = 0u64;
     let mut fresh = || {
         call += 1;
-        (Request { prompt_tokens: (call * 7919 % 4000) as u32, cached_tokens: &[] }, 1_000_000 + call * 700)
+        (Request { prompt_tokens: (call * 7919 % 4000) as u32, ..Request::default() }, 1_000_000 + call * 700)
     };
     let mut make = |(request, now_us): (Request<'_>, u64)| -> Decision {
         decide(Some(model), &state, &request, Eligible::All, now_us, &mut scratch)

@@ -46,7 +46,7 @@ fn run(level: Level, hosts: usize, decisions: u64) {
     }
     let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(hosts))];
     for decision in 0..decisions {
-        let request = Request { prompt_tokens: (decision * 7919 % 4000) as u32, cached_tokens: &[] };
+        let request = Request { prompt_tokens: (decision * 7919 % 4000) as u32, ..Request::default() };
         black_box(decide(Some(&model), &state, &request, Eligible::All, 1_000_000 + decision * 700, &mut scratch));
     }
 }

@@ -110,6 +110,7 @@ struct Shared<'a> {
     service: &'a ServiceModel,
     now_us: [u32; 2],
     prompt_tokens: f32,
+    output_tokens: f32,
     arrivals_per_s: f32,
     step_mean_s: f32,
     latency_mean_s: f32,
@@ -142,6 +143,7 @@ impl<'a> Shared<'a> {
             service,
             now_us: [now_us as u32, (now_us >> 32) as u32],
             prompt_tokens,
+            output_tokens: request.expected_output_tokens(service),
             arrivals_per_s: state.arrivals_per_s(),
             step_mean_s: state.step_mean_s().unwrap_or(service.step_typical_s),
             latency_mean_s: state.latency_mean_s().unwrap_or(f32::NAN),
@@ -188,6 +190,8 @@ impl<'a> Shared<'a> {
         // Carried forward by what we sent and got back since; never less than what we
         // ourselves have there: a host that reports itself idle is not believed.
         let requests = (report.number(word::RUNNING) + waiting + sent - done).max(in_flight);
+        // What is under way at a host that has just come up counts for more.
+        let requests = requests * slots.number(word::SLOW_START);
         // A host not measured yet is taken to be like those that are, not like the service
         // trained for: on other hardware, the first one measured would look unlike all the
         // rest and take, or lose, all the traffic.
@@ -204,10 +208,10 @@ impl<'a> Shared<'a> {
         let reported_tokens = report.number(word::PENDING_PREFILL_TOKENS).or(waiting_tokens);
         let pending = (reported_tokens + prompt_tokens_sent - prefilled).max(zero).min(lanes.fill(1e7));
         let kv_use = report.number(word::KV_USE).or(zero);
-        let failure_share = slots.number(word::FAILURE_SHARE);
+        let failure_share = slots.number(word::FAILURE_SHARE) * fading;
         let cached = lanes.load(&hosts.cached_tokens);
         let prompt_tokens = lanes.fill(self.prompt_tokens) - cached;
-        let half_output = lanes.fill(0.5 * self.service.output_tokens_mean);
+        let half_output = lanes.fill(0.5 * self.output_tokens);
         let kv_after = (pending + prompt_tokens + half_output).mul_add(lanes.fill(self.per_kv_token), kv_use);
 
         let load = Loads { requests, pending, kv_after, step_s, slowness, prefill_s, prompt_tokens };
@@ -258,13 +262,13 @@ impl<'a> Shared<'a> {
         let service = self.service;
         let batch_max = lanes.fill(service.batch_max);
         let queued = (load.requests + lanes.fill(1.0) - batch_max).max(zero) * lanes.fill(self.per_batch);
-        let output_tokens = lanes.fill(service.output_tokens_mean);
+        let output_tokens = lanes.fill(self.output_tokens);
         let decode_s = load.step_s * output_tokens;
         let queue_s = load.prefill_s * lanes.fill(service.queue_weight) * (load.pending + load.prompt_tokens);
         let overflow = (load.kv_after - lanes.fill(1.0)).max(zero);
         let own = queued.mul_add(decode_s, decode_s)
             + overflow.mul_add(lanes.fill(service.kv_weight * service.latency_typical_s), queue_s);
-        let context_tokens = load.prompt_tokens + lanes.fill(0.5 * service.output_tokens_mean);
+        let context_tokens = load.prompt_tokens + lanes.fill(0.5 * self.output_tokens);
         let per_request_s =
             context_tokens.mul_add(lanes.fill(service.step_per_kv_token_s), lanes.fill(service.step_per_request_s));
         let slower_steps_s = load.slowness * per_request_s * output_tokens;

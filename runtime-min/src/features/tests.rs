@@ -27,7 +27,7 @@ fn naive(
 ) -> [f64; HOST_FEATURES] {
     let view = View::new(service, state, host, slot, request, now_us);
     let prompts = 1.0 / f64::from(service.prompt_tokens_mean);
-    let kv_after = f64::from(service.kv_use_after(&view.load, view.prompt_tokens));
+    let kv_after = f64::from(service.kv_use_after(&view.load, view.prompt_tokens, view.output_tokens));
     let latency_s = f64::from(service.latency_typical_s);
     let age_s = f64::from(view.telemetry_age_s);
     let or_mean = |own_s: f32, mean_s: Option<f32>| if own_s.is_nan() { mean_s.unwrap_or(f32::NAN) } else { own_s };
@@ -140,6 +140,12 @@ fn live(state: &State<'_>, service: &ServiceModel, hosts: u64, random: &mut Rand
             }
         }
     }
+    for host in 0..hosts as u32 {
+        if random.below(6) == 0 {
+            state.restarted(host, now_us.saturating_sub(random.below(1 << 25)));
+        }
+    }
+    state.warm(random.below(2) * 20_000_000, now_us);
     // Sometimes all reports are stale, or the clock went back.
     now_us + [0, 1000, 40_000_000, 9_000_000_000][random.below(4) as usize] - random.below(2) * 10_000
 }
@@ -159,7 +165,9 @@ fn columns_agree_with_the_naive_features_and_between_levels() {
         let mask = [random.below(u64::MAX) << 32 | random.below(u64::MAX) | 1, u64::MAX];
         let eligible = if random.below(2) == 0 { Eligible::All } else { Eligible::Mask(&mask) };
         let cached_tokens: Vec<u32> = (0..random.below(1 + hosts)).map(|_| random.below(4000) as u32).collect();
-        let request = Request { prompt_tokens: random.below(4000) as u32, cached_tokens: &cached_tokens };
+        let output_tokens = random.below(2) as u32 * random.below(3000) as u32;
+        let request =
+            Request { prompt_tokens: random.below(4000) as u32, cached_tokens: &cached_tokens, output_tokens };
 
         let candidates = Candidates::new(&state, eligible);
         let rows = eligible.hosts(&state).count();

@@ -3,8 +3,9 @@
 use core::ffi::c_void;
 
 use super::code::{EkCode, run};
-use super::memory;
-use crate::affinity::{Affinity, Set, WAYS};
+use super::{memory, table};
+use crate::affinity::Affinity;
+use crate::table::Set;
 
 /// Alignment of the memory of an affinity table, in bytes.
 pub const EK_AFFINITY_ALIGNMENT: usize = 64;
@@ -12,18 +13,14 @@ pub const EK_AFFINITY_ALIGNMENT: usize = 64;
 /// Most entries of an affinity table.
 pub const EK_AFFINITY_ENTRIES_MAX: u32 = 1 << 24;
 
-const _: () = assert!(align_of::<Set>() == EK_AFFINITY_ALIGNMENT);
+const _: () = assert!(align_of::<Set>() == EK_AFFINITY_ALIGNMENT && EK_AFFINITY_ENTRIES_MAX == table::ENTRIES_MAX);
 
 /// Bytes of a table with room for about `entries` sessions or prefixes; 0 if that is none
 /// or more than `EK_AFFINITY_ENTRIES_MAX`. Memory filled with zeros is an empty table: there
 /// is nothing to initialise, and processes may share it.
 #[unsafe(no_mangle)]
 pub extern "C" fn ek_affinity_size(entries: u32) -> usize {
-    if (1..=EK_AFFINITY_ENTRIES_MAX).contains(&entries) {
-        (entries as usize).div_ceil(WAYS) * size_of::<Set>()
-    } else {
-        0
-    }
+    table::size(entries)
 }
 
 /// Writes, for each host by its index, how many of the prompt's tokens it probably has
@@ -45,11 +42,11 @@ pub unsafe extern "C" fn ek_affinity_lookup(
 ) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let table = unsafe { table(memory, memory_size) }?;
+        let sets = unsafe { table::sets(memory, memory_size) }?;
         // SAFETY: forwarded to the caller.
         let cached_tokens = unsafe { memory::slice_mut(cached_tokens, hosts) }?;
         cached_tokens.fill(0);
-        table.cached_tokens(key, prompt_tokens, now_us, cached_tokens);
+        Affinity::new(sets).cached_tokens(key, prompt_tokens, now_us, cached_tokens);
         Ok(())
     })
 }
@@ -70,14 +67,8 @@ pub unsafe extern "C" fn ek_affinity_note(
 ) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        unsafe { table(memory, memory_size) }?.note(key, host, tokens, now_us);
+        let sets = unsafe { table::sets(memory, memory_size) }?;
+        Affinity::new(sets).note(key, host, tokens, now_us);
         Ok(())
     })
-}
-
-/// # Safety
-/// - As for the functions above.
-unsafe fn table<'a>(memory: *const c_void, memory_size: usize) -> Result<Affinity<'a>, EkCode> {
-    // SAFETY: forwarded to the caller; every bit pattern is valid, and all of it is atomic.
-    unsafe { memory::slice(memory.cast::<Set>(), memory_size / size_of::<Set>()) }.map(Affinity::new)
 }

@@ -192,12 +192,9 @@ fn is_stale(state: &State<'_>, host: u32, now_us: u64) -> bool {
 pub(super) unsafe fn read_request<'a>(request: *const EkRequest) -> Result<Request<'a>, EkCode> {
     // SAFETY: forwarded to the caller.
     let request = unsafe { memory::input(request) }?;
-    if request.reserved != 0 {
-        return Err(EkCode::Reserved);
-    }
     // SAFETY: forwarded to the caller.
     let cached_tokens = unsafe { memory::slice(request.cached_tokens, request.cached_tokens_len as usize) }?;
-    Ok(Request { prompt_tokens: request.prompt_tokens, cached_tokens })
+    Ok(Request { prompt_tokens: request.prompt_tokens, cached_tokens, output_tokens: request.output_tokens })
 }
 
 /// Reads a mask of hosts: NULL with no words stands for all.

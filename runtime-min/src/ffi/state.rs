@@ -18,10 +18,10 @@ use core::sync::atomic::{
 
 use super::code::{EkCode, run};
 use super::memory;
-use super::types::{EK_HOSTS_MAX, EK_PROCESSES_MAX, EkStats};
+use super::types::{EK_HOSTS_MAX, EK_PROCESSES_MAX};
 use crate::ledger::{Ledger, Process, row_len};
 use crate::slot::HostSlot;
-use crate::state::{RegisterError, State, StateHeader};
+use crate::state::{State, StateHeader};
 
 /// Alignment in bytes of the memory of a state.
 pub const EK_STATE_ALIGNMENT: usize = 128;
@@ -30,7 +30,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"EKstate1");
 
 /// To be raised when a field of header or slot changes its place or meaning. The slot's
 /// size is part of the layout, so that a change of it is noticed in any case.
-const LAYOUT_VERSION: u32 = 2;
+const LAYOUT_VERSION: u32 = 3;
 const LAYOUT: u32 = LAYOUT_VERSION << 16 | size_of::<HostSlot>() as u32;
 
 /// What is known of the hosts of an upstream: counts, averages, last reports. It lives in
@@ -209,123 +209,6 @@ pub(super) unsafe fn attach(memory: *mut c_void, memory_size: usize) -> Result<F
         return Err(EkCode::MemorySize);
     }
     Ok(Found { state: region.cast(), hosts_max: found.hosts_max, processes_max: found.processes_max })
-}
-
-/// Registers a host. One whose key is there already keeps its index and what was learned.
-///
-/// To be called by one thread or process at a time.
-///
-/// `key`: any number but 0 that stays the host's, such as a hash of its address.
-/// `weight`: capacity relative to the other hosts; outside 0.001 to 1000 counts as 1.
-/// `host`: gets the host's index.
-///
-/// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
-/// - `host` points to a `uint32_t`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_register(
-    state: *mut EkState,
-    key: u64,
-    weight: f32,
-    now_us: u64,
-    host: *mut u32,
-) -> EkCode {
-    run(|| {
-        // SAFETY: forwarded to the caller.
-        let state = unsafe { view(state) }?;
-        memory::check(host)?;
-        let index = state.register(key, weight, now_us).map_err(|error| match error {
-            RegisterError::KeyZero => EkCode::HostKeyZero,
-            RegisterError::Full => EkCode::HostsFull,
-        })?;
-        // SAFETY: checked above.
-        unsafe { host.write(index) };
-        Ok(())
-    })
-}
-
-/// Removes a host. Requests still under way there are finished as usual.
-///
-/// To be called by one thread or process at a time.
-///
-/// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_remove(state: *mut EkState, key: u64) -> EkCode {
-    run(|| {
-        // SAFETY: forwarded to the caller.
-        let state = unsafe { view(state) }?;
-        if key != 0 && state.remove(key) { Ok(()) } else { Err(EkCode::HostUnknown) }
-    })
-}
-
-/// Finds a host by its key.
-///
-/// `host`: gets the host's index.
-///
-/// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
-/// - `host` points to a `uint32_t`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_find(state: *const EkState, key: u64, host: *mut u32) -> EkCode {
-    run(|| {
-        // SAFETY: forwarded to the caller.
-        let state = unsafe { view(state) }?;
-        memory::check(host)?;
-        let index = state.find(key).ok_or(EkCode::HostUnknown)?;
-        // SAFETY: checked above.
-        unsafe { host.write(index) };
-        Ok(())
-    })
-}
-
-/// Reads what is known of a host.
-///
-/// `stats`: filled in; its `struct_size` must be set.
-///
-/// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
-/// - `stats` points to `stats->struct_size` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_stats(state: *const EkState, host: u32, now_us: u64, stats: *mut EkStats) -> EkCode {
-    run(|| {
-        // SAFETY: forwarded to the caller.
-        let state = unsafe { view(state) }?;
-        // SAFETY: forwarded to the caller.
-        let struct_size = unsafe { memory::struct_size(stats) }?;
-        let slot = state.host(host).ok_or(EkCode::HostUnknown)?;
-        // SAFETY: checked above.
-        unsafe { stats.write(read_stats(slot, now_us, struct_size as u32)) };
-        Ok(())
-    })
-}
-
-fn read_stats(slot: &HostSlot, now_us: u64, struct_size: u32) -> EkStats {
-    let telemetry = slot.telemetry();
-    EkStats {
-        struct_size,
-        in_flight: slot.in_flight(),
-        key: slot.key(),
-        sent_total: slot.sent_total(),
-        done_total: slot.done_total(),
-        failed_total: slot.failed_total(),
-        in_flight_prompt_tokens: slot.in_flight_prompt_tokens(),
-        weight: slot.weight(),
-        latency_ewma_s: slot.latency_ewma_s(),
-        peak_latency_s: slot.peak_latency_s(now_us),
-        ttft_ewma_s: slot.ttft_ewma_s(),
-        local_step_s: slot.local_step_s(),
-        completions_per_s: slot.completions_per_s(now_us),
-        failure_share: slot.failure_share(),
-        silence_s: slot.silence_s(now_us),
-        telemetry_age_s: slot.telemetry_age_s(now_us).unwrap_or(f32::NAN),
-        running: telemetry.running,
-        waiting: telemetry.waiting,
-        pending_prefill_tokens: telemetry.pending_prefill_tokens,
-        kv_use: telemetry.kv_use,
-        step_s: telemetry.step_s,
-        reserved: 0,
-    }
 }
 
 /// The runtime's view of a state.

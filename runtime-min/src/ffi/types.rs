@@ -92,8 +92,9 @@ pub struct EkRequest {
     pub cached_tokens: *const u32,
     /// Elements of `cached_tokens`; hosts beyond have none cached.
     pub cached_tokens_len: u32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// Tokens that the request will probably generate (`ek_classes_expected`); 0 stands for
+    /// the service's mean.
+    pub output_tokens: u32,
 }
 
 /// A decision.
@@ -299,7 +300,7 @@ pub struct EkStats {
     pub local_step_s: f32,
     /// Successful responses a second.
     pub completions_per_s: f32,
-    /// Share of recent requests that failed, 0 to 1.
+    /// Share of recent requests that failed, 0 to 1, as of now.
     pub failure_share: f32,
     /// Seconds since the last sign of life.
     pub silence_s: f32,
@@ -315,8 +316,9 @@ pub struct EkStats {
     pub kv_use: f32,
     /// Last report: time per output token, or service time, in seconds.
     pub step_s: f32,
-    /// 0.
-    pub reserved: u32,
+    /// How many requests each one at the host counts for, since it has just come up; 1 for one
+    /// that is warm.
+    pub slow_start: f32,
 }
 
 /// What a model forecasts.

@@ -7,8 +7,9 @@ use std::ptr;
 
 use evenkeel_runtime::ffi::{
     EkCode, EkCounters, EkDecision, EkExplanation, EkHostExplanation, EkModel, EkOutcome, EkRequest, EkRing,
-    EkRingCounts, EkState, EkStateOptions, EkStats, EkTelemetry, EkTicket, ek_begin, ek_counters_read, ek_decide,
-    ek_decisions, ek_explain, ek_finish, ek_first_byte, ek_host_find, ek_host_register, ek_host_stats, ek_model_load,
+    EkRingCounts, EkState, EkStateOptions, EkStats, EkTelemetry, EkTicket, ek_begin, ek_classes_expected,
+    ek_classes_note, ek_counters_read, ek_decide, ek_decisions, ek_explain, ek_finish, ek_first_byte, ek_host_find,
+    ek_host_register, ek_host_restarted, ek_host_stats, ek_host_weight, ek_hosts_warm, ek_model_load,
     ek_model_metadata, ek_model_size, ek_process_begin, ek_process_join, ek_record_attach, ek_record_counts,
     ek_record_decision, ek_record_init, ek_record_outcome, ek_record_size, ek_report, ek_report_orca, ek_scratch_size,
     ek_shared_state_size, ek_state_attach, ek_state_init, ek_state_open, ek_state_size,
@@ -100,7 +101,7 @@ fn options() -> EkStateOptions {
 
 pub(crate) fn request() -> EkRequest {
     let struct_size = size_of::<EkRequest>() as u32;
-    EkRequest { struct_size, prompt_tokens: 100, cached_tokens: ptr::null(), cached_tokens_len: 0, reserved: 0 }
+    EkRequest { struct_size, prompt_tokens: 100, cached_tokens: ptr::null(), cached_tokens_len: 0, output_tokens: 0 }
 }
 
 fn decision() -> EkDecision {
@@ -171,6 +172,12 @@ fn no_pointer_is_trusted() {
     refuses!(at, bad => ek_host_register(state, 1, 1.0, 0, bad as *mut _));
     refuses!(at, bad => ek_host_find(bad as *const _, 1, host));
     refuses!(at, bad => ek_host_find(state, 1, bad as *mut _));
+    refuses!(at, bad => ek_host_weight(bad as *mut _, 0, 1.0));
+    refuses!(at, bad => ek_host_restarted(bad as *mut _, 0, 1));
+    refuses!(at, bad => ek_hosts_warm(bad as *mut _, 1, 1));
+    refuses!(at, bad => ek_classes_expected(bad as *const _, 192, 1, host));
+    refuses!(at, bad => ek_classes_expected(memory, 192, 1, bad as *mut _));
+    refuses!(at, bad => ek_classes_note(bad as *mut _, 192, 1, 1));
     refuses!(at, bad => ek_host_stats(bad as *const _, 0, 0, at as *mut _));
     refuses!(at, bad => ek_host_stats(state, 0, 0, bad as *mut _));
     refuses!(at, bad => ek_process_join(bad as *mut _, 0, ptr::null_mut()));

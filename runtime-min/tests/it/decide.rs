@@ -24,7 +24,7 @@ fn with_hosts<R>(count: usize, test: impl FnOnce(&State<'_>) -> R) -> R {
 }
 
 fn request() -> Request<'static> {
-    Request { prompt_tokens: 500, cached_tokens: &[] }
+    Request { prompt_tokens: 500, ..Request::default() }
 }
 
 fn pick(model: Option<&Model<'_>>, state: &State<'_>, eligible: Eligible<'_>, now_us: u64) -> Decision {
@@ -196,7 +196,7 @@ proptest! {
             }
             let words = [mask];
             let mut scratch = vec![0.0; model.policy().map_or(0, |p| p.scratch_len(12))];
-            let request = Request { prompt_tokens, cached_tokens: &[u32::MAX, 5] };
+            let request = Request { prompt_tokens, cached_tokens: &[u32::MAX, 5], ..Request::default() };
             let decision = decide(Some(&model), state, &request, Eligible::Mask(&words), now_us, &mut scratch);
             match decision.host {
                 Some(host) => assert!(host < 12 && mask >> host & 1 == 1),
@@ -226,7 +226,7 @@ fn threads_that_decide_and_report_at_once_lose_no_count() {
                 let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(HOSTS))];
                 for request in 0..REQUESTS {
                     let now_us = SECOND_US + request;
-                    let asked = Request { prompt_tokens: 7, cached_tokens: &[] };
+                    let asked = Request { prompt_tokens: 7, ..Request::default() };
                     let made = decide(Some(model), state, &asked, Eligible::All, now_us, &mut scratch);
                     let host = made.host.expect("all are eligible");
                     let ticket = state.begin(host, asked.prompt_tokens, now_us).expect("registered");

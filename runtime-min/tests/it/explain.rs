@@ -27,7 +27,7 @@ fn explained(
     scratch_len: usize,
 ) -> (evenkeel_runtime::explain::Explanation, Vec<HostExplanation>) {
     let mut hosts = Vec::new();
-    let request = Request { prompt_tokens: 500, cached_tokens: &[] };
+    let request = Request { prompt_tokens: 500, ..Request::default() };
     let mut scratch = vec![0.0; scratch_len];
     let found = explain(model, state, &request, eligible, NOW_US, &mut scratch, |host| hosts.push(host));
     (found, hosts)
@@ -42,7 +42,7 @@ fn the_best_is_what_is_decided_and_the_runner_up_what_would_be() {
         let len = decide::scratch_len(&model, 4);
         let (found, hosts) = explained(Some(&model), state, Eligible::All, len);
         let mut scratch = vec![0.0; len];
-        let request = Request { prompt_tokens: 500, cached_tokens: &[] };
+        let request = Request { prompt_tokens: 500, ..Request::default() };
         let mut pick =
             |mask: &[u64]| decide(Some(&model), state, &request, Eligible::Mask(mask), NOW_US, &mut scratch).host;
         assert_eq!((found.reason, found.best), (Reason::Policy, pick(&[0b1111])));

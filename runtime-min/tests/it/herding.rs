@@ -87,7 +87,7 @@ fn the_artifact_without_the_weight_is_deterministic() {
         let report = Telemetry { running: 1.0, waiting: 0.0, step_s: 0.02, ..Telemetry::UNKNOWN };
         state.report(3, &report, now_us);
         let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(8))];
-        let request = Request { prompt_tokens: 500, cached_tokens: &[] };
+        let request = Request { prompt_tokens: 500, ..Request::default() };
         for _ in 0..50 {
             let decision = decide(Some(&model), state, &request, Eligible::All, now_us, &mut scratch);
             assert_eq!(decision.host, Some(3));

@@ -20,5 +20,6 @@ mod mutate;
 mod processes;
 mod program;
 mod record;
+mod recovery;
 mod rolling;
 mod state;

@@ -31,7 +31,7 @@ fn with_hosts<R>(count: usize, test: impl FnOnce(&State<'_>) -> R) -> R {
 }
 
 fn request() -> Request<'static> {
-    Request { prompt_tokens: 300, cached_tokens: &[] }
+    Request { prompt_tokens: 300, ..Request::default() }
 }
 
 /// Decides and records.

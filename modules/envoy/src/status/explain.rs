@@ -29,7 +29,7 @@ pub(super) fn explain(region: &Region, query: &HashMap<&str, &str>) -> Result<Va
     let artifact = used.artifact.current();
     let model = artifact.model();
     let mut scratch = vec![0.0; scratch_len(model, hosts.len())];
-    let request = Request { prompt_tokens, cached_tokens: &[] };
+    let request = Request { prompt_tokens, ..Request::default() };
     let mut scores = Vec::new();
     let explanation =
         explain_decision(Some(model), &state, &request, Eligible::Mask(&mask), clock::now_us(), &mut scratch, |host| {

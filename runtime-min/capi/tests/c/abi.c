@@ -200,9 +200,6 @@ static void structures_are_checked(void)
     request.struct_size = UINT32_MAX;
     CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
     request = request_of(100);
-    request.reserved = 1;
-    CHECK_CODE(EK_CODE_RESERVED, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
-    request = request_of(100);
     request.cached_tokens_len = 1;
     CHECK_CODE(EK_CODE_NULL_POINTER, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
     request = request_of(100);
@@ -343,6 +340,51 @@ static void counts_are_exact(void)
     CHECK_CODE(EK_CODE_TICKET, ek_finish(state, NULL, &forged, &outcome, 2000));
     CHECK_CODE(EK_CODE_OK, ek_finish(state, NULL, &ticket, &outcome, 2000));
     CHECK(stats_of(state, 0).in_flight == 0);
+}
+
+static void classes_are_learned(void)
+{
+    size_t size = ek_classes_size(100);
+    unsigned char *memory = aligned(size, EK_CLASSES_ALIGNMENT);
+    uint64_t chat = ek_host_key("chat", 4);
+    uint32_t expected = 77;
+    CHECK(size > 0 && ek_classes_size(0) == 0 && ek_classes_size(EK_CLASSES_ENTRIES_MAX + 1) == 0);
+    CHECK_CODE(EK_CODE_OK, ek_classes_expected(memory, size, chat, &expected));
+    CHECK(expected == 0);
+    for (uint32_t i = 0; i < 20; i++) {
+        CHECK_CODE(EK_CODE_OK, ek_classes_note(memory, size, chat, i % 2 == 0 ? 100 : 140));
+        CHECK_CODE(EK_CODE_OK, ek_classes_note(memory, size, 0, 5000));
+    }
+    CHECK_CODE(EK_CODE_OK, ek_classes_expected(memory, size, chat, &expected));
+    CHECK(expected == 120);
+    CHECK_CODE(EK_CODE_OK, ek_classes_expected(memory, size, chat + 1, &expected));
+    CHECK(expected == 0);
+    /* A table without room knows nothing, and takes nothing. */
+    CHECK_CODE(EK_CODE_OK, ek_classes_note(memory, 0, chat, 5));
+    CHECK_CODE(EK_CODE_OK, ek_classes_expected(NULL, 0, chat, &expected));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_classes_note(memory + 8, size - 8, chat, 5));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_classes_expected(memory, size, chat, NULL));
+}
+
+static void hosts_start_slowly(void)
+{
+    ek_state *state = new_state(2);
+    uint32_t host;
+    for (uint64_t key = 1; key <= 2; key++) {
+        CHECK_CODE(EK_CODE_OK, ek_host_register(state, key, 1.0f, 0, &host));
+    }
+    CHECK_CODE(EK_CODE_OK, ek_host_weight(state, 1, 4.0f));
+    CHECK(stats_of(state, 1).weight == 4.0f && stats_of(state, 1).slow_start == 1.0f);
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_weight(state, 2, 4.0f));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_restarted(state, 2, 0));
+    CHECK_CODE(EK_CODE_OK, ek_hosts_warm(state, 10000000, 1000000));
+    CHECK_CODE(EK_CODE_OK, ek_host_restarted(state, 0, 1000000));
+    CHECK(stats_of(state, 0).slow_start == 10.0f);
+    CHECK_CODE(EK_CODE_OK, ek_hosts_warm(state, 10000000, 6000000));
+    CHECK(stats_of(state, 0).slow_start == 2.0f && stats_of(state, 1).slow_start == 1.0f);
+    CHECK_CODE(EK_CODE_OK, ek_hosts_warm(state, 10000000, 11000000));
+    CHECK(stats_of(state, 0).slow_start == 1.0f && stats_of(state, 0).weight == 1.0f);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_hosts_warm(NULL, 1, 1));
 }
 
 static void nothing_is_read_through_wrong_pointers(void)
@@ -520,6 +562,8 @@ int main(int argc, char **argv)
     masks_hold_at_their_edges();
     least_request_stands_in_for_a_model();
     counts_are_exact();
+    classes_are_learned();
+    hosts_start_slowly();
     nothing_is_read_through_wrong_pointers();
     histories_are_checked();
     if (argc > 1 && with_artifact(argv[1]) != 0) {

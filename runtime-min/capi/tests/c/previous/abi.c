@@ -201,9 +201,6 @@ static void structures_are_checked(void)
     request.struct_size = UINT32_MAX;
     CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
     request = request_of(100);
-    request.reserved = 1;
-    CHECK_CODE(EK_CODE_RESERVED, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
-    request = request_of(100);
     request.cached_tokens_len = 1;
     CHECK_CODE(EK_CODE_NULL_POINTER, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
     request = request_of(100);
