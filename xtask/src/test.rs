@@ -6,6 +6,7 @@
 mod checks;
 mod clibrary;
 mod csafety;
+mod deploy;
 pub(crate) mod envoy;
 mod instructions;
 pub(crate) mod nginx;
@@ -65,7 +66,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 27] = [
+const STEPS: [Step; 29] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -93,6 +94,8 @@ const STEPS: [Step; 27] = [
     slow("training on wgpu against the CPU", training::wgpu),
     slow("gym-rs adapter", |_| checks::gym_rs()),
     slow("instructions of a decision", |_| instructions::run()),
+    quick("recipe for plain machines", |_| deploy::machines()),
+    slow("recipes against their schemas", deploy::schemas),
 ];
 
 /// What the step that trains leaves, for what else needs a model.
