@@ -191,6 +191,9 @@ pub(crate) struct CompareArgs {
     /// Write every figure to this file, as JSON.
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
+    /// Plot the figures in this file.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

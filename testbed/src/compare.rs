@@ -11,8 +11,12 @@
 //! | [`run`] | one replay through one proxy |
 //! | [`predict`] | the simulator in the same setting |
 //! | [`table`] | figures with their intervals, for people and for programs |
+//! | [`ratio`] | the same as ratios, and how far the simulator is off |
+//! | [`plot`] | a page on which to see them |
 
+pub mod plot;
 pub mod predict;
+pub mod ratio;
 pub mod run;
 pub mod setting;
 pub mod table;

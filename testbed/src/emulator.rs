@@ -10,6 +10,7 @@
 //! | [`prompt`] | how many tokens a prompt has, and its prefix blocks |
 //! | [`body`] | response bodies: whole, streamed, cut off |
 //! | [`metrics`] | `/metrics` in vLLM's and in SGLang's names |
+//! | [`sglang`] | what SGLang's router asks of a host |
 //! | [`orca`] | load reports in response headers |
 //! | [`admin`] | the port on which faults are commanded and hosts looked at |
 
@@ -22,6 +23,7 @@ pub mod openai;
 pub mod orca;
 pub mod prompt;
 pub mod server;
+pub mod sglang;
 pub mod world;
 
 use std::time::Duration;

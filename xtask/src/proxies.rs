@@ -2,6 +2,7 @@
 
 pub(crate) mod envoy;
 pub(crate) mod nginx;
+pub(crate) mod sglang;
 
 use std::fs;
 use std::net::TcpStream;

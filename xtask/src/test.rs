@@ -12,7 +12,7 @@ mod instructions;
 pub(crate) mod nginx;
 mod nginx_source;
 mod packages;
-mod python;
+pub(crate) mod python;
 mod summary;
 mod tidy;
 mod training;
@@ -40,7 +40,7 @@ pub(crate) struct Options {
 
 /// Why a step was skipped rather than failed.
 #[derive(Debug)]
-struct Skip(String);
+pub(crate) struct Skip(String);
 
 impl std::fmt::Display for Skip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -8,9 +8,9 @@ use evenkeel_datasets::{LoadOptions, Trace, load_trace};
 use evenkeel_env::fleet::Antagonists;
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::host::llm::LlmOptions;
-use evenkeel_testbed::compare::run::{Hosts, replay_through};
+use evenkeel_testbed::compare::run::{self, Hosts, replay_through};
 use evenkeel_testbed::compare::table::{self, Result as ProxyResult};
-use evenkeel_testbed::compare::{Proxy, Setting, predict};
+use evenkeel_testbed::compare::{Proxy, Setting, plot, predict, ratio};
 use evenkeel_testbed::replay::summary::Summary;
 use evenkeel_testbed::service_file;
 use serde_json::json;
@@ -36,28 +36,47 @@ pub(crate) fn run(arguments: &CompareArgs) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(measure(arguments, &setting, &seeds, &mut results))?;
-    print!("{}", table::table(&results));
+    print!("{}{}", table::table(&results), ratio::check(&results));
+    let about = json!({
+        "trace": setting.trace.name,
+        "split": "test",
+        "speeds": setting.speeds,
+        "load": setting.load,
+        "time_scale": setting.time_scale,
+        "requests": setting.requests,
+        "telemetry_wall_s": setting.telemetry_wall_s.is_finite().then_some(setting.telemetry_wall_s),
+        "piggyback": setting.piggyback,
+        "seeds": seeds,
+    });
     if let Some(path) = &arguments.json {
-        let about = json!({
-            "trace": setting.trace.name,
-            "split": "test",
-            "speeds": setting.speeds,
-            "load": setting.load,
-            "time_scale": setting.time_scale,
-            "requests": setting.requests,
-            "telemetry_wall_s": setting.telemetry_wall_s.is_finite().then_some(setting.telemetry_wall_s),
-            "piggyback": setting.piggyback,
-            "seeds": seeds,
-        });
-        let text = serde_json::to_string_pretty(&table::json(&results, &about))?;
-        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        write(path, &serde_json::to_string_pretty(&table::json(&results, &about))?)?;
     }
+    if let Some(path) = &arguments.html {
+        write(path, &plot::page(&results, &about))?;
+    }
+    Ok(())
+}
+
+/// Writes a file and says so.
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    println!("wrote {}", path.display());
     Ok(())
 }
 
 /// Repeat by repeat, so that what changes on the machine meets all proxies alike.
 async fn measure(arguments: &CompareArgs, setting: &Setting, seeds: &[u64], results: &mut [ProxyResult]) -> Result<()> {
     let hosts = Hosts::start(setting, arguments.setting.first_port, arguments.setting.stream_head).await?;
+    for result in &*results {
+        run::wait_until_ready(setting, &hosts, &result.proxy).await?;
+    }
+    let wall_s: f64 = seeds.iter().map(|seed| run::wall_s(setting, *seed)).sum();
+    eprintln!(
+        "{} policies, {} replays each: some {:.0} minutes",
+        results.len(),
+        seeds.len(),
+        (wall_s * results.len() as f64 / 60.0).ceil()
+    );
     for seed in seeds {
         for result in &mut *results {
             let observations = replay_through(setting, &hosts, &result.proxy, *seed).await?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_env::Status;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::{Proxy, Setting};
@@ -11,7 +12,7 @@ use crate::clock::Clock;
 use crate::emulator::faults::Fault;
 use crate::emulator::server::HostServer;
 use crate::emulator::{EmulatorOptions, StreamHead, World, orca};
-use crate::replay::client::ClientOptions;
+use crate::replay::client::{Client, ClientOptions};
 use crate::replay::observation::Observation;
 use crate::replay::plan::Plan;
 use crate::replay::{self};
@@ -105,6 +106,41 @@ pub async fn replay_through(
     }
     antagonists.abort();
     Ok(observations)
+}
+
+/// Seconds on the wall that a replay takes: until its last request is due, and some for that
+/// one's answer and for the hosts to begin afresh.
+pub fn wall_s(setting: &Setting, seed: u64) -> f64 {
+    const BETWEEN_WALL_S: f64 = 2.0;
+    let plan = Plan::at_load(setting.window(seed), &setting.scenario(), seed);
+    plan.duration_s() / setting.time_scale + BETWEEN_WALL_S
+}
+
+/// Waits until a proxy answers a request by way of a host. One that looked for its hosts before
+/// they were there may take a while.
+///
+/// # Errors
+/// If it does not within half a minute.
+pub async fn wait_until_ready(setting: &Setting, hosts: &Hosts, proxy: &Proxy) -> std::io::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const PAUSE: Duration = Duration::from_millis(200);
+    let begin = tokio::time::Instant::now();
+    let mut window = setting.window(0);
+    window.requests.truncate(1);
+    let plan = Plan::new(window, 1.0, 1, 0);
+    let client = Client::new(client_options(setting, &proxy.authority), hosts.clock());
+    loop {
+        let observation = client.send(&plan, 0, hosts.clock().now_s()).await;
+        if observation.status == Status::Answered && observation.host.is_some() {
+            return Ok(());
+        }
+        if begin.elapsed() > PATIENCE {
+            let why = observation.error.unwrap_or_else(|| "the answer came from no host".to_owned());
+            let message = format!("{} at {} does not serve: {why}", proxy.name, proxy.authority);
+            return Err(std::io::Error::other(message));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Requests as all comparisons send them: streamed, asking for load reports.

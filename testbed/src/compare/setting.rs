@@ -9,6 +9,7 @@ use evenkeel_env::fleet::{Antagonists, Fleet};
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::telemetry::TelemetryOptions;
 
+use super::predict::TRAINED;
 use crate::service_file;
 
 /// How often proxies read the telemetry file, in seconds on the wall. With the agent's own
@@ -30,6 +31,13 @@ pub struct Proxy {
     /// baseline.
     #[serde(default)]
     pub is_built_in: bool,
+}
+
+impl Proxy {
+    /// Whether it runs the trained policy.
+    pub fn is_trained(&self) -> bool {
+        self.simulated_as.as_deref() == Some(TRAINED)
+    }
 }
 
 /// The setting of a comparison.

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use evenkeel_env::metrics::{Estimate, Metrics, estimate, relative_difference};
+use evenkeel_env::metrics::{Estimate, Metrics, estimate};
 use serde_json::{Value, json};
 
 use super::Proxy;
+use super::ratio::{self, Ratio};
 
 /// A proxy's figures, repeat by repeat.
 #[derive(Clone, Debug)]
@@ -18,9 +19,11 @@ pub struct Result {
     pub predicted: Vec<Metrics>,
 }
 
-/// The figures that are printed.
-type Figure = fn(&Metrics) -> f64;
-const FIGURES: [(&str, Figure); 5] = [
+/// A figure of a replay.
+pub type Figure = fn(&Metrics) -> f64;
+
+/// The figures that are printed, with their names.
+pub const FIGURES: [(&str, Figure); 5] = [
     ("latency_mean_s", |metrics| metrics.latency_mean_s),
     ("latency_p50_s", |metrics| metrics.latency_p50_s),
     ("latency_p99_s", |metrics| metrics.latency_p99_s),
@@ -29,36 +32,26 @@ const FIGURES: [(&str, Figure); 5] = [
 ];
 
 impl Result {
-    fn values(metrics: &[Metrics], figure: Figure) -> Vec<f64> {
-        metrics.iter().map(figure).collect()
+    /// A figure of each replay.
+    pub fn values(&self, figure: Figure) -> Vec<f64> {
+        self.measured.iter().map(figure).collect()
     }
 
-    fn measured(&self, figure: Figure) -> Estimate {
-        estimate(&Self::values(&self.measured, figure))
+    /// A figure over the replays.
+    pub fn measured(&self, figure: Figure) -> Estimate {
+        estimate(&self.values(figure))
+    }
+
+    /// The same as the simulator has it; `None` where it has none.
+    pub fn predicted(&self, figure: Figure) -> Option<Estimate> {
+        let values: Vec<f64> = self.predicted.iter().map(figure).collect();
+        (!values.is_empty()).then(|| estimate(&values))
     }
 
     /// Prediction over measurement, less 1; `None` where there is none.
     fn prediction_error(&self, figure: Figure) -> Option<f64> {
-        let (measured, predicted) = (self.measured(figure), estimate(&Self::values(&self.predicted, figure)));
-        (!self.predicted.is_empty()).then(|| predicted.value / measured.value - 1.0)
+        self.predicted(figure).map(|predicted| predicted.value / self.measured(figure).value - 1.0)
     }
-}
-
-/// The built-in policy with the least of a figure.
-fn best_built_in(results: &[Result], figure: Figure) -> Option<&Result> {
-    let built_in = results.iter().filter(|result| result.proxy.is_built_in);
-    built_in.min_by(|a, b| a.measured(figure).value.total_cmp(&b.measured(figure).value))
-}
-
-/// Ratio to the best built-in policy with its interval, and the same as predicted.
-fn against_best(results: &[Result], result: &Result, figure: Figure) -> Option<(Estimate, Option<f64>, String)> {
-    let best = best_built_in(results, figure)?;
-    let difference =
-        relative_difference(&Result::values(&result.measured, figure), &Result::values(&best.measured, figure));
-    let ratio = Estimate { value: 1.0 + difference.value, low: 1.0 + difference.low, high: 1.0 + difference.high };
-    let mean = |result: &Result| estimate(&Result::values(&result.predicted, figure)).value;
-    let is_predicted = !result.predicted.is_empty() && !best.predicted.is_empty();
-    Some((ratio, is_predicted.then(|| mean(result) / mean(best)), best.proxy.name.clone()))
 }
 
 /// A table for people.
@@ -89,19 +82,7 @@ pub fn table(results: &[Result]) -> String {
             100.0 * failed,
         );
     }
-    for result in results.iter().filter(|result| !result.proxy.is_built_in) {
-        for (name, figure) in FIGURES {
-            let Some((ratio, predicted, best)) = against_best(results, result, figure) else { continue };
-            let interval = if ratio.low < ratio.high {
-                format!(" ({:.2} to {:.2})", ratio.low, ratio.high)
-            } else {
-                String::new()
-            };
-            let predicted = predicted.map_or(String::new(), |predicted| format!(", simulated {predicted:.2}"));
-            let _ = writeln!(text, "{}: {name} {:.2} of {best}'s{interval}{predicted}", result.proxy.name, ratio.value);
-        }
-    }
-    text
+    text + &ratio::conclusions(results)
 }
 
 /// Everything, for programs.
@@ -112,12 +93,17 @@ pub fn json(results: &[Result], setting: &Value) -> Value {
 
 fn one(results: &[Result], result: &Result) -> Value {
     let figures = FIGURES.map(|(name, figure)| {
-        let against = against_best(results, result, figure).map(
-            |(ratio, predicted, best)| json!({"best_built_in": best, "ratio": ratio, "predicted_ratio": predicted}),
-        );
+        let against = Ratio::of(results, result, figure).map(|ratio| {
+            json!({
+                "best_built_in": ratio.best,
+                "ratio": ratio.measured,
+                "predicted_ratio": ratio.simulated,
+                "points_off": ratio.points_off(),
+            })
+        });
         let figures = json!({
             "measured": result.measured(figure),
-            "predicted": (!result.predicted.is_empty()).then(|| estimate(&Result::values(&result.predicted, figure))),
+            "predicted": result.predicted(figure),
             "prediction_error": result.prediction_error(figure),
             "against_best_built_in": against,
         });

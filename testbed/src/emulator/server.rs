@@ -20,7 +20,7 @@ use super::body::{ResponseBody, Stream};
 use super::faults::{Fault, Faults, Share};
 use super::host::{Emulated, Offer, Progress};
 use super::openai::{self, Interface, Writer};
-use super::{StreamHead, World, metrics, orca};
+use super::{StreamHead, World, metrics, orca, sglang};
 
 /// The response's header that names the host, so that whoever measures behind a proxy knows it.
 pub const HOST_HEADER: &str = "x-testbed-host";
@@ -200,7 +200,10 @@ impl HostServer {
             (&Method::GET, "/metrics") => self.metrics(),
             (_, "/v1/completions" | "/v1/chat/completions") => refused(StatusCode::METHOD_NOT_ALLOWED, "expected POST"),
             _ if matches!(self.world.options().service, ServiceOptions::Fifo(_)) => self.serve(request).await,
-            (_, path) => refused(StatusCode::NOT_FOUND, &format!("there is nothing at {path}")),
+            (_, path) => match sglang::answer(path, self.world.options(), &self.wall_report()) {
+                Some(answer) => json(StatusCode::OK, answer.to_string().into_bytes(), false),
+                None => refused(StatusCode::NOT_FOUND, &format!("there is nothing at {path}")),
+            },
         };
         if let Ok(value) = HeaderValue::from_str(&self.address.to_string()) {
             response.headers_mut().insert(HOST_HEADER, value);

@@ -11,24 +11,40 @@ const MODULES: [&str; 3] = ["numpy", "onnx", "onnxruntime"];
 
 /// The interpreter of the project's own environment.
 pub(super) fn interpreter() -> PathBuf {
-    let scripts = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
-    process::target().join("python").join(scripts)
+    interpreter_in("python")
 }
 
 /// Makes the environment under `target/`, or finds the one that an earlier run made.
 pub(super) fn ensure() -> Result<()> {
+    environment("python", &MODULES, &MODULES).map(|_| ())
+}
+
+/// An environment of its own under `target/` with packages from the Python package index, in which the modules can
+/// be imported; the one that an earlier run made, if there is one. Returns its interpreter.
+pub(crate) fn environment(name: &str, packages: &[&str], modules: &[&str]) -> Result<PathBuf> {
+    let python = std::path::absolute(interpreter_in(name))?;
+    let import = format!("import {}", modules.join(", "));
+    let has_modules = || process::succeeds(&mut program(&python, ["-c", &import]));
     if has_modules() {
-        return Ok(());
+        return Ok(python);
     }
     if !process::succeeds(&mut program("python3", ["-c", "import ensurepip, venv"])) {
         packages::ensure(&["python3-venv"])?;
     }
-    let folder = process::target().join("python");
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"].into_iter().chain(MODULES);
-    let made = process::run(program("python3", ["-m", "venv"]).arg(&folder))
-        .and_then(|()| process::run(&mut program(interpreter(), install)));
-    made.map_err(|error| Skip(format!("could not install {} from PyPI: {error:#}", MODULES.join(", "))))?;
-    if has_modules() { Ok(()) } else { Err(anyhow!("{} were installed but cannot be imported", MODULES.join(", "))) }
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"].iter().chain(packages);
+    let made = process::run(program("python3", ["-m", "venv"]).arg(process::target().join(name)))
+        .and_then(|()| process::run(&mut program(&python, install)));
+    made.map_err(|error| Skip(format!("could not install {} from PyPI: {error:#}", packages.join(", "))))?;
+    if has_modules() {
+        Ok(python)
+    } else {
+        Err(anyhow!("{} were installed but cannot be imported", modules.join(", ")))
+    }
+}
+
+fn interpreter_in(name: &str) -> PathBuf {
+    let scripts = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
+    process::target().join(name).join(scripts)
 }
 
 /// The files of the default training pass `onnx.checker` and run in onnxruntime.
@@ -38,8 +54,4 @@ pub(super) fn check_trained(machine: &Machine) -> Result<()> {
     let files = ["policy.onnx", "forecast.onnx"].map(|name| folder.join(name));
     let script = process::root().join("xtask/src/test/check_onnx.py");
     process::run(program(interpreter(), [script]).args(files))
-}
-
-fn has_modules() -> bool {
-    process::succeeds(&mut program(interpreter(), ["-c", &format!("import {}", MODULES.join(", "))]))
 }
