@@ -34,5 +34,6 @@ if [[ ! -f $out/source/Makefile || "$(cat "$out/stamp" 2>/dev/null)" != "$stamp"
 fi
 cd "$out/source"
 make --silent --jobs "$(nproc)" -f objs/Makefile binary modules
-cp objs/nginx objs/ngx_http_evenkeel_module.so "$out/"
+# New files: an NGINX that runs with those before keeps them.
+cp --remove-destination objs/nginx objs/ngx_http_evenkeel_module.so "$out/"
 "$out/nginx" -v

@@ -43,5 +43,6 @@ if [[ ! -f $out/objs/Makefile || "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" ]
     printf '%s' "$stamp" > "$out/stamp"
 fi
 make --silent -f "$out/objs/Makefile" modules
-cp "$out/objs/ngx_http_evenkeel_module.so" "$out/"
+# A new file: an NGINX that runs with the one before keeps it.
+cp --remove-destination "$out/objs/ngx_http_evenkeel_module.so" "$out/"
 echo "$out/ngx_http_evenkeel_module.so"

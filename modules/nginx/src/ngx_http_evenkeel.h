@@ -41,9 +41,12 @@ typedef struct {
     ek_histogram                  *decide_time;
     void                          *affinity;
     size_t                         affinity_size;
+    void                          *classes;
+    size_t                         classes_size;
     void                          *demand;      /* NULL: no room for it */
     size_t                         demand_size;
 
+    ngx_uint_t                     serves;      /* has had a server */
     ngx_atomic_t                   timekeeper;  /* process that ticks the demand */
     ngx_atomic_t                   swapped;     /* artifacts taken without a reload */
     ngx_atomic_t                   refused;     /* artifacts refused meanwhile */
@@ -79,6 +82,8 @@ typedef struct {
     ngx_http_complex_value_t      *tokens;
     ngx_http_complex_value_t      *output_tokens;
     ngx_http_complex_value_t      *key;
+    ngx_http_complex_value_t      *request_class;
+    ngx_msec_t                     slow_start;
     ek_scale                       scale;         /* struct_size 0: the artifact's */
 
     ngx_http_evenkeel_artifact_t   artifact;
@@ -113,6 +118,8 @@ typedef struct {
     ngx_http_evenkeel_srv_conf_t      *conf;
     uint32_t                           prompt_tokens;
     uint64_t                           key;       /* of the session; 0: none */
+    uint64_t                           class_key; /* 0: none */
+    uint32_t                           expected_tokens;
 
     /* The last decision, for variables. */
     ek_decision                        decision;
@@ -138,6 +145,15 @@ void ngx_http_evenkeel_unload(ngx_http_evenkeel_artifact_t *artifact);
 ngx_int_t ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_http_evenkeel_artifact_t *artifact, void **scratch, size_t *size);
 
+/* ngx_http_evenkeel_decide.c */
+
+/*
+ * Chooses among the primary servers, whose list must be locked, and tells the place in it.
+ * NULL if none of them can take the request.
+ */
+ngx_http_upstream_rr_peer_t *ngx_http_evenkeel_decide(
+    ngx_http_evenkeel_peer_data_t *ekp, ngx_uint_t *index);
+
 /* ngx_http_evenkeel_feedback.c */
 
 /* What the header of a response tells, once. */
@@ -155,6 +171,8 @@ ngx_int_t ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
 /* Keeps up with servers that come and go; the primary list must be locked. */
 void ngx_http_evenkeel_follow(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_log_t *log);
+/* Brings slow starts up to date. */
+void ngx_http_evenkeel_warm(ngx_http_evenkeel_srv_conf_t *conf);
 uint64_t ngx_http_evenkeel_host_key(ngx_http_upstream_rr_peer_t *peer);
 ngx_int_t ngx_http_evenkeel_init_module(ngx_cycle_t *cycle);
 
@@ -162,6 +180,13 @@ ngx_int_t ngx_http_evenkeel_init_module(ngx_cycle_t *cycle);
 
 ngx_int_t ngx_http_evenkeel_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
+
+/* ngx_http_evenkeel_request.c */
+
+void ngx_http_evenkeel_describe(ngx_http_evenkeel_peer_data_t *ekp);
+/* A count that a variable holds; 0 where it holds none. */
+uint32_t ngx_http_evenkeel_tokens(ngx_http_request_t *r,
+    ngx_http_complex_value_t *value);
 
 /* ngx_http_evenkeel_scale.c */
 
@@ -185,8 +210,6 @@ ngx_uint_t ngx_http_evenkeel_keeps_time(ngx_http_evenkeel_srv_conf_t *conf);
 /* ngx_http_evenkeel_variables.c */
 
 ngx_int_t ngx_http_evenkeel_add_variables(ngx_conf_t *cf);
-uint32_t ngx_http_evenkeel_tokens(ngx_http_request_t *r,
-    ngx_http_complex_value_t *value);
 const char *ngx_http_evenkeel_reason(ngx_uint_t reason);
 
 /* ngx_http_evenkeel_worker.c */

@@ -144,6 +144,11 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
                                                          conf->output_tokens);
     }
 
+    if (ekp->class_key != 0 && outcome.status == EK_STATUS_SUCCESS) {
+        ek_classes_note(conf->shared->classes, conf->shared->classes_size,
+                        ekp->class_key, outcome.output_tokens);
+    }
+
     ek_finish(conf->shared->state, conf->artifact.model, &ekp->ticket,
               &outcome, ngx_http_evenkeel_now_us());
 }

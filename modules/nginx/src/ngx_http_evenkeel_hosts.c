@@ -75,6 +75,12 @@ ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
 
     ngx_memzero(listed, NGX_HTTP_EVENKEEL_WORDS * sizeof(uint64_t));
 
+    /* Before the first server that starts slowly. */
+
+    if (!ngx_exiting) {
+        ngx_http_evenkeel_warm(conf);
+    }
+
     /* One process at a time; NGINX unlocks it for one that is killed meanwhile. */
 
     shpool = (ngx_slab_pool_t *) conf->shm_zone->shm.addr;
@@ -109,6 +115,8 @@ ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
         ngx_http_upstream_rr_peers_unlock(backup);
     }
 
+    conf->shared->serves |= (conf->nhosts != 0);
+
     ngx_shmtx_unlock(&shpool->mutex);
 
     return rc;
@@ -122,16 +130,26 @@ ngx_http_evenkeel_register_peer(ngx_http_evenkeel_srv_conf_t *conf,
 {
     ek_code   code;
     uint32_t  host;
-    uint64_t  key;
+    uint64_t  key, now_us;
 
     key = ngx_http_evenkeel_host_key(peer);
+    now_us = ngx_http_evenkeel_now_us();
+
+    code = ek_host_find(conf->shared->state, key, &host);
 
     /* A worker that is to exit follows a list which is no longer in force. */
 
-    code = ngx_exiting ? ek_host_find(conf->shared->state, key, &host)
-                       : ek_host_register(conf->shared->state, key,
-                                          (float) peer->weight,
-                                          ngx_http_evenkeel_now_us(), &host);
+    if (code == EK_CODE_OK && !ngx_exiting) {
+        (void) ek_host_weight(conf->shared->state, host, (float) peer->weight);
+
+    } else if (!ngx_exiting) {
+        code = ek_host_register(conf->shared->state, key, (float) peer->weight,
+                                now_us, &host);
+
+        if (code == EK_CODE_OK && conf->shared->serves) {
+            (void) ek_host_restarted(conf->shared->state, host, now_us);
+        }
+    }
 
     if (code == EK_CODE_OK) {
         listed[host / 64] |= (uint64_t) 1 << (host % 64);
@@ -239,6 +257,19 @@ ngx_http_evenkeel_update(ngx_http_evenkeel_srv_conf_t *conf,
     if (forgets) {
         ngx_http_evenkeel_forget(conf, listed);
     }
+}
+
+
+void
+ngx_http_evenkeel_warm(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    uint64_t  slow_start_us;
+
+    slow_start_us = (conf->slow_start == NGX_CONF_UNSET_MSEC)
+                    ? 0 : (uint64_t) conf->slow_start * 1000;
+
+    (void) ek_hosts_warm(conf->shared->state, slow_start_us,
+                         ngx_http_evenkeel_now_us());
 }
 
 

@@ -31,6 +31,7 @@ ngx_http_evenkeel_field(telemetry_age_s)
 ngx_http_evenkeel_field(running)
 ngx_http_evenkeel_field(waiting)
 ngx_http_evenkeel_field(kv_use)
+ngx_http_evenkeel_field(slow_start)
 
 
 const ngx_http_evenkeel_metric_t
@@ -60,7 +61,9 @@ ngx_http_evenkeel_metrics[NGX_HTTP_EVENKEEL_METRICS] = {
     { "evenkeel_report_waiting", "gauge", "waiting",
       ngx_http_evenkeel_waiting },
     { "evenkeel_report_kv_use", "gauge", "kv_use",
-      ngx_http_evenkeel_kv_use }
+      ngx_http_evenkeel_kv_use },
+    { "evenkeel_slow_start", "gauge", "slow_start",
+      ngx_http_evenkeel_slow_start }
 };
 
 
@@ -78,6 +81,8 @@ ngx_http_evenkeel_reading(present, view->demand.present_per_s)
 ngx_http_evenkeel_reading(forecast, view->demand.forecast_per_s)
 ngx_http_evenkeel_reading(history, view->demand.history_days)
 ngx_http_evenkeel_reading(decide_p99, (double) view->decide_p99_ns / 1e9)
+ngx_http_evenkeel_reading(stale, view->counters.stale_telemetry)
+ngx_http_evenkeel_reading(taken_back, view->counters.taken_back)
 ngx_http_evenkeel_reading(swapped, view->conf->shared->swapped)
 ngx_http_evenkeel_reading(refused, view->conf->shared->refused)
 
@@ -94,6 +99,10 @@ ngx_http_evenkeel_sums[NGX_HTTP_EVENKEEL_SUMS] = {
       ngx_http_evenkeel_history },
     { "evenkeel_decide_p99_seconds", "gauge", "decide_p99_s",
       ngx_http_evenkeel_decide_p99 },
+    { "evenkeel_stale_telemetry_decisions_total", "counter", "stale_telemetry",
+      ngx_http_evenkeel_stale },
+    { "evenkeel_requests_taken_back_total", "counter", "taken_back",
+      ngx_http_evenkeel_taken_back },
     { "evenkeel_artifacts_taken_total", "counter", "artifacts_taken",
       ngx_http_evenkeel_swapped },
     { "evenkeel_artifacts_refused_total", "counter", "artifacts_refused",

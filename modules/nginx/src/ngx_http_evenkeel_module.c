@@ -9,13 +9,16 @@
  *     ngx_http_evenkeel_zone.c       what the workers share
  *     ngx_http_evenkeel_worker.c     a worker's start
  *     ngx_http_evenkeel_hosts.c      servers of NGINX's lists and hosts of the policy
- *     ngx_http_evenkeel_peer.c       the choice of a server
+ *     ngx_http_evenkeel_request.c    what the policy is told of a request
+ *     ngx_http_evenkeel_decide.c     the choice of a server
+ *     ngx_http_evenkeel_peer.c       taking it, and giving it back
  *     ngx_http_evenkeel_feedback.c   what a response teaches
  *     ngx_http_evenkeel_telemetry.c  the file that an agent writes
  *     ngx_http_evenkeel_scale.c      the directive of what a replica carries
  *     ngx_http_evenkeel_timer.c      the forecast's tick, another artifact
  *     ngx_http_evenkeel_variables.c  variables of the last decision
- *     ngx_http_evenkeel_status.c     the status page
+ *     ngx_http_evenkeel_status.c     the status page (and _view, _metrics, _json,
+ *                                    _prometheus)
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -58,6 +61,20 @@ static ngx_command_t  ngx_http_evenkeel_commands[] = {
       ngx_http_set_complex_value_slot,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_evenkeel_srv_conf_t, key),
+      NULL },
+
+    { ngx_string("evenkeel_class"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_evenkeel_srv_conf_t, request_class),
+      NULL },
+
+    { ngx_string("evenkeel_slow_start"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_evenkeel_srv_conf_t, slow_start),
       NULL },
 
     { ngx_string("evenkeel_watch"),
@@ -127,6 +144,7 @@ ngx_http_evenkeel_create_conf(ngx_conf_t *cf)
     }
 
     conf->watch = NGX_CONF_UNSET;
+    conf->slow_start = NGX_CONF_UNSET_MSEC;
 
     return conf;
 }

@@ -21,8 +21,8 @@
 /* Reasons of libevenkeel: all but the round robin's. */
 #define NGX_HTTP_EVENKEEL_REASONS  NGX_HTTP_EVENKEEL_ROUND_ROBIN
 
-#define NGX_HTTP_EVENKEEL_METRICS  13
-#define NGX_HTTP_EVENKEEL_SUMS     7
+#define NGX_HTTP_EVENKEEL_METRICS  14
+#define NGX_HTTP_EVENKEEL_SUMS     9
 
 
 /* What a page tells of a host. */
@@ -39,6 +39,7 @@ typedef struct {
     uint64_t                         decide_sum_ns;
     uint64_t                         decide_p99_ns;
     uint64_t                         decisions[NGX_HTTP_EVENKEEL_REASONS];
+    ek_counters                      counters;
     ngx_array_t                      hosts;
 } ngx_http_evenkeel_view_t;
 

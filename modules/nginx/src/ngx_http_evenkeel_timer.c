@@ -1,7 +1,7 @@
 /*
  * What happens from time to time. Once a second, each worker looks for another artifact and
- * for servers that came or went, and one of them ticks the forecast of the demand; that one
- * reads telemetry files ten times a second.
+ * for servers that came or went, and one of them ticks the forecast of the demand and the
+ * slow starts; that one reads telemetry files ten times a second.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -127,7 +127,13 @@ ngx_http_evenkeel_second(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
     ngx_http_evenkeel_follow(conf, log);
     ngx_http_upstream_rr_peers_unlock(primary);
 
-    if (conf->demand != NULL && ngx_http_evenkeel_keeps_time(conf)) {
+    if (!ngx_http_evenkeel_keeps_time(conf)) {
+        return;
+    }
+
+    ngx_http_evenkeel_warm(conf);
+
+    if (conf->demand != NULL) {
         ngx_http_evenkeel_tick_demand(conf);
     }
 }

@@ -19,7 +19,8 @@ enum {
     NGX_HTTP_EVENKEEL_DECIDE_NS,
     NGX_HTTP_EVENKEEL_REASON,
     NGX_HTTP_EVENKEEL_TRIES,
-    NGX_HTTP_EVENKEEL_PROMPT_TOKENS
+    NGX_HTTP_EVENKEEL_PROMPT_TOKENS,
+    NGX_HTTP_EVENKEEL_EXPECTED_TOKENS
 };
 
 
@@ -42,6 +43,10 @@ static ngx_http_variable_t  ngx_http_evenkeel_vars[] = {
 
     { ngx_string("evenkeel_prompt_tokens"), NULL, ngx_http_evenkeel_variable,
       NGX_HTTP_EVENKEEL_PROMPT_TOKENS, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("evenkeel_expected_tokens"), NULL,
+      ngx_http_evenkeel_variable, NGX_HTTP_EVENKEEL_EXPECTED_TOKENS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
@@ -120,26 +125,12 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
     case NGX_HTTP_EVENKEEL_TRIES:
         return ngx_sprintf(p, "%ui", ekp->tries);
 
-    default: /* NGX_HTTP_EVENKEEL_PROMPT_TOKENS */
+    case NGX_HTTP_EVENKEEL_PROMPT_TOKENS:
         return ngx_sprintf(p, "%uD", ekp->prompt_tokens);
+
+    default: /* NGX_HTTP_EVENKEEL_EXPECTED_TOKENS */
+        return ngx_sprintf(p, "%uD", ekp->expected_tokens);
     }
-}
-
-
-/* A count that a variable holds; 0 where it holds none. */
-uint32_t
-ngx_http_evenkeel_tokens(ngx_http_request_t *r, ngx_http_complex_value_t *value)
-{
-    off_t      tokens;
-    ngx_str_t  text;
-
-    if (ngx_http_complex_value(r, value, &text) != NGX_OK) {
-        return 0;
-    }
-
-    tokens = ngx_atoof(text.data, text.len);
-
-    return (tokens > 0) ? (uint32_t) ngx_min(tokens, 0x7fffffff) : 0;
 }
 
 

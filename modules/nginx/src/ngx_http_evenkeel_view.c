@@ -70,6 +70,9 @@ ngx_http_evenkeel_view(ngx_http_evenkeel_view_t *view,
                             &view->decisions[reason]);
     }
 
+    view->counters.struct_size = sizeof(ek_counters);
+    (void) ek_counters_read(conf->shared->state, &view->counters);
+
     if (ngx_array_init(&view->hosts, pool, ngx_max(conf->nhosts, 1),
                        sizeof(ngx_http_evenkeel_host_view_t))
         != NGX_OK)

@@ -2,8 +2,8 @@
  * The shared memory of an upstream: what is known of its hosts, and who has how many
  * requests under way there. A reload with the same name and size finds it as it was left.
  *
- *     slab pool | head | affinity (an eighth of what is free) | demand (at most a quarter)
- *               | state (the rest)
+ *     slab pool | head | affinity (an eighth of what is free) | classes (a page)
+ *               | demand (at most a quarter) | state (the rest)
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -11,8 +11,11 @@
 #include "ngx_http_evenkeel.h"
 
 
+/* Classes of requests whose answers' lengths are told apart. */
+#define NGX_HTTP_EVENKEEL_CLASSES  256
+
 /* Marks a head of this layout: what another version of the module left is refused. */
-#define NGX_HTTP_EVENKEEL_LAYOUT  ((uint64_t) 0x334e474e4b454e45)
+#define NGX_HTTP_EVENKEEL_LAYOUT  ((uint64_t) 0x344e474e4b454e45)
 
 
 static ngx_int_t ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone,
@@ -23,6 +26,8 @@ static ngx_int_t ngx_http_evenkeel_create_hosts(ngx_slab_pool_t *shpool,
     ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
 static uint32_t ngx_http_evenkeel_processes(ngx_http_evenkeel_srv_conf_t *conf);
 static ngx_int_t ngx_http_evenkeel_create_affinity(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_shared_t *shared);
+static ngx_int_t ngx_http_evenkeel_create_classes(ngx_slab_pool_t *shpool,
     ngx_http_evenkeel_shared_t *shared);
 static void ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
     ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
@@ -139,7 +144,9 @@ ngx_http_evenkeel_create_state(ngx_shm_zone_t *shm_zone,
         goto failed;
     }
 
-    if (ngx_http_evenkeel_create_affinity(shpool, shared) != NGX_OK) {
+    if (ngx_http_evenkeel_create_affinity(shpool, shared) != NGX_OK
+        || ngx_http_evenkeel_create_classes(shpool, shared) != NGX_OK)
+    {
         goto failed;
     }
 
@@ -245,6 +252,27 @@ ngx_http_evenkeel_create_affinity(ngx_slab_pool_t *shpool,
     shared->affinity_size = ek_affinity_size(entries);
 
     return (shared->affinity != NULL) ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_evenkeel_create_classes(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_shared_t *shared)
+{
+    uint32_t  entries;
+
+    for (entries = NGX_HTTP_EVENKEEL_CLASSES; entries > 1; entries /= 2) {
+        if (ek_classes_size(entries) <= ngx_pagesize) {
+            break;
+        }
+    }
+
+    /* A whole page, and so aligned to more than EK_CLASSES_ALIGNMENT. */
+
+    shared->classes = ngx_slab_calloc(shpool, ngx_pagesize);
+    shared->classes_size = ek_classes_size(entries);
+
+    return (shared->classes != NULL) ? NGX_OK : NGX_ERROR;
 }
 
 

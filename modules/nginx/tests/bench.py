@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import time
 
-from harness import ARTIFACT, Nginx
+from harness import ARTIFACT, Nginx, version
 from test_endurance import Backend
 
 ROUNDS, SECONDS = 8, 2
@@ -20,6 +20,8 @@ RULES = {
     "round robin": "",
     "least_conn": "least_conn;",
     "random two": "random two least_conn;",
+    # In the open-source NGINX since 1.31.0.
+    **({"least_time": "least_time header;"} if version() >= (1, 31, 0) else {}),
     "evenkeel": f"evenkeel {ARTIFACT};",
 }
 

@@ -1,9 +1,14 @@
 """What the test cases share."""
 
 import collections
+import os
+import struct
+import time
 import unittest
 
 from harness import ARTIFACT, Host, Nginx, until
+
+MASK = (1 << 64) - 1
 
 
 def llm(step_s, **options):
@@ -19,6 +24,35 @@ def answered(answers):
         if status == 200:
             by_host[host] += count
     return by_host
+
+
+def host_key(address):
+    """FNV-1a, as the runtime's telemetry file has it."""
+    key = 0xCBF29CE484222325
+    for byte in address.encode():
+        key = ((key ^ byte) * 0x100000001B3) & MASK
+    return key or 1
+
+
+def telemetry_file(path, address, running, waiting, kv_use, age_s=0, slots=64):
+    """A telemetry file with one host, written as docs/agent.md describes it."""
+    magic = int.from_bytes(b"EVKTELEM", "little")
+    now_us = time.monotonic_ns() // 1000
+    pair = lambda low, high: int.from_bytes(struct.pack("<ff", low, high), "little")
+    nan = float("nan")
+    key = host_key(address)
+    told = [key, now_us - age_s * 1_000_000, pair(running, waiting), pair(nan, kv_use), pair(nan, 0.0)]
+    check = magic
+    for word in told:
+        check = ((check ^ word) * 0x9E3779B97F4A7C15) & MASK
+        check = ((check << 31) | (check >> 33)) & MASK
+    words = [0] * (16 + 8 * slots)
+    words[:4] = [magic, 1 | slots << 32, now_us, 1]
+    begin = 16 + 8 * (key % slots)
+    words[begin : begin + 7] = [2, *told, check]
+    with open(f"{path}.new", "wb") as file:
+        file.write(struct.pack(f"<{len(words)}Q", *words))
+    os.rename(f"{path}.new", path)
 
 
 class Case(unittest.TestCase):

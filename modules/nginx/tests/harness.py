@@ -5,6 +5,8 @@ import http.client
 import http.server
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -17,6 +19,9 @@ MODULE = os.environ["EVENKEEL_NGINX_MODULE"]
 ARTIFACT = os.environ["EVENKEEL_ARTIFACT"]
 SYSTEM_NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 NGINX = os.environ.get("NGINX", SYSTEM_NGINX)
+# What runs NGINX, such as valgrind, and how many times longer things then take.
+WRAPPER = shlex.split(os.environ.get("EVENKEEL_NGINX_WRAPPER", ""))
+PATIENCE = 6 if WRAPPER else 1
 
 
 def free_port():
@@ -25,12 +30,20 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def version():
+    """That of the NGINX under test, as three numbers."""
+    said = subprocess.run([NGINX, "-v"], capture_output=True, text=True, check=True).stderr
+    return tuple(map(int, re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said).groups()))
+
+
 class Host:
     """An HTTP server whose delay, status and headers can be changed at any time."""
 
-    def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), address="127.0.0.1", port=None):
+    def __init__(
+        self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), address="127.0.0.1", port=None, metrics=""
+    ):
         self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
-        self.listen = address
+        self.listen, self.metrics = address, metrics
         self.port = port or free_port()
         self.served = 0
         self.connections = 0
@@ -56,16 +69,23 @@ class Host:
 
             def do_GET(self):
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if host.metrics and self.path == "/metrics":
+                    return self.answer(200, {}, host.metrics.encode())
                 time.sleep(host.delay_s)
                 with host.lock:
                     host.served += 1
-                body = host.address.encode()
-                self.send_response(host.status)
-                for name, value in host.headers.items():
+                # What the client asks for stands for what would be generated.
+                length = self.headers.get("X-Generate")
+                told = {"X-Output-Tokens": length} if length else {}
+                self.answer(host.status, {**host.headers, **told}, host.address.encode(), host.body_delay_s)
+
+            def answer(self, status, headers, body, body_delay_s=0.0):
+                self.send_response(status)
+                for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                time.sleep(host.body_delay_s)
+                time.sleep(body_delay_s)
                 self.wfile.write(body)
 
             do_POST = do_GET
@@ -135,6 +155,7 @@ http {{
         '"upstream_response_time":"$upstream_response_time",'
         '"request_length":$request_length,"bytes_sent":$bytes_sent,'
         '"prompt_tokens":"$evenkeel_prompt_tokens",'
+        '"expected_tokens":"$evenkeel_expected_tokens",'
         '"output_tokens":"$upstream_http_x_output_tokens",'
         '"host":"$evenkeel_host","score":"$evenkeel_score",'
         '"decide_ns":"$evenkeel_decide_ns","reason":"$evenkeel_reason",'
@@ -160,12 +181,12 @@ http {{
 
     def test(self):
         """What `nginx -t` says, and whether it is content."""
-        command = [NGINX, "-t", "-p", self.folder, "-c", f"{self.folder}/nginx.conf"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        command = [*WRAPPER, NGINX, "-t", "-p", self.folder, "-c", f"{self.folder}/nginx.conf"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20 * PATIENCE)
         return result.returncode == 0, result.stderr
 
     def start(self):
-        command = [NGINX, "-p", self.folder, "-c", f"{self.folder}/nginx.conf"]
+        command = [*WRAPPER, NGINX, "-p", self.folder, "-c", f"{self.folder}/nginx.conf"]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         until(self.listens, f"NGINX does not start: {self.errors()}")
         return self
@@ -203,7 +224,7 @@ http {{
         except OSError:
             return ""
 
-    def get(self, path="/", timeout_s=10, body=None, headers=None):
+    def get(self, path="/", timeout_s=10 * PATIENCE, body=None, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
             connection.request("POST" if body is not None else "GET", path, body=body, headers=headers or {})
@@ -219,7 +240,7 @@ http {{
         lock = threading.Lock()
 
         def client():
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20 * PATIENCE)
             while True:
                 with lock:
                     if next(remaining, None) is None:
@@ -242,9 +263,13 @@ http {{
             thread.join()
         return answers
 
+    def upstream(self):
+        """The status page in JSON."""
+        return json.loads(self.get("/status?format=json")[1])["upstreams"][0]
+
     def status(self):
-        """The hosts of the status page, by their address."""
-        upstream = json.loads(self.get("/status?format=json")[1])["upstreams"][0]
+        """The hosts of the status page by their address, and the decisions."""
+        upstream = self.upstream()
         return {host["host"]: host for host in upstream["hosts"]}, upstream["decisions"]
 
     def log(self, entries=1):
@@ -260,7 +285,7 @@ http {{
         if self.process is not None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(10 * PATIENCE)
             except subprocess.TimeoutExpired:
                 pass
             # Workers outlive a master that was killed or crashed.
@@ -273,7 +298,7 @@ http {{
 
 
 def until(condition, complaint, seconds=10):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(complaint)

@@ -1,21 +1,17 @@
 """Servers that NGINX knows by name, and that come and go while it runs."""
 
 import collections
-import re
 import socket
 import struct
-import subprocess
 import threading
 import unittest
 
 from case import Case, answered, llm
-from harness import ARTIFACT, NGINX, Host, free_port, until
+from harness import ARTIFACT, Host, free_port, until, version
 
 
-def knows_names():
-    """Whether this NGINX resolves names of servers at run time, as it does since 1.27.3."""
-    said = subprocess.run([NGINX, "-v"], capture_output=True, text=True, check=True).stderr
-    return tuple(map(int, re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said).groups())) >= (1, 27, 3)
+# NGINX resolves names of servers at run time since that version.
+KNOWS_NAMES = version() >= (1, 27, 3)
 
 
 class NameServer:
@@ -71,7 +67,7 @@ class Names(Case):
         ]
         return hosts, names, self.nginx(servers, **options)
 
-    @unittest.skipIf(knows_names(), "this NGINX resolves names at run time")
+    @unittest.skipIf(KNOWS_NAMES, "this NGINX resolves names at run time")
     def test_an_older_nginx_refuses_names_to_resolve(self):
         _, _, nginx = self.setup_names(11)
         accepted, said = nginx.test()
@@ -93,7 +89,7 @@ class Names(Case):
 
         until(all_serve, "a server serves nothing")
 
-    @unittest.skipUnless(knows_names(), "before 1.27.3")
+    @unittest.skipUnless(KNOWS_NAMES, "before 1.27.3")
     def test_servers_follow_the_name(self):
         hosts, names, nginx = self.setup_names(11, 12, 13, workers=2)
         names.addresses = ["127.0.0.11", "127.0.0.12"]
@@ -113,7 +109,7 @@ class Names(Case):
         self.assertEqual(decisions["policy"], total)
         self.assertLessEqual({line["host"] for line in nginx.log(total)}, {host.address for host in hosts.values()})
 
-    @unittest.skipUnless(knows_names(), "before 1.27.3")
+    @unittest.skipUnless(KNOWS_NAMES, "before 1.27.3")
     def test_servers_change_under_load_and_no_request_is_lost(self):
         _, names, nginx = self.setup_names(11, 12, 13, 14, workers=2, last="keepalive 16;", is_logged=False)
         names.addresses = ["127.0.0.11", "127.0.0.12"]
@@ -142,7 +138,7 @@ class Names(Case):
         until(lambda: len(nginx.status()[0]) == 2, "servers stay that are gone")
         self.assert_settled(nginx)
 
-    @unittest.skipUnless(knows_names(), "before 1.27.3")
+    @unittest.skipUnless(KNOWS_NAMES, "before 1.27.3")
     def test_names_of_backup_servers(self):
         [down] = self.hosts({})
         down.stop()

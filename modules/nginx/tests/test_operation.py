@@ -5,49 +5,18 @@ import os
 import re
 import shutil
 import socket
-import struct
 import time
 import unittest
 
-from case import Case, answered, llm
+from case import Case, answered, llm, telemetry_file
 from harness import ARTIFACT, until
 
-MASK = (1 << 64) - 1
 ROOT = os.path.join(os.path.dirname(__file__), "../../..")
-
-
-def host_key(address):
-    """FNV-1a, as the runtime's telemetry file has it."""
-    key = 0xCBF29CE484222325
-    for byte in address.encode():
-        key = ((key ^ byte) * 0x100000001B3) & MASK
-    return key or 1
-
-
-def telemetry_file(path, address, running, waiting, kv_use, slots=64):
-    """A telemetry file with one host, written as docs/agent.md describes it."""
-    magic = int.from_bytes(b"EVKTELEM", "little")
-    now_us = time.monotonic_ns() // 1000
-    pair = lambda low, high: int.from_bytes(struct.pack("<ff", low, high), "little")
-    nan = float("nan")
-    key = host_key(address)
-    told = [key, now_us, pair(running, waiting), pair(nan, kv_use), pair(nan, 0.0)]
-    check = magic
-    for word in told:
-        check = ((check ^ word) * 0x9E3779B97F4A7C15) & MASK
-        check = ((check << 31) | (check >> 33)) & MASK
-    words = [0] * (16 + 8 * slots)
-    words[:4] = [magic, 1 | slots << 32, now_us, 1]
-    begin = 16 + 8 * (key % slots)
-    words[begin : begin + 7] = [2, *told, check]
-    with open(f"{path}.new", "wb") as file:
-        file.write(struct.pack(f"<{len(words)}Q", *words))
-    os.rename(f"{path}.new", path)
 
 
 class Artifacts(Case):
     def swapped(self, nginx):
-        upstream = json.loads(nginx.get("/status?format=json")[1])["upstreams"][0]
+        upstream = nginx.upstream()
         return upstream["artifacts_taken"], upstream["artifacts_refused"]
 
     def test_another_artifact_is_taken_without_a_reload_and_a_bad_one_is_not(self):
@@ -173,6 +142,56 @@ class Telemetry(Case):
         self.assertEqual(nginx.get()[0], 200)
 
 
+class SlowStart(Case):
+    def slow(self, nginx, host):
+        return nginx.status()[0][host.address]["slow_start"]
+
+    def test_a_host_that_comes_back_starts_slowly(self):
+        steady, flaky = self.hosts(*[llm(0.02, delay_s=0.01)] * 2)
+        servers = [f"server {host.address} max_fails=1 fail_timeout=1s;" for host in (steady, flaky)]
+        # Workers share in NGINX's own zone who has failed. Long prompts make hosts busy.
+        directives = f"zone llm 64k; evenkeel {ARTIFACT}; evenkeel_tokens 4000; evenkeel_slow_start 5s;"
+        nginx = self.nginx(servers, first=directives, workers=2).start()
+        full = answered(nginx.load(100))[flaky.address]
+        self.assertGreater(full, 35)
+        self.assertEqual((self.slow(nginx, steady), self.slow(nginx, flaky)), (1, 1))
+        flaky.stop()
+        self.assertEqual(answered(nginx.load(100)), {steady.address: 100})
+        self.assertGreater(nginx.status()[0][flaky.address]["failed_total"], 0)
+        flaky.start()
+
+        def is_back():
+            nginx.load(20)
+            return self.slow(nginx, flaky) > 1
+
+        until(is_back, "the host is not tried again")
+        # Each request there counts for up to ten, so that it gets about one at a time.
+        by_host = answered(nginx.load(100))
+        self.assertEqual(sum(by_host.values()), 100)
+        self.assertGreater(by_host[flaky.address], 0)
+        self.assertLess(by_host[flaky.address], full - 5, by_host)
+        self.assertEqual(self.slow(nginx, steady), 1)
+        until(lambda: self.slow(nginx, flaky) == 1, "the slow start does not end")
+        self.assertGreater(answered(nginx.load(100))[flaky.address], 35)
+
+    def test_a_server_that_is_added_starts_slowly(self):
+        first, added = self.hosts({}, {})
+        directives = f"evenkeel {ARTIFACT}; evenkeel_slow_start 60s;"
+        nginx = self.nginx([first], first=directives).start()
+        nginx.load(20)
+        self.assertEqual(self.slow(nginx, first), 1)
+        nginx.write(f"{directives} server {first.address}; server {added.address};")
+        nginx.reload()
+        until(lambda: len(nginx.worker_pids()) == 1, "the old worker stays")
+        self.assertEqual(self.slow(nginx, first), 1)
+        self.assertGreater(self.slow(nginx, added), 5)
+        # Without the directive it has its full share at once.
+        nginx.write(f"evenkeel {ARTIFACT}; server {first.address}; server {added.address};")
+        nginx.reload()
+        until(lambda: len(nginx.worker_pids()) == 1, "the old worker stays")
+        self.assertEqual(self.slow(nginx, added), 1)
+
+
 class Requests(Case):
     def test_sessions_return_to_the_host_that_has_their_prefix(self):
         hosts = self.hosts(*[llm(0.02, delay_s=0.005)] * 4)
@@ -194,6 +213,26 @@ class Requests(Case):
         self.assertEqual(nginx.get()[0], 200)
         self.assertEqual(nginx.log()[0]["output_tokens"], "100")
         self.assert_settled(nginx)
+
+    def test_classes_are_told_apart_by_the_length_of_their_answers(self):
+        hosts = self.hosts({}, {})
+        directives = "evenkeel_class $http_x_class; evenkeel_output_tokens $upstream_http_x_output_tokens;"
+        nginx = self.nginx(hosts, first=f"evenkeel {ARTIFACT}; {directives}").start()
+        lengths = {"chat": "20", "essay": "3000"}
+        for _ in range(12):
+            for name, length in lengths.items():
+                nginx.get(headers={"X-Class": name, "X-Generate": length})
+        nginx.reload()
+        until(lambda: len(nginx.worker_pids()) == 1, "the old worker stays")
+        for name in [*lengths, "unheard", ""]:
+            nginx.get(headers={"X-Class": name})
+        log = nginx.log(28)
+        self.assertEqual([line["expected_tokens"] for line in log[:2]], ["0", "0"])
+        chat, essay, unheard, none = log[24:]
+        self.assertEqual([line["expected_tokens"] for line in log[24:]], ["20", "3000", "0", "0"])
+        # An answer of that length costs more, wherever it is generated.
+        self.assertGreater(float(essay["score"]), float(chat["score"]) + 1)
+        self.assertGreater(float(essay["score"]), float(unheard["score"]))
 
     def test_clients_of_http_1_0(self):
         hosts = self.hosts({}, {})
