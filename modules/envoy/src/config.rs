@@ -47,6 +47,11 @@ pub(crate) struct Options {
     pub(crate) tokens: Option<Box<str>>,
     /// Request header that requests with a common prefix share, in lower case.
     pub(crate) key: Option<Box<str>>,
+    /// Request header whose value tells requests apart by how much they generate, in lower
+    /// case.
+    pub(crate) class: Option<Box<str>>,
+    /// Request header with the most tokens that may be generated, in lower case.
+    pub(crate) max_tokens: Option<Box<str>>,
     /// Response header with the number of tokens generated, in lower case.
     pub(crate) output_tokens: Option<Box<str>>,
     /// Time in which a host that has just come gets its full share of the traffic.
@@ -70,7 +75,8 @@ pub(crate) struct ScaleOptions {
     pub(crate) headroom: Option<f32>,
 }
 
-const FIELDS: &[&str] = &["artifact", "mode", "tokens", "key", "output_tokens", "slow_start", "telemetry", "scale"];
+const FIELDS: &[&str] =
+    &["artifact", "mode", "tokens", "key", "class", "max_tokens", "output_tokens", "slow_start", "telemetry", "scale"];
 const SCALE_FIELDS: &[&str] = &["capacity", "lead", "quantile", "headroom"];
 
 /// Longer than any start that can be called slow.
@@ -92,6 +98,8 @@ impl Options {
             })?,
             tokens: header_name(&fields, "tokens")?,
             key: header_name(&fields, "key")?,
+            class: header_name(&fields, "class")?,
+            max_tokens: header_name(&fields, "max_tokens")?,
             output_tokens: header_name(&fields, "output_tokens")?,
             slow_start: duration(&fields, "slow_start")?,
             telemetry: text(&fields, "telemetry", "a path, such as /run/evenkeel/llm.tel")?.map(PathBuf::from),
@@ -230,7 +238,7 @@ mod tests {
     #[test]
     fn all_fields_are_read() {
         let json = br#"{"slow_start":"500ms","artifact":"/a.ekm","mode":"shadow","tokens":"X-Tokens",
-            "key":"x-session","output_tokens":"x-output-tokens","telemetry":"/t","scale":{"capacity":"2.5","headroom":2}}"#;
+            "key":"x-session","class":"x-model","max_tokens":"X-Max","output_tokens":"x-output-tokens","telemetry":"/t","scale":{"capacity":"2.5","headroom":2}}"#;
         let options = Options::parse(json).expect("a valid configuration");
         assert_eq!(
             options,
@@ -239,6 +247,8 @@ mod tests {
                 mode: Mode::Shadow,
                 tokens: Some("x-tokens".into()),
                 key: Some("x-session".into()),
+                class: Some("x-model".into()),
+                max_tokens: Some("x-max".into()),
                 output_tokens: Some("x-output-tokens".into()),
                 slow_start: Duration::from_millis(500),
                 telemetry: Some("/t".into()),
@@ -267,6 +277,8 @@ mod tests {
             (r#"{"artifact":"a","mode":true}"#, "mode"),
             (r#"{"artifact":"a","tokens":"two words"}"#, "tokens"),
             (r#"{"artifact":"a","key":""}"#, "key"),
+            (r#"{"artifact":"a","class":"a:b"}"#, "class"),
+            (r#"{"artifact":"a","max_tokens":512}"#, "max_tokens"),
             (r#"{"artifact":"a","output_tokens":[]}"#, "output_tokens"),
             (r#"{"artifact":"a","slow_start":"-1s"}"#, "slow_start"),
             (r#"{"artifact":"a","slow_start":"NaN"}"#, "slow_start"),

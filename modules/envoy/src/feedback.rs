@@ -17,7 +17,7 @@ use crate::envoy::{LoadBalancerView, LogEntry};
 use crate::outcome::Attempt;
 use crate::prompt;
 use crate::table::Table;
-use crate::tickets::{Open, Tickets};
+use crate::tickets::Open;
 use crate::worker::Worker;
 
 /// Access logs that are configured, for whatever clusters.
@@ -30,7 +30,8 @@ const LOG_SILENCE_US: u64 = 30_000_000;
 const LOGGED_INTERVAL_US: u64 = 1_000_000;
 const LOGGED_AGE_US: u64 = 15_000_000;
 
-/// Without the log: how old a request must be, so that its connection is up.
+/// Without the log: the same. A request must be so old that its connection is up.
+const UNLOGGED_INTERVAL_US: u64 = 1_000;
 const UNLOGGED_AGE_US: u64 = 10_000;
 
 /// A request whose host is gone, and of which nothing was heard for this long, is over.
@@ -86,7 +87,7 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     let timing = entry.timing();
     let (sent_us, now_us) = clock::from_unix_ns(timing.start_time_unix_ns);
     worker.silence_since_us.set(0);
-    let Some(Open { mut ticket, key }) = worker.tickets.borrow_mut().take(slot, sent_us) else { return };
+    let Some(Open { mut ticket, key, class }) = worker.tickets.borrow_mut().take(slot, sent_us) else { return };
     let state = worker.region.state();
     let after_start_us = |ns: i64| (ns >= 0).then(|| sent_us + ns as u64 / 1_000).map(|us| us.min(now_us));
     let first_byte_us = after_start_us(timing.first_upstream_rx_byte_received_ns);
@@ -115,6 +116,9 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     if key != 0 && output_tokens > 0 {
         let tokens = ticket.prompt_tokens.saturating_add(output_tokens);
         worker.region.affinity().note(key, slot, tokens, now_us);
+    }
+    if class != 0 {
+        worker.region.classes().note(class, output_tokens);
     }
     // The last byte: what Envoy does afterwards is not the host's time.
     let ended_us = match status {
@@ -160,15 +164,17 @@ const UNTIMED: ServiceModel = ServiceModel {
 /// Ends the requests that Envoy no longer has under way.
 ///
 /// With the log that is a safety net, now and then, for old requests. Without it, it is how
-/// the counts are kept at all, at each decision, and failures are read off Envoy's count.
+/// the counts are kept at all, and failures are read off Envoy's count.
 pub(crate) fn reconcile(worker: &Worker, table: &Table, view: LoadBalancerView<'_>, last_us: &mut u64, now_us: u64) {
     let silence_since_us = worker.silence_since_us.get();
     let is_silent = silence_since_us != 0 && now_us.saturating_sub(silence_since_us) >= LOG_SILENCE_US;
     let logged = LOGS.load(Relaxed) > 0 && !is_silent;
-    if logged && now_us.saturating_sub(*last_us) < LOGGED_INTERVAL_US {
+    let (interval_us, least_age_us) =
+        if logged { (LOGGED_INTERVAL_US, LOGGED_AGE_US) } else { (UNLOGGED_INTERVAL_US, UNLOGGED_AGE_US) };
+    if now_us.saturating_sub(*last_us) < interval_us {
         return;
     }
-    let least_age_us = if logged { LOGGED_AGE_US } else { UNLOGGED_AGE_US };
+    *last_us = now_us;
     let tickets = &mut *worker.tickets.borrow_mut();
     let state = worker.region.state();
     for (priority, hosts) in (0..).zip(&table.priorities) {
@@ -192,14 +198,11 @@ pub(crate) fn reconcile(worker: &Worker, table: &Table, view: LoadBalancerView<'
             }
         }
     }
-    if logged || now_us.saturating_sub(*last_us) >= LOGGED_INTERVAL_US {
-        *last_us = now_us;
-        forget_gone(worker, table, tickets, now_us);
-    }
 }
 
 /// Ends old requests to hosts that the cluster no longer has.
-fn forget_gone(worker: &Worker, table: &Table, tickets: &mut Tickets, now_us: u64) {
+pub(crate) fn forget_gone(worker: &Worker, table: &Table, now_us: u64) {
+    let tickets = &mut *worker.tickets.borrow_mut();
     let state = worker.region.state();
     for slot in worker.places.borrow().values() {
         let is_old =

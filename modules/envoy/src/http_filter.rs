@@ -29,6 +29,10 @@ pub(crate) struct RequestOptions {
     tokens: Box<str>,
     /// Header that is set to the key of the prompt's beginning.
     key: Box<str>,
+    /// Header that is set to the model's name.
+    class: Box<str>,
+    /// Header that is set to the most tokens that may be generated.
+    max_tokens: Box<str>,
     /// Percent of healthy hosts below which health is not believed; 0 for never.
     panic_percent: u32,
 }
@@ -57,7 +61,7 @@ impl Kind {
 
 impl RequestOptions {
     fn parse(json: &[u8]) -> Result<Self, ConfigError> {
-        let fields = config::object(json, &["tokens", "key", "panic_percent"])?;
+        let fields = config::object(json, &["tokens", "key", "class", "max_tokens", "panic_percent"])?;
         let header = |field, otherwise: &str| {
             config::header_name(&fields, field).map(|name| name.unwrap_or_else(|| otherwise.into()))
         };
@@ -72,6 +76,8 @@ impl RequestOptions {
         Ok(Self {
             tokens: header("tokens", "x-evenkeel-prompt-tokens")?,
             key: header("key", "x-evenkeel-prefix")?,
+            class: header("class", "x-evenkeel-class")?,
+            max_tokens: header("max_tokens", "x-evenkeel-max-tokens")?,
             panic_percent,
         })
     }
@@ -106,9 +112,10 @@ impl<'c> Stream<'c> {
         match self {
             Self::Request(options) => {
                 let has_json = view.request_header(b"content-type").is_some_and(is_json);
-                // What a client says of its own prompt is not believed.
-                view.set_request_header(options.tokens.as_bytes(), None);
-                view.set_request_header(options.key.as_bytes(), None);
+                // What a client says of its own request is not believed.
+                for name in [&options.tokens, &options.key, &options.class, &options.max_tokens] {
+                    view.set_request_header(name.as_bytes(), None);
+                }
                 panic_mode(options, view);
                 end_of_stream || !has_json
             }
@@ -128,10 +135,18 @@ impl<'c> Stream<'c> {
             return false;
         }
         let announced = view.request_header(b"content-length").map_or(0, prompt::number) as usize;
-        let facts = openai::read(&view.body_beginning(BODY_BYTES), bytes.max(announced));
+        let beginning = view.body_beginning(BODY_BYTES);
+        let facts = openai::read(&beginning, bytes.max(announced));
+        let tell = |name: &str, value: &[u8]| view.set_request_header(name.as_bytes(), Some(value));
         if facts.key != 0 {
-            view.set_request_header(options.tokens.as_bytes(), Some(facts.tokens.to_string().as_bytes()));
-            view.set_request_header(options.key.as_bytes(), Some(format!("{:016x}", facts.key).as_bytes()));
+            tell(&options.tokens, facts.prompt_tokens.to_string().as_bytes());
+            tell(&options.key, format!("{:016x}", facts.key).as_bytes());
+        }
+        if let Some(model) = facts.model {
+            tell(&options.class, model);
+        }
+        if facts.max_tokens != 0 {
+            tell(&options.max_tokens, facts.max_tokens.to_string().as_bytes());
         }
         true
     }

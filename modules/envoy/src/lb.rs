@@ -11,13 +11,20 @@ use crate::clock;
 use crate::config::Mode;
 use crate::envoy::{ContextView, HostStatistics, LoadBalancerView};
 use crate::feedback;
-use crate::prompt::Prompt;
+use crate::prompt::RequestFacts;
 use crate::random::Random;
 use crate::rotation::Rotation;
 use crate::settings::Settings;
 use crate::table::{Priority, Table};
 use crate::tickets::Open;
 use crate::worker::{Statistics, Worker};
+
+/// How often is done what need not be done at each decision.
+const SECOND_US: u64 = 1_000_000;
+
+/// Decision times that Envoy is told together: what its histogram works with has left the
+/// caches by the next decision.
+const TIMES_MAX: usize = 64;
 
 /// Scratch memory is fastest on multiples of this.
 const SCRATCH_ALIGNMENT: usize = 64;
@@ -35,7 +42,10 @@ pub(crate) struct LoadBalancer {
     eligible: Vec<u64>,
     /// By place in the region: what each host probably has cached of the prompt.
     cached_tokens: Vec<u32>,
+    /// How long decisions took, until Envoy is told.
+    times_ns: Vec<u64>,
     reconciled_us: u64,
+    second_us: u64,
 }
 
 /// A host as Envoy wants it named.
@@ -56,7 +66,9 @@ impl LoadBalancer {
             scratch: Vec::new(),
             eligible: Vec::new(),
             cached_tokens: vec![0; HOSTS_MAX],
+            times_ns: Vec::with_capacity(TIMES_MAX),
             reconciled_us: 0,
+            second_us: 0,
             statistics: worker.add_statistics(statistics),
             settings,
             worker,
@@ -67,7 +79,11 @@ impl LoadBalancer {
 
     /// Hosts came, went, or changed their health or weight.
     pub(crate) fn update(&mut self, view: LoadBalancerView<'_>) {
-        let places = self.table.rebuild(view, clock::now_us());
+        let now_us = clock::now_us();
+        let places = self.table.rebuild(view, now_us);
+        for place in self.table.came_up(now_us) {
+            self.worker.region.state().restarted(place, now_us);
+        }
         // Hosts that are gone keep their entry: their requests may still end.
         let mut known = self.worker.places.borrow_mut();
         known.retain(|key, slot| self.worker.region.state().host(*slot).is_some_and(|host| host.key() == *key));
@@ -99,14 +115,29 @@ impl LoadBalancer {
             priority = self.draw_priority();
         }
         let priority = priority?;
-        self.reconcile(view, now_us);
-        let prompt = context.map_or(Prompt::default(), |context| Prompt::of(context, &self.settings.options));
-        let choice = self.decide(view, context, priority, prompt, now_us);
+        feedback::reconcile(&self.worker, &self.table, view, &mut self.reconciled_us, now_us);
+        let facts =
+            context.map_or(RequestFacts::default(), |context| RequestFacts::of(context, &self.settings.options));
+        let choice = self.decide(view, context, priority, facts, now_us);
         self.worker.region.forecast.arrived();
         let elapsed_ns = clock::now_ns() - started_ns;
         self.worker.region.decision_time.record(elapsed_ns);
-        self.settings.metrics.record(self.settings.decision_ns, elapsed_ns);
+        self.times_ns.push(elapsed_ns);
+        if self.times_ns.len() == TIMES_MAX {
+            self.tell_times();
+        }
+        if now_us.saturating_sub(self.second_us) >= SECOND_US {
+            self.second_us = now_us;
+            feedback::forget_gone(&self.worker, &self.table, now_us);
+            self.tell_times();
+        }
         choice
+    }
+
+    fn tell_times(&mut self) {
+        for elapsed_ns in self.times_ns.drain(..) {
+            self.settings.metrics.record(self.settings.decision_ns, elapsed_ns);
+        }
     }
 
     fn draw_priority(&mut self) -> Option<u32> {
@@ -121,7 +152,7 @@ impl LoadBalancer {
         view: LoadBalancerView<'_>,
         context: Option<ContextView<'_>>,
         priority: u32,
-        prompt: Prompt,
+        facts: RequestFacts,
         now_us: u64,
     ) -> Option<Choice> {
         let hosts = self.table.priorities.get(priority as usize)?;
@@ -134,15 +165,18 @@ impl LoadBalancer {
         let begin = self.scratch.as_ptr().align_offset(SCRATCH_ALIGNMENT).min(SCRATCH_ALIGNMENT / size_of::<f32>());
         let scratch = &mut self.scratch[begin..];
         let state = self.worker.region.state();
-        let cached_tokens = if prompt.key == 0 {
+        let cached_tokens = if facts.key == 0 {
             &[]
         } else {
             let cached = &mut self.cached_tokens[..state.host_end()];
             cached.fill(0);
-            self.worker.region.affinity().cached_tokens(prompt.key, prompt.tokens, now_us, cached);
+            self.worker.region.affinity().cached_tokens(facts.key, facts.prompt_tokens, now_us, cached);
             &*cached
         };
-        let request = Request { prompt_tokens: prompt.tokens, cached_tokens, ..Request::default() };
+        let class_mean =
+            (facts.class != 0).then(|| self.worker.region.classes().expected_output_tokens(facts.class)).flatten();
+        let output_tokens = facts.expected_output_tokens(class_mean, artifact.model().service().output_tokens_mean);
+        let request = Request { prompt_tokens: facts.prompt_tokens, cached_tokens, output_tokens };
         let slow_start_us = self.settings.options.slow_start.as_micros() as u64;
         let warming =
             slow_start_us > 0 && without_cold(&mut self.eligible, hosts, slow_start_us, now_us, &mut self.random);
@@ -166,25 +200,27 @@ impl LoadBalancer {
                 slot = again.host.unwrap_or(slot);
             }
         }
-        if prompt.key != 0 {
-            self.worker.region.affinity().note(prompt.key, slot, prompt.tokens, now_us);
+        if facts.key != 0 {
+            self.worker.region.affinity().note(facts.key, slot, facts.prompt_tokens, now_us);
         }
         let healthy_index = hosts.healthy_index(slot)?;
         if self.worker.silence_since_us.get() == 0 {
             self.worker.silence_since_us.set(now_us);
         }
-        if let Some(ticket) = state.begin(slot, prompt.tokens, now_us)
-            && let Err(open) = self.worker.tickets.borrow_mut().push(Open { ticket, key: prompt.key })
+        if let Some(ticket) = state.begin(slot, facts.prompt_tokens, now_us)
+            && let Err(open) =
+                self.worker.tickets.borrow_mut().push(Open { ticket, key: facts.key, class: facts.class })
         {
             // More requests under way than can be tracked: this one is not.
             feedback::forget(&state, &open.ticket);
         }
         Some(Choice { priority, healthy_index })
     }
+}
 
-    /// Ends what Envoy no longer has under way, though nobody told.
-    fn reconcile(&mut self, view: LoadBalancerView<'_>, now_us: u64) {
-        feedback::reconcile(&self.worker, &self.table, view, &mut self.reconciled_us, now_us);
+impl Drop for LoadBalancer {
+    fn drop(&mut self) {
+        self.tell_times();
     }
 }
 

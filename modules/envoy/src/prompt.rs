@@ -11,25 +11,46 @@ pub(crate) const BYTES_PER_TOKEN: u32 = 4;
 /// Prompts longer than any model takes are as long as this.
 const TOKENS_MAX: u32 = 0x7FFF_FFFF;
 
-/// The prompt, as far as headers tell.
+/// The request, as far as headers tell.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Prompt {
-    /// Its length in tokens, 0 where unknown.
-    pub(crate) tokens: u32,
+pub(crate) struct RequestFacts {
+    /// Length of the prompt in tokens, 0 where unknown.
+    pub(crate) prompt_tokens: u32,
     /// Key of the session or prefix, 0 where there is none.
     pub(crate) key: u64,
+    /// Key of the class, 0 where there is none.
+    pub(crate) class: u64,
+    /// Tokens that may be generated at most, 0 where unknown.
+    pub(crate) max_tokens: u32,
 }
 
-impl Prompt {
+impl RequestFacts {
     /// From the configured headers; without one for the tokens, guessed from the content
     /// length.
     pub(crate) fn of(context: ContextView<'_>, options: &Options) -> Self {
-        let tokens = match &options.tokens {
-            Some(name) => context.header(name.as_bytes()).map_or(0, number),
+        let header = |name: &Option<Box<str>>| name.as_ref().and_then(|name| context.header(name.as_bytes()));
+        let key = |name| header(name).filter(|value| !value.is_empty()).map_or(0, key_of);
+        let prompt_tokens = match &options.tokens {
+            Some(_) => header(&options.tokens).map_or(0, number),
             None => context.header(b"content-length").map_or(0, number) / BYTES_PER_TOKEN,
         };
-        let key = options.key.as_ref().and_then(|name| context.header(name.as_bytes()));
-        Self { tokens, key: key.filter(|key| !key.is_empty()).map_or(0, key_of) }
+        Self {
+            prompt_tokens,
+            key: key(&options.key),
+            class: key(&options.class),
+            max_tokens: header(&options.max_tokens).map_or(0, number),
+        }
+    }
+
+    /// Tokens that will probably be generated, 0 where unknown: `class_mean` is what requests
+    /// of its class generate, `service_mean` what all do.
+    pub(crate) fn expected_output_tokens(&self, class_mean: Option<u32>, service_mean: f32) -> u32 {
+        let expected = class_mean.unwrap_or(0);
+        if self.max_tokens == 0 {
+            return expected;
+        }
+        let unbounded = if expected == 0 { service_mean as u32 } else { expected };
+        if unbounded > self.max_tokens { self.max_tokens } else { expected }
     }
 }
 
@@ -45,6 +66,19 @@ pub(crate) fn number(text: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_is_expected_than_may_be_generated() {
+        let expected = |max_tokens, class_mean| {
+            RequestFacts { max_tokens, ..RequestFacts::default() }.expected_output_tokens(class_mean, 200.0)
+        };
+        assert_eq!(expected(0, None), 0, "the service's mean");
+        assert_eq!(expected(0, Some(300)), 300);
+        assert_eq!(expected(16, None), 16);
+        assert_eq!(expected(16, Some(300)), 16);
+        assert_eq!(expected(1000, None), 0, "the service's mean");
+        assert_eq!(expected(1000, Some(300)), 300);
+    }
 
     #[test]
     fn what_is_no_number_counts_as_none() {

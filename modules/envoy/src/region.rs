@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use evenkeel_runtime::affinity::{self, Affinity};
+use evenkeel_runtime::affinity::Affinity;
+use evenkeel_runtime::affinity::Set;
+use evenkeel_runtime::classes::Classes;
 use evenkeel_runtime::histogram::Histogram;
 use evenkeel_runtime::state::{HOSTS_MAX, RegisterError};
 use evenkeel_runtime::telemetry_file::host_key;
@@ -30,6 +32,13 @@ const REGION_LINGERS_US: u64 = 600_000_000;
 /// Keys that are remembered, divided by those that share a place: half a megabyte.
 const AFFINITY_SETS: usize = 2048;
 
+/// Classes that are remembered, divided by those that share a place.
+const CLASS_SETS: usize = 128;
+
+fn sets(count: usize) -> Box<[Set]> {
+    (0..count).map(|_| Set::default()).collect()
+}
+
 /// The hosts of one cluster.
 pub(crate) struct Region {
     cluster: Box<str>,
@@ -40,7 +49,8 @@ pub(crate) struct Region {
     /// Of Envoy's count of each host's timeouts, what the state knows of.
     pub(crate) timeouts: Claims,
     hosts: Mutex<BTreeMap<u64, Registration>>,
-    affinity: OnceLock<Box<[affinity::Set]>>,
+    affinity: OnceLock<Box<[Set]>>,
+    classes: OnceLock<Box<[Set]>>,
     /// How long decisions took.
     pub(crate) decision_time: Histogram,
     /// What is foreseen, and what it is made from.
@@ -86,6 +96,7 @@ impl Region {
             timeouts: Claims::default(),
             hosts: Mutex::default(),
             affinity: OnceLock::new(),
+            classes: OnceLock::new(),
             decision_time: Histogram::default(),
             forecast: Forecast::default(),
             used: Mutex::default(),
@@ -119,7 +130,12 @@ impl Region {
 
     /// Which hosts served a key last; made when it is first asked for.
     pub(crate) fn affinity(&self) -> Affinity<'_> {
-        Affinity::new(self.affinity.get_or_init(|| (0..AFFINITY_SETS).map(|_| affinity::Set::default()).collect()))
+        Affinity::new(self.affinity.get_or_init(|| sets(AFFINITY_SETS)))
+    }
+
+    /// What requests of each class generate; made when it is first asked for.
+    pub(crate) fn classes(&self) -> Classes<'_> {
+        Classes::new(self.classes.get_or_init(|| sets(CLASS_SETS)))
     }
 
     /// Holds a host's place, to be released once for each call. Without a weight, the one

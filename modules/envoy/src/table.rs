@@ -30,7 +30,7 @@ pub(crate) struct Healthy {
     pub(crate) all_index: u32,
     /// Envoy's weight, 1 to 128.
     pub(crate) weight: u32,
-    /// When this worker first saw it healthy; `None` if it was there from the start.
+    /// When this worker saw it come up; `None` if it was there from the start.
     pub(crate) since_us: Option<u64>,
 }
 
@@ -97,30 +97,32 @@ impl Table {
 
     /// Builds the table anew; returns the key and place of every host.
     pub(crate) fn rebuild(&mut self, view: LoadBalancerView<'_>, now_us: u64) -> HashMap<u64, u32> {
-        let since: HashMap<u32, Option<u64>> = self
-            .priorities
-            .iter()
-            .flat_map(|priority| &priority.healthy)
-            .map(|host| (host.slot, host.since_us))
-            .collect();
+        let healthy = self.priorities.iter().flat_map(|priority| &priority.healthy);
+        let since: HashMap<u32, Option<u64>> = healthy.map(|host| (host.slot, host.since_us)).collect();
         // New places are held before old ones are given up: a host that stays must not
         // lose what was learned of it.
         let held_before = std::mem::take(&mut self.held);
-        let first = !self.built;
+        // What is there from the start has not just come up.
+        let up_us = self.built.then_some(now_us);
         let mut places = HashMap::new();
         self.priorities = (0..view.priorities())
             .map(|priority| {
                 let all = self.hold_all(view, priority, now_us, &mut places);
-                let since_us = |slot| since.get(&slot).copied().unwrap_or((!first).then_some(now_us));
-                self.priority(view, priority, all, &places, since_us)
+                self.priority(view, priority, all, &places, |slot| since.get(&slot).copied().unwrap_or(up_us))
             })
             .collect();
         for key in held_before {
             self.region.release(key, now_us);
         }
-        self.built = first && self.priorities.iter().any(|priority| priority.total > 0) || self.built;
+        self.built |= self.priorities.iter().any(|priority| priority.total > 0);
         self.loads = priority::loads(self.priorities.iter().map(|priority| (priority.healthy.len(), priority.total)));
         places
+    }
+
+    /// Places of the healthy hosts that came up at a moment when the table was built.
+    pub(crate) fn came_up(&self, at_us: u64) -> impl Iterator<Item = u32> {
+        let hosts = self.priorities.iter().flat_map(|priority| &priority.healthy);
+        hosts.filter(move |host| host.since_us == Some(at_us) && host.slot != NO_PLACE).map(|host| host.slot)
     }
 
     /// Holds the place of every host of a priority.

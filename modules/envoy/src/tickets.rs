@@ -24,6 +24,8 @@ pub(crate) struct Open {
     pub(crate) ticket: Ticket,
     /// Key of its session or prefix; 0 for none.
     pub(crate) key: u64,
+    /// Key of its class; 0 for none.
+    pub(crate) class: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,8 @@ struct Entry {
 struct Queue {
     oldest: u32,
     newest: u32,
+    /// When the oldest was sent: asked for often, and for every host.
+    oldest_us: u64,
 }
 
 /// Open tickets of one worker.
@@ -54,7 +58,7 @@ impl Tickets {
         Self {
             entries: Vec::with_capacity(CAPACITY),
             free: NONE,
-            queues: vec![Queue { oldest: NONE, newest: NONE }; HOSTS_MAX],
+            queues: vec![Queue { oldest: NONE, newest: NONE, oldest_us: 0 }; HOSTS_MAX],
         }
     }
 
@@ -73,17 +77,17 @@ impl Tickets {
         };
         let queue = &mut self.queues[open.ticket.host as usize];
         let newest = std::mem::replace(&mut queue.newest, index);
-        match self.entries.get_mut(newest as usize) {
-            Some(newest) => newest.next = index,
-            None => queue.oldest = index,
+        if let Some(newest) = self.entries.get_mut(newest as usize) {
+            newest.next = index;
+        } else {
+            (queue.oldest, queue.oldest_us) = (index, open.ticket.sent_us);
         }
         Ok(())
     }
 
     /// When the oldest request to a host was sent.
     pub(crate) fn oldest_us(&self, host: u32) -> Option<u64> {
-        let queue = self.queues.get(host as usize)?;
-        self.entries.get(queue.oldest as usize).map(|entry| entry.open.ticket.sent_us)
+        self.queues.get(host as usize).filter(|queue| queue.oldest != NONE).map(|queue| queue.oldest_us)
     }
 
     /// Takes the oldest request to a host.
@@ -147,9 +151,11 @@ impl Tickets {
         if queue.newest == index {
             queue.newest = previous;
         }
-        match self.entries.get_mut(previous as usize) {
-            Some(previous) => previous.next = entry.next,
-            None => queue.oldest = entry.next,
+        if let Some(previous) = self.entries.get_mut(previous as usize) {
+            previous.next = entry.next;
+        } else {
+            queue.oldest = entry.next;
+            queue.oldest_us = self.entries.get(entry.next as usize).map_or(0, |next| next.open.ticket.sent_us);
         }
         self.entries[index as usize].next = std::mem::replace(&mut self.free, index);
         Some(entry.open)
@@ -162,7 +168,7 @@ mod tests {
 
     fn ticket(host: u32, sent_us: u64) -> Open {
         let ticket = Ticket { host, prompt_tokens: 1, sent_us, first_byte_us: 0, in_flight_at_send: 1 };
-        Open { ticket, key: 0 }
+        Open { ticket, key: 0, class: 0 }
     }
 
     fn sent(open: Option<Open>) -> Option<u64> {

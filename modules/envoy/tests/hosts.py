@@ -6,6 +6,7 @@ Python, which also leaves the processor to what is tested.
 
 import asyncio
 import collections
+import random
 import socket
 import threading
 
@@ -120,15 +121,20 @@ def _content_length(head):
 
 
 class Load:
-    """Requests to one port from several clients at once; counts (status, body)."""
+    """Requests to one port from several clients at once; counts (status, body).
 
-    def __init__(self, port, clients=8, path="/", headers=(), body=b""):
+    Each client asks again when it is answered, or, with a rate, when its turn comes: later
+    than that only if the answer does.
+    """
+
+    def __init__(self, port, clients=8, path="/", headers=(), body=b"", rate_per_s=None):
         self.port, self.answers, self.left, self.stopped = port, collections.Counter(), 0, False
         lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", "host: test", *(f"{n}: {v}" for n, v in headers)]
         if body:
             lines.append(f"content-length: {len(body)}")
         self.request = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
         self.clients, self.future = clients, None
+        self.pause_s = clients / rate_per_s if rate_per_s else 0.0
 
     def start(self, requests=None):
         """In the background: so many requests, or until it is told to stop."""
@@ -150,7 +156,11 @@ class Load:
 
     async def client(self):
         reader = writer = None
+        turn_s = _loop.time() + random.random() * self.pause_s
         while self.left > 0:
+            if self.pause_s:
+                await asyncio.sleep(max(0.0, turn_s - _loop.time()))
+                turn_s += self.pause_s
             self.left -= 1
             try:
                 if writer is None:

@@ -1,7 +1,7 @@
 """Envoy with the module under load, while hosts die, come and go, and artifacts are swapped.
 
 Fails if a request is lost that a retry could have saved, if requests stay in flight, or if
-memory grows. `cargo xtask soak --seconds N`.
+memory grows. `cargo xtask soak --seconds N --rate REQUESTS_PER_S`.
 """
 
 import argparse
@@ -26,12 +26,13 @@ def memory_kb(pid):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=1800)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--rate", type=float, default=1000, help="requests a second")
+    options = parser.parse_args()
 
     with open(ARTIFACT, "rb") as file:
         good = file.read()
     hosts = [Host(delay_s=0.001) for _ in range(6)]
-    envoy = Envoy(hosts, options={}, workers=2, route=RETRIES)
+    envoy = Envoy(hosts, options={"slow_start": "2s"}, workers=2, route=RETRIES)
     envoy.options["artifact"] = f"{envoy.folder}/model.ekm"
     envoy.write(f"{envoy.folder}/envoy.json", envoy.configuration())
 
@@ -42,19 +43,27 @@ def main():
 
     swap(good)
     try:
-        soak(envoy, hosts, swap, good, seconds)
+        complaints = soak(envoy, hosts, swap, good, options)
+    except AssertionError as error:
+        complaints = [str(error)]
     finally:
         envoy.stop()
+    print(f"soak failed: {'; '.join(complaints)}" if complaints else "soak passed")
+    sys.exit(1 if complaints else 0)
 
 
-def soak(envoy, hosts, swap, good, seconds):
+def soak(envoy, hosts, swap, good, options):
+    """What is wrong, in words; nothing is if all is well."""
+    seconds = options.seconds
     envoy.start()
-    load = Load(envoy.port, clients=16).start()
+    load = Load(envoy.port, clients=16, rate_per_s=options.rate).start()
     samples = []
     begin = time.monotonic()
     second = 0
     while time.monotonic() - begin < seconds:
         second += 1
+        if envoy.process.poll() is not None:
+            return [f"Envoy ended with {envoy.process.returncode}: {envoy.said()[-4000:]}"]
         hosts[0].stop()
         time.sleep(0.5)
         hosts[0].start()
@@ -83,7 +92,7 @@ def soak(envoy, hosts, swap, good, seconds):
     complaints = [f"requests were lost: {lost}"] if lost else []
     if after > before * (1 + GROWTH_MAX) + GROWTH_MAX_KB:
         complaints.append("memory grows")
-    sys.exit("; ".join(complaints) or None)
+    return complaints
 
 
 if __name__ == "__main__":

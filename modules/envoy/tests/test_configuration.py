@@ -77,6 +77,8 @@ class Configuration(Case):
             ({"artifact": ARTIFACT, "mode": "on"}, "mode"),
             ({"artifact": ARTIFACT, "tokens": "two words"}, "tokens"),
             ({"artifact": ARTIFACT, "key": ""}, "key"),
+            ({"artifact": ARTIFACT, "class": "a:b"}, "class"),
+            ({"artifact": ARTIFACT, "max_tokens": 512}, "max_tokens"),
             ({"artifact": ARTIFACT, "output_tokens": []}, "output_tokens"),
             ({"artifact": ARTIFACT, "slow_start": "soon"}, "slow_start"),
             ({"artifact": ARTIFACT, "telemetry": 1}, "telemetry"),
@@ -95,6 +97,8 @@ class Configuration(Case):
             ([request_filter({"token": "x"})], "token"),
             ([request_filter({"panic_percent": 101})], "panic_percent"),
             ([request_filter({"key": "a b"})], "key"),
+            ([request_filter({"class": 7})], "class"),
+            ([request_filter({"max_tokens": ""})], "max_tokens"),
             ([module_filter("requests", {})], "requests"),
         ):
             accepted, said = self.envoy([host], filters=filters).validate()
@@ -123,7 +127,7 @@ class Configuration(Case):
     def test_a_good_configuration_is_accepted(self):
         [host] = self.hosts({})
         options = {"artifact": ARTIFACT, "mode": "active", "tokens": "x-prompt-tokens", "key": "x-session",
-                   "output_tokens": "x-output-tokens", "slow_start": 1.5, "telemetry": "/run/evenkeel/llm.tel",
+                   "class": "x-evenkeel-class", "max_tokens": "x-evenkeel-max-tokens", "output_tokens": "x-output-tokens", "slow_start": 1.5, "telemetry": "/run/evenkeel/llm.tel",
                    "scale": {"capacity": 2.5, "lead": 85, "quantile": 0.9, "headroom": 1.1}}
         accepted, said = self.envoy([host], options=options).validate()
         self.assertTrue(accepted, said)

@@ -36,6 +36,21 @@ class Filters(Case):
         self.assertEqual(told('{"prompt": "a"}', {**kept, "content-type": "text/plain"}), (None, None))
         self.assertEqual(envoy.get(headers=kept)[0], 200)
 
+    def test_the_body_tells_the_model_and_what_it_may_generate(self):
+        [host] = self.hosts({})
+        envoy = self.envoy([host], filters=[request_filter({})]).start()
+        kept = {"content-type": "application/json", "x-evenkeel-class": "mine", "x-evenkeel-max-tokens": "9"}
+
+        def told(body):
+            self.assertEqual(envoy.get(headers=kept, body=body)[0], 200)
+            head = dict(line.split(": ", 1) for line in host.requests[-1].split("\r\n")[1:])
+            return head.get("x-evenkeel-class"), head.get("x-evenkeel-max-tokens")
+
+        self.assertEqual(told('{"model": "org/m-8b", "prompt": "a", "max_tokens": 512}'), ("org/m-8b", "512"))
+        self.assertEqual(told('{"prompt": "a"}'), (None, None))
+        self.assertEqual(told('{"model": "a\r\nx-admin: yes", "prompt": "a"}'), (None, None))
+        self.assertNotIn("x-admin", host.requests[-1])
+
     def test_a_session_returns_to_the_host_that_has_its_prefix(self):
         hosts = self.hosts(*[llm(0.02)] * 4)
         options = {"artifact": ARTIFACT, "tokens": "x-evenkeel-prompt-tokens", "key": "x-evenkeel-prefix"}

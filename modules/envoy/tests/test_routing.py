@@ -1,5 +1,6 @@
 """Where requests go, and that changes of the cluster do not lose any."""
 
+import json
 import threading
 import time
 import unittest
@@ -82,16 +83,35 @@ class Routing(Case):
                 self.assert_settled(envoy)
                 envoy.stop()
 
+    def test_classes_tell_how_much_will_be_generated(self):
+        hosts = self.hosts({}, {})
+        options = {"artifact": ARTIFACT, "class": "X-Model", "output_tokens": "x-output-tokens"}
+        envoy = self.envoy(hosts, options=options, workers=2).start()
+
+        def explained(query):
+            return json.loads(envoy.ask(f"/evenkeel/explain?prompt_tokens=100&{query}")[1])
+
+        for model, tokens in (("long", 900), ("short", 30)):
+            for host in hosts:
+                host.headers = {"x-output-tokens": str(tokens)}
+            self.assert_all_answered(envoy.load(40, headers=[("x-model", model)]), 40)
+        self.assert_settled(envoy)
+        self.assertEqual([explained(f"class={model}")["output_tokens"] for model in ("long", "short", "new")],
+                         [900, 30, None])
+        estimates = {model: explained(f"class={model}")["hosts"][0]["estimate_s"] for model in ("long", "short")}
+        self.assertGreater(estimates["long"], estimates["short"])
+
     def test_hostile_request_headers_do_no_harm(self):
         hosts = self.hosts({}, {})
-        options = {"artifact": ARTIFACT, "tokens": "x-tokens", "key": "x-key"}
+        names = {field: f"x-{field.replace('_', '-')}" for field in ("tokens", "key", "class", "max_tokens")}
+        options = {"artifact": ARTIFACT, **names}
         envoy = self.envoy(hosts, options=options).start()
         values = ["", "-1", "1e999", "9" * 1000, "0x7fffffff", "\xff\xfe", "NaN", "4294967296", "a" * 8000, "1,2", "%00"]
         for value in values:
-            for name in ("x-tokens", "x-key"):
+            for name in names.values():
                 self.assertEqual(envoy.get(headers={name: value.encode("latin-1")})[0], 200, value)
         self.assert_settled(envoy)
-        self.assertEqual(sum(host["sent_total"] for host in envoy.status()[0].values()), 2 * len(values))
+        self.assertEqual(sum(host["sent_total"] for host in envoy.status()[0].values()), len(names) * len(values))
 
     def test_the_policy_serves_each_subset_of_a_subset_load_balancer(self):
         hosts = self.hosts({}, {}, {})
@@ -113,13 +133,23 @@ class Routing(Case):
         self.assert_settled(envoy)
 
     def test_a_new_host_gets_its_share_slowly_where_that_is_configured(self):
-        old, new = self.hosts(llm(0.02), llm(0.02))
+        old, new = self.hosts(*[llm(0.02, delay_s=0.005)] * 2)
         envoy = self.envoy([old], options={"artifact": ARTIFACT, "slow_start": "60s"}).start()
         envoy.load(10)
         envoy.set_hosts([old, new])
         until(lambda: len(envoy.status()[0]) == 2, "the host does not come")
         by_host = answered(envoy.load(400))
         self.assertTrue(0 < by_host[new.address] < 100, by_host)
+
+    def test_so_does_one_that_turns_healthy_again(self):
+        hosts = self.hosts(*[llm(0.02, delay_s=0.005)] * 3)
+        envoy = self.envoy(hosts, workers=2, options={"artifact": ARTIFACT, "slow_start": 60}).start()
+        self.assert_all_answered(envoy.load(60), 60)
+        for health, healthy in (("UNHEALTHY", "2"), ("HEALTHY", "3")):
+            envoy.set_hosts([(hosts[0], {"health_status": health}), *hosts[1:]])
+            until(lambda: envoy.stats("llm.membership_healthy")["cluster.llm.membership_healthy"] == healthy, "no change")
+        by_host = answered(envoy.load(400))
+        self.assertTrue(0 < by_host[hosts[0].address] < 100, by_host)
 
     def test_priorities_carry_what_envoys_own_policies_let_them(self):
         hosts = self.hosts({}, {}, {})

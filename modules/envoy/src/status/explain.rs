@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use evenkeel_runtime::decide::scratch_len;
 use evenkeel_runtime::explain::explain as explain_decision;
+use evenkeel_runtime::telemetry_file::host_key as key_of;
 use evenkeel_runtime::{Eligible, Request};
 use serde_json::{Value, json};
 
@@ -12,11 +13,15 @@ use crate::clock;
 use crate::prompt;
 use crate::region::Region;
 
-/// Scores of a cluster's hosts for a request with so many prompt tokens, as if all of them
-/// were healthy. Changes nothing.
+/// Scores of a cluster's hosts for a request with so many prompt tokens, of a class or with
+/// so many tokens to generate, as if all of them were healthy. Changes nothing.
 pub(super) fn explain(region: &Region, query: &HashMap<&str, &str>) -> Result<Value, String> {
     let used = region.used().ok_or("the cluster has no load balancer yet")?;
-    let prompt_tokens = query.get("prompt_tokens").map_or(0, |tokens| prompt::number(tokens.as_bytes()));
+    let number = |name| query.get(name).map_or(0, |value: &&str| prompt::number(value.as_bytes()));
+    let (prompt_tokens, mut output_tokens) = (number("prompt_tokens"), number("output_tokens"));
+    if let Some(class) = query.get("class") {
+        output_tokens = region.classes().expected_output_tokens(key_of(class.as_bytes())).unwrap_or(output_tokens);
+    }
     let state = region.state();
     let hosts = region.hosts();
     let mut mask = vec![0_u64; state.host_end().div_ceil(64)];
@@ -29,7 +34,7 @@ pub(super) fn explain(region: &Region, query: &HashMap<&str, &str>) -> Result<Va
     let artifact = used.artifact.current();
     let model = artifact.model();
     let mut scratch = vec![0.0; scratch_len(model, hosts.len())];
-    let request = Request { prompt_tokens, ..Request::default() };
+    let request = Request { prompt_tokens, output_tokens, ..Request::default() };
     let mut scores = Vec::new();
     let explanation =
         explain_decision(Some(model), &state, &request, Eligible::Mask(&mask), clock::now_us(), &mut scratch, |host| {
@@ -47,6 +52,7 @@ pub(super) fn explain(region: &Region, query: &HashMap<&str, &str>) -> Result<Va
     Ok(json!({
         "cluster": region.cluster(),
         "prompt_tokens": prompt_tokens,
+        "output_tokens": if output_tokens == 0 { Value::Null } else { output_tokens.into() },
         "reason": name(explanation.reason),
         "best": explanation.best.map(address),
         "runner_up": explanation.runner_up.map(address),
