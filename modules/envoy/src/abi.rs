@@ -64,6 +64,7 @@ pub(crate) enum HeaderType {
 pub(crate) enum BodyType {
     ReceivedRequest = 0,
     BufferedRequest = 1,
+    ReceivedResponse = 2,
 }
 
 /// `envoy_dynamic_module_type_attribute_id`: response.code.

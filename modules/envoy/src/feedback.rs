@@ -71,11 +71,18 @@ pub(crate) struct Claim {
 pub(crate) fn first_byte(claim: &Claim, report: Option<&[u8]>) {
     let now_us = clock::now_us();
     let state = claim.worker.region.state();
-    if let Some(ticket) = claim.worker.tickets.borrow_mut().claimed(claim.slot, claim.sent_us) {
-        state.first_byte(ticket, now_us);
+    if let Some(open) = claim.worker.tickets.borrow_mut().claimed(claim.slot, claim.sent_us) {
+        state.first_byte(&mut open.ticket, now_us);
     }
     if let Some(telemetry) = report.and_then(orca::parse) {
         state.report(claim.slot, &telemetry, now_us);
+    }
+}
+
+/// A response has so many tokens, as its body tells.
+pub(crate) fn generated(claim: &Claim, output_tokens: u32) {
+    if let Some(open) = claim.worker.tickets.borrow_mut().claimed(claim.slot, claim.sent_us) {
+        open.output_tokens = output_tokens;
     }
 }
 
@@ -85,9 +92,14 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     let Some(address) = entry.host_address() else { return };
     let Some(slot) = worker.place(address) else { return };
     let timing = entry.timing();
-    let (sent_us, now_us) = clock::from_unix_ns(timing.start_time_unix_ns);
+    let now_us = clock::now_us();
+    // Envoy takes the time of the end right before it tells of it.
+    let Ok(elapsed_ns) = u64::try_from(timing.request_complete_duration_ns) else { return };
+    let sent_us = now_us.saturating_sub(elapsed_ns / 1_000);
     worker.silence_since_us.set(0);
-    let Some(Open { mut ticket, key, class }) = worker.tickets.borrow_mut().take(slot, sent_us) else { return };
+    let Some(Open { mut ticket, key, class, output_tokens }) = worker.tickets.borrow_mut().take(slot, sent_us) else {
+        return;
+    };
     let state = worker.region.state();
     let after_start_us = |ns: i64| (ns >= 0).then(|| sent_us + ns as u64 / 1_000).map(|us| us.min(now_us));
     let first_byte_us = after_start_us(timing.first_upstream_rx_byte_received_ns);
@@ -109,8 +121,9 @@ pub(crate) fn log(entry: LogEntry<'_>) {
         is_complete: timing.last_upstream_rx_byte_received_ns >= 0,
     };
     let status = attempt.status(&worker);
-    let output_tokens = match &settings.options.output_tokens {
-        Some(name) if status == Status::Success => entry.response_header(name.as_bytes()).map_or(0, prompt::number),
+    let said = settings.options.output_tokens.as_ref().and_then(|name| entry.response_header(name.as_bytes()));
+    let output_tokens = match status {
+        Status::Success => said.map(prompt::number).filter(|tokens| *tokens > 0).unwrap_or(output_tokens),
         _ => 0,
     };
     if key != 0 && output_tokens > 0 {

@@ -8,6 +8,7 @@ use crate::envoy::FilterView;
 use crate::feedback::{self, Claim, ORCA_HEADER};
 use crate::openai;
 use crate::prompt;
+use crate::usage::Usage;
 use crate::worker::Worker;
 
 /// As much of a body is looked at, and waited for.
@@ -96,7 +97,15 @@ fn percent(value: &Value) -> Option<u32> {
 #[derive(Debug)]
 pub(crate) enum Stream<'c> {
     Request(&'c RequestOptions),
-    Response(Option<Claim>),
+    Response(Option<Reply>),
+}
+
+/// A response that is waited for, or under way.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    claim: Claim,
+    /// Counts its tokens, if it is of a kind that has some.
+    usage: Option<Usage>,
 }
 
 impl<'c> Stream<'c> {
@@ -119,9 +128,10 @@ impl<'c> Stream<'c> {
                 panic_mode(options, view);
                 end_of_stream || !has_json
             }
-            Self::Response(claim) => {
-                *claim =
-                    view.cluster().zip(view.host_address()).and_then(|(cluster, host)| feedback::sent(cluster, host));
+            Self::Response(reply) => {
+                let sent = view.cluster().zip(view.host_address());
+                let claim = sent.and_then(|(cluster, host)| feedback::sent(cluster, host));
+                *reply = claim.map(|claim| Reply { claim, usage: None });
                 true
             }
         }
@@ -153,10 +163,24 @@ impl<'c> Stream<'c> {
 
     /// The head of a response.
     pub(crate) fn response_headers(&mut self, view: FilterView<'_>) {
-        if let Self::Response(claim) = self
-            && let Some(claim) = claim.take()
-        {
-            feedback::first_byte(&claim, view.response_header(ORCA_HEADER));
+        let Self::Response(Some(reply)) = self else { return };
+        feedback::first_byte(&reply.claim, view.response_header(ORCA_HEADER));
+        reply.usage = view.response_header(b"content-type").and_then(Usage::of);
+    }
+
+    /// A piece of a response's body.
+    pub(crate) fn response_body(&mut self, view: FilterView<'_>, end_of_stream: bool) {
+        let Self::Response(Some(Reply { usage: Some(usage), .. })) = self else { return };
+        view.response_pieces().for_each(|piece| usage.read(piece));
+        if end_of_stream {
+            self.response_end();
+        }
+    }
+
+    /// A response is over.
+    pub(crate) fn response_end(&self) {
+        if let Self::Response(Some(Reply { claim, usage: Some(usage) })) = self {
+            feedback::generated(claim, usage.tokens());
         }
     }
 }

@@ -208,8 +208,12 @@ impl LoadBalancer {
             self.worker.silence_since_us.set(now_us);
         }
         if let Some(ticket) = state.begin(slot, facts.prompt_tokens, now_us)
-            && let Err(open) =
-                self.worker.tickets.borrow_mut().push(Open { ticket, key: facts.key, class: facts.class })
+            && let Err(open) = self.worker.tickets.borrow_mut().push(Open {
+                ticket,
+                key: facts.key,
+                class: facts.class,
+                output_tokens: 0,
+            })
         {
             // More requests under way than can be tracked: this one is not.
             feedback::forget(&state, &open.ticket);

@@ -39,4 +39,5 @@ mod status;
 mod table;
 mod telemetry;
 mod tickets;
+mod usage;
 mod worker;

@@ -13,7 +13,7 @@ const CAPACITY: usize = 16_384;
 /// what keeps the thread from running.
 const EARLIER_US: u64 = 1_000_000;
 
-/// How far two clocks may be apart.
+/// What may pass between the end of an attempt and its log, from which its start is reckoned.
 const LATER_US: u64 = 500;
 
 const NONE: u32 = u32::MAX;
@@ -26,6 +26,8 @@ pub(crate) struct Open {
     pub(crate) key: u64,
     /// Key of its class; 0 for none.
     pub(crate) class: u64,
+    /// Tokens of the response, as its body tells; 0 where unknown.
+    pub(crate) output_tokens: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -118,11 +120,11 @@ impl Tickets {
     }
 
     /// The claimed request to a host that was sent at this moment.
-    pub(crate) fn claimed(&mut self, host: u32, sent_us: u64) -> Option<&mut Ticket> {
+    pub(crate) fn claimed(&mut self, host: u32, sent_us: u64) -> Option<&mut Open> {
         let mut index = self.queues.get(host as usize)?.oldest;
         while let Some(entry) = self.entries.get(index as usize) {
             if entry.claimed && entry.open.ticket.sent_us == sent_us {
-                return self.entries.get_mut(index as usize).map(|entry| &mut entry.open.ticket);
+                return self.entries.get_mut(index as usize).map(|entry| &mut entry.open);
             }
             index = entry.next;
         }
@@ -168,7 +170,7 @@ mod tests {
 
     fn ticket(host: u32, sent_us: u64) -> Open {
         let ticket = Ticket { host, prompt_tokens: 1, sent_us, first_byte_us: 0, in_flight_at_send: 1 };
-        Open { ticket, key: 0, class: 0 }
+        Open { ticket, key: 0, class: 0, output_tokens: 0 }
     }
 
     fn sent(open: Option<Open>) -> Option<u64> {
@@ -183,7 +185,7 @@ mod tests {
         }
         assert_eq!(tickets.claim_oldest(5), Some(1_000));
         assert_eq!(tickets.claim_oldest(5), Some(2_000));
-        assert_eq!(tickets.claimed(5, 2_000).map(|ticket| ticket.sent_us), Some(2_000));
+        assert_eq!(tickets.claimed(5, 2_000).map(|open| open.ticket.sent_us), Some(2_000));
         assert_eq!(tickets.claimed(5, 3_000), None);
         assert_eq!(sent(tickets.take(5, 2_000)), Some(2_000));
         assert_eq!(tickets.claim_oldest(5), Some(3_000));

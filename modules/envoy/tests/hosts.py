@@ -28,9 +28,10 @@ def free_port():
 class Host:
     """An HTTP server whose delay, status, headers and metrics can be changed at any time."""
 
-    def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False, metrics=""):
+    def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False, body=None,
+                 metrics=""):
         self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
-        self.resets, self.metrics = resets, metrics
+        self.resets, self.body, self.metrics = resets, body, metrics
         self.port = free_port()
         self.served = 0
         self.requests = collections.deque(maxlen=64)
@@ -105,7 +106,7 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
             return
         host.served += 1
-        body = host.address.encode()
+        body = (host.body or host.address).encode()
         extra = "".join(f"{name}: {value}\r\n" for name, value in host.headers.items()).encode("latin-1")
         head = b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n%s\r\n" % (host.status, len(body), extra)
         if host.body_delay_s:

@@ -77,6 +77,24 @@ class Filters(Case):
             self.assertLess(envoy.status()[0][host.address]["first_byte_s"], 0.3)
             envoy.stop()
 
+    def test_the_response_filter_counts_what_is_generated(self):
+        event = 'data: {"choices": [{"delta": {"content": "a"}}]}\n\n'
+        for kind, body, tokens in (
+            ("application/json", '{"choices": [], "usage": {"completion_tokens": 321}}', 321),
+            ("text/event-stream", event * 50 + "data: [DONE]\n\n", 50),
+            ("text/plain", '{"usage": {"completion_tokens": 321}}', None),
+        ):
+            with self.subTest(kind):
+                [host] = self.hosts({"headers": {"content-type": kind}, "body": body})
+                envoy = self.envoy([host], options={"artifact": ARTIFACT, "class": "x-evenkeel-class"},
+                                   filters=[request_filter({})], upstream_filters=[module_filter("response", {})]).start()
+                answers = envoy.load(20, headers=[("content-type", "application/json")],
+                                     body=b'{"model": "m-8b", "prompt": "a"}')
+                self.assertEqual(answers, {(200, body): 20})
+                self.assert_settled(envoy)
+                self.assertEqual(json.loads(envoy.ask("/evenkeel/explain?class=m-8b")[1])["output_tokens"], tokens)
+                envoy.stop()
+
     def test_where_too_few_hosts_are_healthy_all_get_requests(self):
         hosts = self.hosts({}, {}, {})
         dead = [(host, {"health_status": "UNHEALTHY"}) for host in hosts]

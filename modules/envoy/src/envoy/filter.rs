@@ -74,22 +74,30 @@ impl<'h> FilterView<'h> {
     pub(crate) fn body_beginning(self, bytes_max: usize) -> Vec<u8> {
         let mut beginning = Vec::new();
         for kind in [BodyType::BufferedRequest, BodyType::ReceivedRequest] {
-            // SAFETY: as above.
-            let count = unsafe { abi::envoy_dynamic_module_callback_http_get_body_chunks_size(self.filter, kind) };
-            let mut chunks = vec![Buffer::EMPTY; count];
-            // SAFETY: there is room for as many pieces as there are.
-            let found = count > 0
-                && unsafe {
-                    abi::envoy_dynamic_module_callback_http_get_body_chunks(self.filter, kind, chunks.as_mut_ptr())
-                };
-            for chunk in chunks.into_iter().filter(|_| found) {
-                // SAFETY: Envoy's, and valid during the hook.
-                let chunk: &[u8] = unsafe { chunk.bytes() };
+            for piece in self.pieces(kind) {
                 let room = bytes_max.saturating_sub(beginning.len());
-                beginning.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                beginning.extend_from_slice(&piece[..piece.len().min(room)]);
             }
         }
         beginning
+    }
+
+    /// What has just come of the response's body, in pieces.
+    pub(crate) fn response_pieces(self) -> impl Iterator<Item = &'h [u8]> {
+        self.pieces(BodyType::ReceivedResponse)
+    }
+
+    fn pieces(self, kind: BodyType) -> impl Iterator<Item = &'h [u8]> {
+        // SAFETY: as above.
+        let count = unsafe { abi::envoy_dynamic_module_callback_http_get_body_chunks_size(self.filter, kind) };
+        let mut pieces = vec![Buffer::EMPTY; count];
+        // SAFETY: there is room for as many pieces as there are.
+        let found = count > 0
+            && unsafe {
+                abi::envoy_dynamic_module_callback_http_get_body_chunks(self.filter, kind, pieces.as_mut_ptr())
+            };
+        // SAFETY: Envoy's, and valid during the hook.
+        pieces.into_iter().filter(move |_| found).map(|piece| unsafe { piece.bytes() })
     }
 
     /// Name of the cluster that the request is routed to.

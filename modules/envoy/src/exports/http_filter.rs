@@ -120,20 +120,26 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     })
 }
 
-/// Responses pass as they are.
+/// A piece of a response's body, which passes as it is.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
-    _filter: EnvoyPtr,
-    _stream: ModulePtr,
-    _end_of_stream: bool,
+    filter: EnvoyPtr,
+    stream: ModulePtr,
+    end_of_stream: bool,
 ) -> u32 {
-    BODY_CONTINUE
+    guard("http_filter_response_body", BODY_CONTINUE, || {
+        of(stream).response_body(view(filter), end_of_stream);
+        BODY_CONTINUE
+    })
 }
 
-/// Responses pass as they are.
+/// The trailers of a response: its body has ended.
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(_filter: EnvoyPtr, _stream: ModulePtr) -> u32 {
-    0
+extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(_filter: EnvoyPtr, stream: ModulePtr) -> u32 {
+    guard("http_filter_response_trailers", 0, || {
+        of(stream).response_end();
+        0
+    })
 }
 
 /// Nothing is left to be done.
