@@ -11,8 +11,10 @@ pub(crate) mod envoy;
 mod instructions;
 pub(crate) mod nginx;
 mod nginx_source;
+mod nginx_valgrind;
 mod packages;
 pub(crate) mod python;
+mod reports;
 mod summary;
 mod tidy;
 mod training;
@@ -66,7 +68,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 29] = [
+const STEPS: [Step; 30] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -89,6 +91,7 @@ const STEPS: [Step; 29] = [
     slow("audit of recorded decisions", |_| csafety::audit(&training::default_artifact())),
     slow("NGINX module", |_| nginx::run(&training::default_artifact())),
     slow("NGINX from source, address sanitizer", |_| nginx_source::run(&training::default_artifact())),
+    slow("NGINX module, valgrind", |_| nginx_valgrind::run(&training::default_artifact())),
     slow("Envoy module", |_| envoy::run(&training::default_artifact())),
     slow("trained ONNX files in Python", python::check_trained),
     slow("training on wgpu against the CPU", training::wgpu),

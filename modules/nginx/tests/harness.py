@@ -188,7 +188,8 @@ http {{
     def start(self):
         command = [*WRAPPER, NGINX, "-p", self.folder, "-c", f"{self.folder}/nginx.conf"]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-        until(self.listens, f"NGINX does not start: {self.errors()}")
+        # It listens before it minds signals, and minds them before it has workers.
+        until(lambda: self.listens() and self.worker_pids(), f"NGINX does not start: {self.errors()}")
         return self
 
     def listens(self):

@@ -10,7 +10,7 @@ import time
 import unittest
 
 from case import Case, answered, llm
-from harness import ARTIFACT, until
+from harness import ARTIFACT, PATIENCE, until
 
 
 class Routing(Case):
@@ -131,9 +131,9 @@ class Failures(Case):
         self.assert_settled(nginx)
 
     def test_a_response_that_breaks_off_is_a_failure(self):
-        [host] = self.hosts({"body_delay_s": 0.3})
+        [host] = self.hosts({"body_delay_s": 0.3 * PATIENCE})
         nginx = self.nginx([host]).start()
-        threading.Timer(0.15, host.stop).start()
+        threading.Timer(0.15 * PATIENCE, host.stop).start()
         with self.assertRaises(http.client.IncompleteRead):
             nginx.get()
         self.assert_settled(nginx)

@@ -9,7 +9,7 @@ import time
 import unittest
 
 from case import Case, answered, llm, telemetry_file
-from harness import ARTIFACT, until
+from harness import ARTIFACT, PATIENCE, until
 
 ROOT = os.path.join(os.path.dirname(__file__), "../../..")
 
@@ -245,19 +245,19 @@ class Requests(Case):
         self.assert_settled(nginx)
 
     def test_a_stream_arrives_as_it_is_sent(self):
-        [host] = self.hosts({"body_delay_s": 0.5})
+        [host] = self.hosts({"body_delay_s": 0.5 * PATIENCE})
         nginx = self.nginx([host], location="proxy_buffering off;").start()
         with socket.create_connection(("127.0.0.1", nginx.port), 5) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             begin = time.monotonic()
             self.assertIn(b"200", client.recv(4096))
-            self.assertLess(time.monotonic() - begin, 0.4)
+            self.assertLess(time.monotonic() - begin, 0.4 * PATIENCE)
             while client.recv(4096):
                 pass
         self.assert_settled(nginx)
         status = nginx.status()[0][host.address]
-        self.assertLess(status["first_byte_s"], 0.3)
-        self.assertGreater(status["latency_s"], 0.4)
+        self.assertLess(status["first_byte_s"], 0.3 * PATIENCE)
+        self.assertGreater(status["latency_s"], 0.4 * PATIENCE)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,18 @@ const PACKAGES: [&str; 5] = ["nginx", "nginx-dev", "dpkg-dev", "python3", "wrk"]
 /// just trained.
 pub(super) fn run(artifact: &Path) -> Result<()> {
     ensure!(artifact.is_file(), "{} is missing: the training before this step must succeed", artifact.display());
-    process::run(&mut tests(&build()?, artifact))
+    process::run(&mut tests(&build()?, artifact)?)
 }
 
-/// The module's tests, with Debian's NGINX if the environment names no other.
-pub(super) fn tests(module: &Path, artifact: &Path) -> Command {
+/// The module's tests, with Debian's NGINX if the environment names no other, and with the
+/// telemetry agent.
+pub(super) fn tests(module: &Path, artifact: &Path) -> Result<Command> {
+    process::run(&mut process::cargo(["build", "--release", "--package", "evenkeel-agent"]))?;
     let mut tests =
         program("python3", ["-B", "-m", "unittest", "discover", "--start-directory", "modules/nginx/tests"]);
-    tests.env("EVENKEEL_NGINX_MODULE", module).env("EVENKEEL_ARTIFACT", artifact);
-    tests
+    tests.env("EVENKEEL_NGINX_MODULE", module).env("EVENKEEL_ARTIFACT", std::path::absolute(artifact)?);
+    tests.env("EVENKEEL_AGENT", std::path::absolute(process::target().join("release/evenkeel-agent"))?);
+    Ok(tests)
 }
 
 /// Measures the module's cost with a script of its tests' folder.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{nginx, packages};
+use super::{nginx, packages, reports};
 use crate::dist;
 use crate::process::{self, program};
 
@@ -25,22 +25,14 @@ pub(super) fn run(artifact: &Path) -> Result<()> {
     let built = folder.join("asan");
     let mut build = program("modules/nginx/build-source.sh", [&sources(&folder)?, &built]);
     process::run(build.env("CARGO_TARGET_DIR", process::target()))?;
-    let reports = folder.join("reports");
-    // What an earlier run found says nothing of this one.
-    fs::remove_dir_all(&reports)
-        .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
-    fs::create_dir_all(&reports)?;
-    let mut tests = nginx::tests(&built.join("ngx_http_evenkeel_module.so"), artifact);
+    let found = folder.join("reports");
+    reports::folder(&found)?;
+    let mut tests = nginx::tests(&built.join("ngx_http_evenkeel_module.so"), artifact)?;
     tests.env("NGINX", built.join("nginx"));
     // NGINX leaves its pools to the system when it ends: those are no leaks.
-    tests.env("ASAN_OPTIONS", format!("detect_leaks=0:log_path={}", reports.join("report").display()));
+    tests.env("ASAN_OPTIONS", format!("detect_leaks=0:log_path={}", found.join("report").display()));
     process::run(&mut tests)?;
-    let found: Vec<PathBuf> = fs::read_dir(&reports)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    if let Some(first) = found.first() {
-        println!("{}", fs::read_to_string(first)?);
-    }
-    ensure!(found.is_empty(), "the address sanitizer reported {} errors, the first above", found.len());
-    Ok(())
+    reports::ensure_none(&found, "the address sanitizer")
 }
 
 /// Has cargo fetch the crate, for a manifest that is used for nothing else.
