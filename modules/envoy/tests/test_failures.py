@@ -32,8 +32,8 @@ class Failures(Case):
 
     def test_timeouts_are_failures_though_their_attempts_began_late(self):
         """Envoy measures them from when its thread woke up, which may be long before."""
-        [host] = self.hosts({"delay_s": 5.0})
-        envoy = self.envoy([host], workers=2, route={"timeout": "0.5s"}).start()
+        [host] = self.hosts({"delay_s": 10.0})
+        envoy = self.envoy([host], workers=2, route={"timeout": "2s"}).start()
         self.assertEqual({status for status, _ in envoy.load(400, clients=400)}, {504})
         self.assert_settled(envoy)
         self.assertEqual(envoy.status()[0][host.address]["failed_total"], 400)
