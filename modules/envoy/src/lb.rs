@@ -237,6 +237,9 @@ fn count(settings: &Settings, reason: Reason) {
 
 /// Of the healthy hosts, those that are not warming up, and those that are with a
 /// probability that grows from a tenth to one. `false` if that would be none, or all.
+///
+/// It is the share of requests that is limited, not the load that is raised: where requests
+/// are short, a host mostly has none under way, and would win however much each counts.
 fn without_cold(
     eligible: &mut Vec<u64>,
     hosts: &Priority,
