@@ -1102,6 +1102,12 @@ uint32_t ek_version(void);
 const char *ek_strerror(int32_t code);
 
 /**
+ * Name of an `ek_reason` in logs and metrics, such as `no_policy`: a static string, never
+ * NULL; `unknown` for what is no reason.
+ */
+const char *ek_reason_name(uint32_t reason);
+
+/**
  * Size in bytes of the scratch memory for decisions among up to `hosts` hosts. 0 for
  * NULL, for a model without a policy, and for what is not a model.
  *

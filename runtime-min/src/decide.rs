@@ -4,6 +4,8 @@
 //! is no model or a score is not finite; the only host where just one is eligible;
 //! nothing where none is.
 
+use core::ffi::CStr;
+
 use crate::artifact::Model;
 use crate::candidates::Candidates;
 use crate::features;
@@ -89,6 +91,22 @@ impl Reason {
     pub const COUNT: usize = 5;
     /// All reasons, in the order of their codes.
     pub const ALL: [Self; Self::COUNT] = [Self::Policy, Self::OnlyHost, Self::NoPolicy, Self::NoScore, Self::NoHost];
+
+    /// Its name in logs, metrics and reports, for C too.
+    pub const fn c_name(self) -> &'static CStr {
+        match self {
+            Self::Policy => c"policy",
+            Self::OnlyHost => c"only_host",
+            Self::NoPolicy => c"no_policy",
+            Self::NoScore => c"no_score",
+            Self::NoHost => c"no_host",
+        }
+    }
+
+    /// Its name in logs, metrics and reports.
+    pub fn name(self) -> &'static str {
+        self.c_name().to_str().unwrap_or_default()
+    }
 }
 
 /// The outcome of a decision.

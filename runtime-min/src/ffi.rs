@@ -6,7 +6,7 @@
 //!
 //! | Part | Functions |
 //! |---|---|
-//! | [`code`] | `ek_version`, `ek_strerror` |
+//! | [`code`] | `ek_version`, `ek_strerror`, `ek_reason_name` |
 //! | [`model`] | `ek_model_size`, `ek_model_load`, `ek_model_metadata` |
 //! | [`state`] | `ek_state_size`, `ek_state_init`, `ek_state_attach` |
 //! | [`hosts`] | `ek_host_*`, `ek_hosts_warm` |
@@ -45,7 +45,7 @@ pub mod types;
 
 pub use affinity::{ek_affinity_lookup, ek_affinity_note, ek_affinity_size};
 pub use classes::{ek_classes_expected, ek_classes_note, ek_classes_size};
-pub use code::{EkCode, ek_strerror, ek_version};
+pub use code::{EkCode, ek_reason_name, ek_strerror, ek_version};
 pub use decide::{ek_decide, ek_decisions, ek_scores, ek_scratch_size};
 pub use demand::{
     EkDemand, EkDemandReading, EkScale, ek_demand_arrived, ek_demand_attach, ek_demand_init, ek_demand_read,

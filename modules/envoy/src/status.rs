@@ -69,7 +69,7 @@ fn describe(artifact: &Artifact) -> Value {
 fn cluster(region: &Region) -> Value {
     let state = region.state();
     let decisions: Map<String, Value> =
-        Reason::ALL.iter().map(|reason| (name(*reason).into(), state.decisions(*reason).into())).collect();
+        Reason::ALL.iter().map(|reason| (reason.name().into(), state.decisions(*reason).into())).collect();
     let now_us = clock::now_us();
     let hosts: Vec<Value> = region.hosts().iter().filter_map(|host| describe_host(region, host, now_us)).collect();
     let time = &region.decision_time;
@@ -128,15 +128,4 @@ fn describe_host(region: &Region, registration: &Registration, now_us: u64) -> O
             "step_s": telemetry.step_s,
         },
     }))
-}
-
-/// The reasons' names, as in the NGINX module.
-fn name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Policy => "policy",
-        Reason::OnlyHost => "only_host",
-        Reason::NoPolicy => "no_policy",
-        Reason::NoScore => "no_score",
-        Reason::NoHost => "no_host",
-    }
 }

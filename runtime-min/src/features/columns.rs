@@ -226,32 +226,45 @@ impl<'a> Shared<'a> {
         let latency = lanes.fill(self.per_latency);
         let typical_latency = lanes.fill(self.service.latency_typical_s);
         let estimate = math::ln(estimate_s).max(lanes.fill(-20.0)).min(lanes.fill(20.0));
-        out.put(0, estimate);
-        out.put(2, ln_1p(in_flight));
-        out.put(3, ln_1p(requests));
-        out.put(4, ln_1p(waiting));
-        out.put(5, ln_1p(pending * prompts));
-        out.put(6, ln_1p(sent));
-        out.put(7, ln_1p(prompt_tokens_sent * prompts));
-        out.put(8, ln_1p(done));
-        out.put(9, ln_ratio(slowness));
         // As for the step: who was not measured yet is like those who were.
         let latency_mean_s = lanes.fill(self.latency_mean_s);
+        let latency_s = slots.number(word::LATENCY_EWMA_S).or(latency_mean_s);
+        let peak_s = slots.number(word::PEAK_LATENCY_S).or(latency_mean_s);
         let ttft_s = slots.number(word::TTFT_EWMA_S).or(lanes.fill(self.ttft_mean_s));
-        out.put(10, ln_ratio(slots.number(word::LATENCY_EWMA_S).or(latency_mean_s) * latency));
-        out.put(11, ln_ratio(ttft_s * lanes.fill(self.per_ttft)));
-        out.put(12, ln_ratio(slots.number(word::PEAK_LATENCY_S).or(latency_mean_s) * fading * latency));
+        out.put(0, estimate);
         out.put(13, lanes.load(&self.ln_prompt_ratio));
-        out.put(14, ln_1p(slots.count(word::IN_FLIGHT_PROMPT_TOKENS) * prompts));
-        out.put(15, ln_1p(slots.number(word::COMPLETIONS_PER_S) * fading * typical_latency));
-        out.put(16, ln_1p(silence_s * latency));
-        out.put(17, ln_1p(age_s * lanes.fill(self.arrivals_per_s)));
         out.put(18, kv_use);
-        out.put(19, ln_1p(age_s * lanes.fill(10.0)));
         out.put(20, (one - kv_after).max(zero).min(one));
         out.put(21, (kv_after - one).max(zero).min(one));
         out.put(22, cached * lanes.fill(self.per_prompt_token));
         out.put(23, failure_share);
+        // In loops, that the logarithm be in the program twice and not sixteen times.
+        let ratios = [
+            (9, slowness),
+            (10, latency_s * latency),
+            (11, ttft_s * lanes.fill(self.per_ttft)),
+            (12, peak_s * fading * latency),
+        ];
+        for (column, ratio) in ratios {
+            out.put(column, ln_ratio(ratio));
+        }
+        let amounts = [
+            (2, in_flight),
+            (3, requests),
+            (4, waiting),
+            (5, pending * prompts),
+            (6, sent),
+            (7, prompt_tokens_sent * prompts),
+            (8, done),
+            (14, slots.count(word::IN_FLIGHT_PROMPT_TOKENS) * prompts),
+            (15, slots.number(word::COMPLETIONS_PER_S) * fading * typical_latency),
+            (16, silence_s * latency),
+            (17, age_s * lanes.fill(self.arrivals_per_s)),
+            (19, age_s * lanes.fill(10.0)),
+        ];
+        for (column, amount) in amounts {
+            out.put(column, ln_1p(amount));
+        }
         estimate
     }
 

@@ -3,6 +3,7 @@
 use core::ffi::{CStr, c_char};
 
 use crate::artifact::ArtifactError;
+use crate::decide::Reason;
 
 /// What a function returns: 0 for success, a negative number for each way to fail. An
 /// output is written only with `EK_CODE_OK`.
@@ -155,6 +156,13 @@ pub extern "C" fn ek_version() -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn ek_strerror(code: i32) -> *const c_char {
     TEXTS.iter().find(|(known, _)| *known as i32 == code).map_or(c"unknown code", |(_, text)| text).as_ptr()
+}
+
+/// Name of an `ek_reason` in logs and metrics, such as `no_policy`: a static string, never
+/// NULL; `unknown` for what is no reason.
+#[unsafe(no_mangle)]
+pub extern "C" fn ek_reason_name(reason: u32) -> *const c_char {
+    Reason::ALL.get(reason as usize).map_or(c"unknown", |reason| reason.c_name()).as_ptr()
 }
 
 /// The artifact errors' own messages, with the zero byte that C wants.

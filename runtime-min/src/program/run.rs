@@ -271,18 +271,21 @@ impl<V: Lanes, const BLOCKS: usize> Columns<'_, V, BLOCKS> {
         match activation {
             Activation::None => {}
             Activation::Tanh => self.tanh(),
-            Activation::Relu => self.map(width, |x| x.max(x.fill(0.0))),
-            Activation::Sigmoid => self.map(width, |x| math::sigmoid(x)),
+            Activation::Relu | Activation::Sigmoid => self.map(width, activation),
         }
     }
 
     #[inline(always)]
-    fn map(&mut self, width: usize, f: impl Fn(V) -> V) {
+    fn map(&mut self, width: usize, activation: Activation) {
         let lanes = self.lanes;
         for column in 0..width {
             for block in 0..BLOCKS {
                 if let Some(numbers) = self.block(column, block) {
-                    f(lanes.load(numbers)).store(numbers);
+                    let x = lanes.load(numbers);
+                    // A closure would not be compiled for the level's instructions.
+                    let activated =
+                        if activation == Activation::Sigmoid { math::sigmoid(x) } else { x.max(x.fill(0.0)) };
+                    activated.store(numbers);
                 }
             }
         }

@@ -1,4 +1,7 @@
 //! The baseline: plain loops, which the compiler turns into what the target has.
+//!
+//! On x86-64 it is for CPUs without AVX2, of before 2013. There the loops are called, not
+//! inlined: inlined, they would be as large as all else together.
 
 use core::array;
 use core::ops::{Add, Div, Mul, Sub};
@@ -22,19 +25,31 @@ pub(super) struct Portable(Block);
 impl Portable {
     pub(super) const ZERO: Self = Self([0.0; LANES]);
 
-    #[inline(always)]
-    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Self {
         Self(array::from_fn(|lane| f(self.0[lane], other.0[lane])))
     }
 
     #[inline(always)]
-    fn bits(self, other: Self, f: impl Fn(u32, u32) -> u32) -> Self {
+    fn bits(&self, other: &Self, f: impl Fn(u32, u32) -> u32) -> Self {
         self.zip(other, |a, b| f32::from_bits(f(a.to_bits(), b.to_bits())))
     }
 
-    #[inline(always)]
-    fn mask(self, other: Self, f: impl Fn(f32, f32) -> bool) -> [u32; LANES] {
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
+    fn mask(&self, other: &Self, f: impl Fn(f32, f32) -> bool) -> [u32; LANES] {
         array::from_fn(|lane| if f(self.0[lane], other.0[lane]) { u32::MAX } else { 0 })
+    }
+
+    /// `self · factor + summand`. Not inlined where it is long.
+    #[cfg_attr(target_arch = "aarch64", inline(always))]
+    #[cfg_attr(not(target_arch = "aarch64"), inline(never))]
+    fn fused(&self, factor: &Self, summand: &Self) -> Self {
+        if let Some(rounded) = rounded_twice(&self.0, &factor.0, &summand.0) {
+            return Self(rounded);
+        }
+        Self(array::from_fn(|lane| fused(self.0[lane], factor.0[lane], summand.0[lane])))
     }
 }
 
@@ -43,7 +58,7 @@ impl Add for Portable {
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        self.zip(other, |a, b| a + b)
+        self.zip(&other, |a, b| a + b)
     }
 }
 
@@ -52,7 +67,7 @@ impl Sub for Portable {
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        self.zip(other, |a, b| a - b)
+        self.zip(&other, |a, b| a - b)
     }
 }
 
@@ -61,7 +76,7 @@ impl Mul for Portable {
 
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        self.zip(other, |a, b| a * b)
+        self.zip(&other, |a, b| a * b)
     }
 }
 
@@ -70,7 +85,7 @@ impl Div for Portable {
 
     #[inline(always)]
     fn div(self, other: Self) -> Self {
-        self.zip(other, |a, b| a / b)
+        self.zip(&other, |a, b| a / b)
     }
 }
 
@@ -85,7 +100,8 @@ impl Lanes for Portable {
         self
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn fill(self, number: f32) -> Self {
         Self([number; LANES])
     }
@@ -105,29 +121,24 @@ impl Lanes for Portable {
         *block = self.0;
     }
 
-    /// Not inlined where it is long.
-    #[cfg_attr(target_arch = "aarch64", inline(always))]
-    #[cfg_attr(not(target_arch = "aarch64"), inline(never))]
+    #[inline(always)]
     fn mul_add(self, factor: Self, summand: Self) -> Self {
-        if let Some(rounded) = rounded_twice(&self.0, &factor.0, &summand.0) {
-            return Self(rounded);
-        }
-        Self(array::from_fn(|lane| fused(self.0[lane], factor.0[lane], summand.0[lane])))
+        self.fused(&factor, &summand)
     }
 
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        self.zip(other, |a, b| if a < b { a } else { b })
+        self.zip(&other, |a, b| if a < b { a } else { b })
     }
 
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        self.zip(other, |a, b| if a > b { a } else { b })
+        self.zip(&other, |a, b| if a > b { a } else { b })
     }
 
     #[inline(always)]
     fn greater(self, other: Self) -> Self::Mask {
-        self.mask(other, |a, b| a > b)
+        self.mask(&other, |a, b| a > b)
     }
 
     #[inline(always)]
@@ -135,7 +146,8 @@ impl Lanes for Portable {
         (0..LANES).fold(0, |bits, lane| bits | u16::from(self.0[lane] == other.0[lane]) << lane)
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn replaced(self, mask: Self::Mask, then: Self) -> Self {
         Self(array::from_fn(|lane| {
             f32::from_bits(self.0[lane].to_bits() & !mask[lane] | then.0[lane].to_bits() & mask[lane])
@@ -144,42 +156,42 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn or(self, otherwise: Self) -> Self {
-        self.zip(otherwise, |a, b| if a.is_nan() { b } else { a })
+        self.zip(&otherwise, |a, b| if a.is_nan() { b } else { a })
     }
 
     #[inline(always)]
     fn integer_add(self, other: Self) -> Self {
-        self.bits(other, u32::wrapping_add)
+        self.bits(&other, u32::wrapping_add)
     }
 
     #[inline(always)]
     fn integer_sub(self, other: Self) -> Self {
-        self.bits(other, u32::wrapping_sub)
+        self.bits(&other, u32::wrapping_sub)
     }
 
     #[inline(always)]
     fn integer_greater(self, other: Self) -> Self::Mask {
-        self.mask(other, |a, b| a.to_bits() > b.to_bits())
+        self.mask(&other, |a, b| a.to_bits() > b.to_bits())
     }
 
     #[inline(always)]
     fn bits_and(self, other: Self) -> Self {
-        self.bits(other, |a, b| a & b)
+        self.bits(&other, |a, b| a & b)
     }
 
     #[inline(always)]
     fn to_exponent(self) -> Self {
-        self.bits(self, |a, _| a << 23)
+        self.bits(&self, |a, _| a << 23)
     }
 
     #[inline(always)]
     fn signed_to_number(self) -> Self {
-        self.zip(self, |a, _| a.to_bits() as i32 as f32)
+        self.zip(&self, |a, _| a.to_bits() as i32 as f32)
     }
 
     #[inline(always)]
     fn unsigned_to_number(self) -> Self {
-        self.zip(self, |a, _| a.to_bits() as f32)
+        self.zip(&self, |a, _| a.to_bits() as f32)
     }
 
     #[inline(always)]
@@ -199,7 +211,8 @@ impl Lanes for Portable {
         })
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn gather(self, slots: &[&HostSlot; LANES], word: usize) -> [Self; 4] {
         let mut columns = [self; 4];
         for (lane, slot) in slots.iter().enumerate() {

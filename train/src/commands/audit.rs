@@ -256,21 +256,11 @@ fn by_reason(reason: Reason, records: &[Record<'_>]) -> Option<ByReason> {
     let count = |of: fn(&Record<'_>) -> bool| own().filter(|record| of(record)).count() as u64;
     let decisions = count(|_| true);
     (decisions > 0).then(|| ByReason {
-        reason: name(reason),
+        reason: reason.name(),
         decisions,
         shadow: count(|record| record.is_shadow()),
         differ: count(|record| record.actual != record.decided),
     })
-}
-
-fn name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Policy => "policy",
-        Reason::OnlyHost => "only_host",
-        Reason::NoPolicy => "no_policy",
-        Reason::NoScore => "no_score",
-        Reason::NoHost => "no_host",
-    }
 }
 
 fn difference<'r, 'a: 'r>(differing: impl Iterator<Item = &'r Record<'a>>) -> Option<Difference> {

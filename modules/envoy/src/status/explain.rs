@@ -8,7 +8,6 @@ use evenkeel_runtime::telemetry_file::host_key as key_of;
 use evenkeel_runtime::{Eligible, Request};
 use serde_json::{Value, json};
 
-use super::name;
 use crate::clock;
 use crate::prompt;
 use crate::region::Region;
@@ -53,7 +52,7 @@ pub(super) fn explain(region: &Region, query: &HashMap<&str, &str>) -> Result<Va
         "cluster": region.cluster(),
         "prompt_tokens": prompt_tokens,
         "output_tokens": if output_tokens == 0 { Value::Null } else { output_tokens.into() },
-        "reason": name(explanation.reason),
+        "reason": explanation.reason.name(),
         "best": explanation.best.map(address),
         "runner_up": explanation.runner_up.map(address),
         "margin": explanation.margin,

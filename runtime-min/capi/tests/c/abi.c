@@ -76,6 +76,8 @@ static void versions_and_texts(void)
     CHECK(strcmp(ek_strerror(EK_CODE_OK), "success") == 0);
     CHECK(strcmp(ek_strerror(EK_CODE_NO_HOST), ek_strerror(EK_CODE_TICKET)) != 0);
     CHECK(strcmp(ek_strerror(12345), "unknown code") == 0);
+    CHECK(strcmp(ek_reason_name(EK_REASON_NO_SCORE), "no_score") == 0);
+    CHECK(strcmp(ek_reason_name(EK_REASON_NO_HOST + 1), "unknown") == 0);
 }
 
 static void models_are_validated(void)
