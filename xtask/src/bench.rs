@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the crates' benchmarks.
 
+mod agent;
 mod envoy;
 mod network;
 mod nginx;
@@ -27,6 +28,8 @@ enum Subject {
     Nginx,
     /// What the Envoy module costs Envoy (needs a model: run `cargo xtask test` first)
     Envoy,
+    /// What scraping a hundred hosts costs the telemetry agent
+    Agent,
 }
 
 impl Subject {
@@ -36,7 +39,7 @@ impl Subject {
             Self::Datasets => Some("evenkeel-datasets"),
             Self::Env => Some("evenkeel-env"),
             Self::Runtime => Some("evenkeel-runtime"),
-            Self::Nginx | Self::Envoy => None,
+            Self::Nginx | Self::Envoy | Self::Agent => None,
         }
     }
 }
@@ -53,7 +56,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.subjects.contains(&Subject::Nginx) {
         nginx::run()?;
     }
-    if options.subjects.contains(&Subject::Envoy) { envoy::run() } else { Ok(()) }
+    if options.subjects.contains(&Subject::Envoy) {
+        envoy::run()?;
+    }
+    if options.subjects.contains(&Subject::Agent) { agent::run() } else { Ok(()) }
 }
 
 fn arguments(subjects: &[Subject]) -> Vec<&'static str> {

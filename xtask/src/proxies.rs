@@ -25,6 +25,11 @@ impl Running {
         Ok(Self(command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))?))
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Waits until it listens.
     pub(crate) fn wait_for(&mut self, port: u16, log: &Path) -> Result<()> {
         let begin = Instant::now();
@@ -80,12 +85,18 @@ impl Backend {
 
     /// Starts an agent that scrapes the hosts.
     pub(crate) fn start_agent(&self, folder: &Path, interval_ms: u32) -> Result<Running> {
+        self.start_agent_with(folder, interval_ms, &[])
+    }
+
+    /// The same, with more options.
+    pub(crate) fn start_agent_with(&self, folder: &Path, interval_ms: u32, options: &[&str]) -> Result<Running> {
         let list = folder.join("hosts");
         let addresses: Vec<String> = self.ports().map(|port| format!("127.0.0.1:{port}\n")).collect();
         fs::write(&list, addresses.concat())?;
         let mut command = process::program(release("evenkeel-agent"), ["--interval-ms", &interval_ms.to_string()]);
         // Hosts that start afresh between two replays are back at once.
         command.args(["--back-off-max-ms", "200"]).arg("--hosts").arg(list).arg("--output").arg(&self.telemetry);
+        command.args(options);
         Running::start(&mut command, &folder.join("agent.log"))
     }
 }

@@ -1,6 +1,6 @@
 //! The file that the telemetry agent writes.
 //!
-//! It is read rather than mapped: a few kilobytes ten times a second, on the main thread,
+//! It is read rather than mapped: a few kilobytes fifty times a second, on the main thread,
 //! and a file that is replaced or cut short does no harm. A slot that was being written is
 //! not believed, as the file's format provides.
 

@@ -42,7 +42,7 @@ ngx_http_evenkeel_read_telemetry(ngx_http_evenkeel_srv_conf_t *conf,
     code = ek_telemetry_file_apply(conf->telemetry_buffer, (size_t) n,
                                    conf->shared->state, NULL);
 
-    /* Once for each kind of trouble, not ten times a second. */
+    /* Once for each kind of trouble, not fifty times a second. */
 
     if (code != EK_CODE_OK && (ngx_int_t) code != conf->telemetry_code) {
         ngx_log_error(NGX_LOG_ERR, log, 0,

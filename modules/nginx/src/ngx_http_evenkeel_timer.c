@@ -1,7 +1,8 @@
 /*
  * What happens from time to time. Once a second, each worker looks for another artifact and
  * for servers that came or went, and one of them ticks the forecast of the demand and the
- * slow starts; that one reads telemetry files ten times a second.
+ * slow starts; that one reads telemetry files fifty times a second: requests
+ * sent between a host's measurement and its reading here are in neither count.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -10,7 +11,7 @@
 
 
 #define NGX_HTTP_EVENKEEL_SECOND_MS     1000
-#define NGX_HTTP_EVENKEEL_TELEMETRY_MS  100
+#define NGX_HTTP_EVENKEEL_TELEMETRY_MS  20
 
 
 static void ngx_http_evenkeel_tick(ngx_event_t *event);

@@ -14,7 +14,7 @@ use crate::service_file;
 
 /// How often proxies read the telemetry file, in seconds on the wall. With the agent's own
 /// period it makes up the age of reports when they arrive.
-const PROXY_PERIOD_WALL_S: f64 = 0.1;
+const PROXY_PERIOD_WALL_S: f64 = 0.02;
 
 /// A proxy that is compared.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]

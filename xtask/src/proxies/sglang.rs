@@ -65,6 +65,8 @@ pub(crate) fn start(folder: &Path, python: &Path, servers: &[Server], backend: &
         let mut command = program(python, ["-m", "sglang_router.launch_router", "--host", "127.0.0.1"]);
         command.args(["--port", &server.port.to_string(), "--policy", server.policy.option()]);
         command.args(["--prometheus-host", "127.0.0.1", "--prometheus-port", &(server.port + 10).to_string()]);
+        // By default it writes a line for each request.
+        command.args(["--log-level", "warn"]);
         // It may start before the hosts do, and hosts start afresh between two replays.
         command.args(["--worker-startup-check-interval", "1", "--health-check-interval-secs", "1"]);
         command.arg("--worker-urls").args(backend.ports().map(|port| format!("http://127.0.0.1:{port}")));
