@@ -14,6 +14,8 @@ mod guarded;
 mod herding;
 #[cfg(unix)]
 mod hostile;
+#[cfg(target_os = "linux")]
+mod interleavings;
 #[cfg(unix)]
 mod mutate;
 #[cfg(unix)]

@@ -17,7 +17,7 @@ use crate::mutate::Numbers;
 
 const HOSTS: u32 = 3;
 const PROCESSES: u32 = 4;
-const SECOND_US: u64 = 1_000_000;
+pub(crate) const SECOND_US: u64 = 1_000_000;
 
 fn options(hosts_max: u32, processes_max: u32, if_other: EkIfOther) -> EkStateOptions {
     EkStateOptions {
@@ -38,7 +38,7 @@ fn open(memory: &Shared, options: &EkStateOptions) -> Result<(*mut EkState, bool
 }
 
 /// A state in shared memory with all hosts registered.
-fn shared_state() -> (Shared, *mut EkState) {
+pub(crate) fn shared_state() -> (Shared, *mut EkState) {
     let memory = Shared::new(ek_shared_state_size(HOSTS, PROCESSES));
     let (state, was_made) = open(&memory, &options(HOSTS, PROCESSES, EkIfOther::Refuse)).expect("blank memory");
     assert!(was_made);
@@ -50,14 +50,14 @@ fn shared_state() -> (Shared, *mut EkState) {
     (memory, state)
 }
 
-fn join(state: *mut EkState, process: u32) -> Result<u32, EkCode> {
+pub(crate) fn join(state: *mut EkState, process: u32) -> Result<u32, EkCode> {
     let mut taken_back = 0;
     // SAFETY: a state, and a place for the number.
     let code = unsafe { ek_process_join(state, process, &raw mut taken_back) };
     if code == EkCode::Ok { Ok(taken_back) } else { Err(code) }
 }
 
-fn begin(state: *mut EkState, process: u32, host: u32) -> Result<EkTicket, EkCode> {
+pub(crate) fn begin(state: *mut EkState, process: u32, host: u32) -> Result<EkTicket, EkCode> {
     let mut ticket = std::mem::MaybeUninit::uninit();
     // SAFETY: a state, and a place for the ticket.
     let code = unsafe { ek_process_begin(state, process, host, 100, SECOND_US, ticket.as_mut_ptr()) };
@@ -65,13 +65,13 @@ fn begin(state: *mut EkState, process: u32, host: u32) -> Result<EkTicket, EkCod
     if code == EkCode::Ok { Ok(unsafe { ticket.assume_init() }) } else { Err(code) }
 }
 
-fn finish(state: *mut EkState, ticket: &mut EkTicket) -> EkCode {
+pub(crate) fn finish(state: *mut EkState, ticket: &mut EkTicket) -> EkCode {
     let outcome = EkOutcome { struct_size: size_of::<EkOutcome>() as u32, status: 0, output_tokens: 5, reserved: 0 };
     // SAFETY: a state, a ticket and an outcome.
     unsafe { ek_finish(state, ptr::null(), ticket, &raw const outcome, 2 * SECOND_US) }
 }
 
-fn stats(state: *const EkState, host: u32) -> EkStats {
+pub(crate) fn stats(state: *const EkState, host: u32) -> EkStats {
     // SAFETY: all zeros are a valid structure of numbers.
     let mut stats: EkStats = unsafe { std::mem::zeroed() };
     stats.struct_size = size_of::<EkStats>() as u32;
@@ -247,7 +247,7 @@ fn ten_thousand_processes_killed_at_random_moments_leave_nothing() {
 /// long as `look` says so; then lets it run to its end. `None` where the system does not
 /// let us.
 #[cfg(target_os = "linux")]
-fn step_through(child: impl FnOnce(), mut look: impl FnMut() -> bool) -> Option<u64> {
+pub(crate) fn step_through(child: impl FnOnce(), mut look: impl FnMut() -> bool) -> Option<u64> {
     let pid = fork(|| {
         // SAFETY: asks to be traced by the parent, and stops.
         if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } == 0 {
@@ -292,7 +292,7 @@ fn states_of(memory: &Shared, child: impl FnOnce()) -> Option<(Vec<Vec<u8>>, u64
 
 /// The bytes of shared memory while all who write to it are stopped.
 #[cfg(target_os = "linux")]
-fn contents(memory: &Shared) -> &[u8] {
+pub(crate) fn contents(memory: &Shared) -> &[u8] {
     // SAFETY: mapped as long as it is borrowed; the callers have stopped the writers.
     unsafe { std::slice::from_raw_parts(memory.begin(), memory.len()) }
 }
@@ -331,7 +331,7 @@ fn a_kill_at_any_instruction_is_repaired() {
 }
 
 #[cfg(target_os = "linux")]
-const CANNOT_STEP: &str = "skipped: this system does not let a process step through another";
+pub(crate) const CANNOT_STEP: &str = "skipped: this system does not let a process step through another";
 
 /// All interleavings of a repair with an update by a living process, up to one switch from
 /// the one to the other and back, for every moment at which the dead one may have died.
