@@ -41,4 +41,4 @@ pub use load::{load_series, load_series_with_report, load_trace};
 pub use options::{ColumnMap, LoadOptions, TimeUnit};
 pub use series::{Gap, Series, SeriesReport};
 pub use stream::{TraceStream, stream_trace};
-pub use trace::{Request, Split, Trace};
+pub use trace::{Quantity, Request, Split, Trace};

@@ -43,6 +43,31 @@ impl Request {
     }
 }
 
+/// What of a trace's requests is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// The requests themselves.
+    Requests,
+    /// Tokens of their prompts.
+    PromptTokens,
+    /// Tokens of their answers.
+    OutputTokens,
+}
+
+impl Quantity {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Requests, Self::PromptTokens, Self::OutputTokens];
+
+    /// Name of the rate, unit last, as a column of a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests_per_s",
+            Self::PromptTokens => "prompt_tokens_per_s",
+            Self::OutputTokens => "output_tokens_per_s",
+        }
+    }
+}
+
 /// The requests of one service, sorted by arrival.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
@@ -89,26 +114,41 @@ impl Trace {
         &self.prefix_blocks[begin..begin + request.prefix_len as usize]
     }
 
-    /// The arrival rate in requests per second, one value for every `step_s` seconds.
-    ///
-    /// The last step may lie partly beyond the last arrival; it still counts as a whole one, so
-    /// that the values times `step_s` add up to the number of requests.
+    /// The arrival rate in requests per second, one value for every `step_s` seconds: the
+    /// [`rates_of`](Self::rates_of) requests, under the trace's own name.
     ///
     /// # Panics
     ///
     /// When `step_s` is not a positive, finite number.
     pub fn rates(&self, step_s: f64) -> Series {
+        Series { name: self.name.clone(), ..self.rates_of(Quantity::Requests, step_s) }
+    }
+
+    /// How much of something arrives per second, one value for every `step_s` seconds. The
+    /// series is named after the trace and the quantity.
+    ///
+    /// The last step may lie partly beyond the last arrival; it still counts as a whole one, so
+    /// that the values times `step_s` add up to the whole.
+    ///
+    /// # Panics
+    ///
+    /// When `step_s` is not a positive, finite number.
+    pub fn rates_of(&self, quantity: Quantity, step_s: f64) -> Series {
         assert!(step_s.is_finite() && step_s > 0.0, "the step of a series must be positive, not {step_s}");
         let bin = |request: &Request| (request.arrival_s / step_s) as usize;
-        let mut counts = vec![0_u32; self.requests.last().map_or(0, |last| bin(last) + 1)];
+        let mut sums = vec![0_u64; self.requests.last().map_or(0, |last| bin(last) + 1)];
         for request in &self.requests {
-            counts[bin(request)] += 1;
+            sums[bin(request)] += match quantity {
+                Quantity::Requests => 1,
+                Quantity::PromptTokens => u64::from(request.prompt_tokens),
+                Quantity::OutputTokens => u64::from(request.output_tokens),
+            };
         }
         Series {
-            name: self.name.clone(),
+            name: format!("{} {}", self.name, quantity.name()),
             start_epoch_s: self.start_epoch_s.unwrap_or(0.0),
             step_s,
-            values: counts.into_iter().map(|count| (f64::from(count) / step_s) as f32).collect(),
+            values: sums.into_iter().map(|sum| (sum as f64 / step_s) as f32).collect(),
             gaps: Vec::new(),
         }
     }
@@ -204,5 +244,9 @@ mod tests {
     fn rates_add_up() {
         let rates = trace().rates(4.0);
         assert_eq!(rates.values, [1.0, 1.0, 0.5]);
+        let tokens = trace().requests.iter().map(|request| f64::from(request.output_tokens)).sum::<f64>();
+        let series = trace().rates_of(Quantity::OutputTokens, 4.0);
+        assert_eq!(series.values.iter().map(|rate| f64::from(*rate) * 4.0).sum::<f64>(), tokens);
+        assert!(series.name.ends_with("output_tokens_per_s"), "{}", series.name);
     }
 }

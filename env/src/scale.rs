@@ -12,6 +12,7 @@
 //! days in milliseconds.
 
 mod bill;
+pub mod capacity;
 mod demand;
 mod environment;
 mod fleet;
@@ -51,7 +52,6 @@ pub fn run(
             starting: fleet.starting(),
             replica_per_s: options.replica_per_s,
             cold_start_s: fleet.measured_cold_start_s(),
-            replicas_max: options.replicas_max,
         };
         let wanted = scaler.desired(&seen).clamp(options.replicas_min, options.replicas_max);
         let arriving_per_s = demand.at_per_s(now_s);

@@ -12,6 +12,7 @@ use crate::cli::benchmark::{EvalArgs, TuneArgs};
 use crate::commands::ablate::AblateArgs;
 use crate::commands::audit::AuditArgs;
 use crate::commands::autoscale_eval::AutoscaleEvalArgs;
+use crate::commands::capacity::CapacityArgs;
 use crate::commands::forecast_eval::ForecastEvalArgs;
 use crate::commands::forecast_train::ForecastTrainArgs;
 use crate::commands::scale_tune::ScaleTuneArgs;
@@ -46,6 +47,8 @@ pub enum Command {
     AutoscaleEval(AutoscaleEvalArgs),
     /// Tune how an artifact's forecast becomes a demand for replicas.
     ScaleTune(ScaleTuneArgs),
+    /// Find what one warm replica carries at the objective.
+    Capacity(CapacityArgs),
     /// Train variants of the policy, and compare what each part is worth.
     Ablate(AblateArgs),
     /// Compile ONNX files, trained here or elsewhere, into an artifact.
@@ -162,6 +165,20 @@ pub enum DatasetCommand {
         /// How to read it.
         #[command(flatten)]
         input: InputArgs,
+    },
+    /// Write the rates of a trace as series: requests, prompt and output tokens a second.
+    Rates {
+        /// The trace.
+        path: PathBuf,
+        /// How to read it.
+        #[command(flatten)]
+        input: InputArgs,
+        /// Seconds between two values.
+        #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
+        step: f64,
+        /// Series to write, as CSV.
+        #[arg(short, long, value_name = "FILE.csv")]
+        output: PathBuf,
     },
     /// List the public data sets that `fetch` knows.
     List,

@@ -3,11 +3,13 @@
 pub mod ablate;
 pub mod audit;
 pub mod autoscale_eval;
+pub mod capacity;
 pub mod compile;
 pub mod dataset;
 pub mod eval;
 pub mod forecast_eval;
 pub mod forecast_train;
 pub mod inspect;
+pub mod on_series;
 pub mod scale_tune;
 pub mod tune;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::ForecastEval(arguments) => commands::forecast_eval::run(&arguments),
         Command::AutoscaleEval(arguments) => commands::autoscale_eval::run(&arguments),
         Command::ScaleTune(arguments) => commands::scale_tune::run(&arguments),
+        Command::Capacity(arguments) => commands::capacity::run(&arguments),
         Command::Compile(arguments) => commands::compile::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Audit(arguments) => commands::audit::run(&arguments),

@@ -1,5 +1,6 @@
 //! The report of a run: one HTML page that needs nothing else.
 
+mod autoscale;
 mod axis;
 pub mod benchmark;
 mod chart;
@@ -16,8 +17,10 @@ pub(crate) mod sample;
 mod summary;
 mod training;
 
+use crate::commands::autoscale_eval::{NeededOn, Outcome};
 use crate::forecast::evaluate::SeriesResult;
 use crate::metrics::Metrics;
+use crate::scale::Comparison;
 
 /// The whole page: styles, script and charts are inside it. Values that are not finite
 /// are shown as missing.
@@ -40,6 +43,16 @@ pub fn render(metrics: &Metrics) -> String {
 /// A page of forecasts alone: every model's figures, and the trained one's forecasts.
 pub fn forecast_page(results: &[SeriesResult]) -> String {
     head("Evenkeel: forecasts") + &forecast::page(results) + &foot()
+}
+
+/// A page of autoscalers: replica-hours against misses, and how accurate each was.
+pub fn autoscale_page(outcomes: &[Outcome], needed: &[NeededOn]) -> String {
+    head("Evenkeel: autoscaling") + &autoscale::page(outcomes, needed) + &foot()
+}
+
+/// A page of how searches tuned a scaler.
+pub fn scale_tune_page(series: &str, cold_start_s: f64, comparison: &Comparison) -> String {
+    head("Evenkeel: tuning the autoscaler") + &autoscale::tune_page(series, cold_start_s, comparison) + &foot()
 }
 
 fn head(title: &str) -> String {

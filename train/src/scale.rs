@@ -2,16 +2,27 @@
 //!
 //! ```text
 //! series ─► Service (demand of a part, forecasts of the artifact at each step)
-//!              │ validation part: GA-PSO tunes each scaler, the same number of runs each
+//!              │ validation part: a search tunes each scaler, the same number of runs each
 //!              └ test part: evaluate
 //! ```
 
+mod cma_es;
+pub mod compare;
+pub mod duel;
 pub mod foresight;
-pub mod genetic_swarm;
+mod genetic_swarm;
+pub mod memory;
+pub mod needed;
+mod nsga2;
 pub mod objective;
+pub mod pareto;
+pub mod search;
 pub mod service;
 
+pub use compare::{Comparison, compare};
 pub use foresight::Foreseen;
-pub use genetic_swarm::{Budget, Found, genetic_swarm, random_search};
+pub use memory::Memory;
+pub use needed::Needed;
 pub use objective::{Objective, Trial};
-pub use service::{Part, Service};
+pub use search::{Budget, Found, Search, Tried, Worth};
+pub use service::{Part, Service, needed_capacity};

@@ -12,6 +12,11 @@ pub struct Demand {
     /// Requests a second, at the middle of each step. Those before `begin` are the past.
     values_per_s: Vec<f64>,
     begin: usize,
+    /// Sums of the rates at ticks, from the first tick that is known up to each, exclusive:
+    /// a mean over any window of ticks is one difference.
+    sums_per_s: Vec<f64>,
+    /// Number of ticks before the beginning.
+    past_ticks: usize,
 }
 
 impl Demand {
@@ -34,7 +39,17 @@ impl Demand {
                 last
             })
             .collect();
-        Self { step_s: series.step_s, values_per_s, begin }
+        let past_ticks = (begin as f64 * series.step_s / TICK_S) as usize;
+        let mut demand = Self { step_s: series.step_s, values_per_s, begin, sums_per_s: Vec::new(), past_ticks };
+        let mut sum = 0.0;
+        demand.sums_per_s = (0..=past_ticks + demand.ticks())
+            .map(|tick| {
+                let before = sum;
+                sum += demand.at_per_s((tick as f64 - past_ticks as f64) * TICK_S);
+                before
+            })
+            .collect();
+        demand
     }
 
     /// Requests a second at a time after the beginning; before it, of the past.
@@ -48,13 +63,29 @@ impl Demand {
 
     /// Mean over the minute before.
     pub fn last_minute_per_s(&self, now_s: f64) -> f64 {
-        (0..4).map(|tick| self.at_per_s(now_s - tick as f64 * TICK_S)).sum::<f64>() / 4.0
+        self.mean_before_per_s(now_s, 60.0)
+    }
+
+    /// Mean over the last so many seconds, in whole ticks, that of `now_s` included; of
+    /// those only that the past knows.
+    pub fn mean_before_per_s(&self, now_s: f64, window_s: f64) -> f64 {
+        let last = (self.past_ticks as f64 + now_s / TICK_S).max(0.0) as usize + 1;
+        let last = last.min(self.sums_per_s.len() - 1);
+        let first = last.saturating_sub((window_s / TICK_S).round().max(1.0) as usize);
+        if first == last {
+            return self.at_per_s(now_s);
+        }
+        (self.sums_per_s[last] - self.sums_per_s[first]) / (last - first) as f64
     }
 
     /// The most between two times after the beginning.
     pub fn most_per_s(&self, from_s: f64, until_s: f64) -> f64 {
-        let ticks = ((until_s - from_s) / TICK_S).ceil().max(0.0) as usize;
-        (0..=ticks).map(|tick| self.at_per_s((from_s + tick as f64 * TICK_S).min(until_s))).fold(0.0, f64::max)
+        // Between its ends a demand that is interpolated is greatest at one of its values.
+        let place = |now_s: f64| self.begin as f64 + now_s / self.step_s - 0.5;
+        let first = (place(from_s).ceil().max(0.0) as usize).min(self.values_per_s.len());
+        let end = ((place(until_s).floor() + 1.0).max(0.0) as usize).clamp(first, self.values_per_s.len());
+        let ends = self.at_per_s(from_s).max(self.at_per_s(until_s.max(from_s)));
+        self.values_per_s[first..end].iter().copied().fold(ends, f64::max)
     }
 
     /// Whether the past reaches back to this time.
@@ -111,7 +142,9 @@ mod tests {
         let demand = Demand::new(&Series { step_s: 60.0, values, ..Series::default() }, 1, 1.0 / 60.0);
         assert_eq!([-30.0, 30.0, 60.0, 90.0, 120.0, 1e9].map(|s| demand.at_per_s(s)), [1.0, 1.0, 1.5, 2.0, 3.0, 4.0]);
         assert_eq!(demand.most_per_s(0.0, 90.0), 2.0);
+        assert_eq!(demand.most_per_s(0.0, 105.0), 2.5);
         assert_eq!(demand.ticks(), 12);
+        assert_eq!(demand.mean_before_per_s(60.0, 60.0), (1.0 + 1.0 + 1.25 + 1.5) / 4.0);
         assert!(demand.knows(-60.0) && !demand.knows(-61.0));
     }
 }

@@ -51,8 +51,6 @@ pub struct Seen<'a> {
     pub replica_per_s: f64,
     /// Seconds until a replica serves, as measured.
     pub cold_start_s: f64,
-    /// Most replicas.
-    pub replicas_max: u32,
 }
 
 impl Seen<'_> {

@@ -1,184 +1,168 @@
 //! `evenkeel autoscale-eval`: Evenkeel's autoscaling against its rivals, on real demand.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
+mod output;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use evenkeel_env::metrics;
 use evenkeel_env::scale::{Bill, scalers};
 use rayon::prelude::*;
-use serde_json::{Map, Value, json};
 
-use crate::cli::InputArgs;
-use crate::data;
-use crate::output::write_whole;
-use crate::scale::{Budget, Objective, Service, Trial, genetic_swarm};
+use crate::commands::on_series::OnSeriesArgs;
+use crate::progress::Stages;
+use crate::report;
+use crate::scale::needed::usual_lead;
+use crate::scale::{Budget, Needed, Objective, Search, Service, Trial, Tried, needed_capacity};
 
 /// Arguments of `evenkeel autoscale-eval`.
 #[derive(Clone, Debug, Args)]
 pub struct AutoscaleEvalArgs {
-    /// The artifact, whose forecaster foresees the demand.
-    #[arg(long, value_name = "FILE.ekm")]
-    pub model: PathBuf,
-    /// Series of demand; several, and repeatable.
-    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
-    pub series: Vec<PathBuf>,
-    /// How to read the series.
+    /// What to scale for, and with what.
     #[command(flatten)]
-    pub input: InputArgs,
+    pub on: OnSeriesArgs,
     /// Mean seconds until a new replica serves.
     #[arg(long, value_name = "SECONDS", value_delimiter = ',', default_value = "4,85,180,480")]
     pub cold_start: Vec<f64>,
     /// Replicas that the mean demand of the training part takes.
     #[arg(long, value_name = "N", default_value_t = 20.0)]
     pub mean_replicas: f64,
-    /// Share of the requests that may miss the objective; what scalers are tuned for.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
-    pub missed_max: f64,
-    /// Runs on the validation part that each scaler is tuned with, by GA-PSO.
+    /// Shares of the requests that may miss the objective: scalers are tuned for each, which
+    /// gives their Pareto fronts.
+    #[arg(long, value_name = "SHARE", value_delimiter = ',', default_value = "0.001,0.003,0.01,0.03")]
+    pub missed_max: Vec<f64>,
+    /// Runs on the validation part that each scaler is tuned with for each share, by GA-PSO.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub evaluations: usize,
     /// Runs on the test part, with different seeds of the replicas' starts.
     #[arg(long, default_value_t = 6)]
     pub seeds: u64,
-    /// Write every figure to this file, as JSON.
-    #[arg(long, value_name = "PATH")]
-    pub json: Option<PathBuf>,
+    /// Steps between the newest value and the one to be ready for, for the capacity that
+    /// predictions need [default: 1 for steps of 15 minutes and more, otherwise 10 minutes].
+    #[arg(long, value_name = "N")]
+    pub lead_steps: Option<usize>,
 }
-
-/// A figure of a bill.
-type Figure = (&'static str, fn(&Bill) -> f64);
-
-/// Figures of a run, by their names in the JSON.
-const FIGURES: [Figure; 9] = [
-    ("replica_hours", Bill::replica_hours),
-    ("capacity_over_demand", Bill::capacity_over_demand),
-    ("missed_share", Bill::missed_share),
-    ("under_time_share", Bill::under_time_share),
-    ("over_time_share", Bill::over_time_share),
-    ("under_accuracy", Bill::under_accuracy),
-    ("over_accuracy", Bill::over_accuracy),
-    ("changes_per_hour", Bill::changes_per_hour),
-    ("reversals_per_hour", Bill::reversals_per_hour),
-];
 
 /// What a scaler did on the test part of a series.
-struct Outcome {
-    series: String,
-    cold_start_s: f64,
-    policy: &'static str,
-    parameters: Vec<(&'static str, f64)>,
-    bills: Vec<Bill>,
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The series' name.
+    pub series: String,
+    /// Mean seconds until a new replica serves.
+    pub cold_start_s: f64,
+    /// The scaler's name.
+    pub policy: &'static str,
+    /// Share of misses that it was tuned for.
+    pub missed_share_max: f64,
+    /// What it was tuned to.
+    pub parameters: Vec<(&'static str, f64)>,
+    /// One for each seed.
+    pub bills: Vec<Bill>,
 }
 
-/// Tunes, evaluates, prints the table and writes the JSON.
+impl Outcome {
+    /// Mean of a figure over seeds.
+    pub fn mean(&self, figure: fn(&Bill) -> f64) -> f64 {
+        self.bills.iter().map(figure).sum::<f64>() / self.bills.len() as f64
+    }
+}
+
+/// What predictions would have needed on a series.
+#[derive(Clone, Debug)]
+pub struct NeededOn {
+    /// The series' name.
+    pub series: String,
+    /// Steps of lead.
+    pub lead_steps: usize,
+    /// The best prediction of each kind.
+    pub needed: Vec<Needed>,
+}
+
+/// Tunes, evaluates, prints tables and writes JSON and report.
 pub fn run(arguments: &AutoscaleEvalArgs) -> Result<()> {
-    ensure!(arguments.mean_replicas > 0.0, "--mean-replicas: expected more than 0");
-    ensure!(arguments.missed_max > 0.0, "--missed-max: expected more than 0");
-    ensure!(arguments.evaluations > 0 && arguments.seeds > 0, "--evaluations and --seeds: expected at least 1");
-    let no_time = arguments.cold_start.iter().find(|seconds| !(0.0..=1e5).contains(*seconds));
-    ensure!(no_time.is_none(), "--cold-start: expected seconds from 0 to 100000, found {no_time:?}");
-    let artifact = fs::read(&arguments.model).with_context(|| format!("cannot read {}", arguments.model.display()))?;
-    let series = data::load_series(&arguments.series, &arguments.input)?;
+    check(arguments)?;
+    let (artifact, series) = arguments.on.read()?;
+    let needed = series
+        .par_iter()
+        .map(|series| {
+            let lead_steps = arguments.lead_steps.unwrap_or_else(|| usual_lead(series.step_s));
+            let needed = needed_capacity(&artifact, series, lead_steps)?;
+            Ok(NeededOn { series: series.name.clone(), lead_steps, needed })
+        })
+        .collect::<Result<Vec<_>>>()
+        .with_context(|| arguments.on.model.display().to_string())?;
+    print!("{}", output::needed_table(&needed));
     let services = series
         .par_iter()
         .map(|series| Service::new(&artifact, series, arguments.mean_replicas))
         .collect::<Result<Vec<_>>>()
-        .with_context(|| arguments.model.display().to_string())?;
+        .with_context(|| arguments.on.model.display().to_string())?;
+    let mut stages = Stages::default();
+    let scalers = scalers::REGISTRY.len();
+    let stage = stages.begin("autoscale", services.len() * arguments.cold_start.len() * scalers);
     let mut outcomes = Vec::new();
-    for service in &services {
-        for cold_start_s in &arguments.cold_start {
+    for (place, service) in services.iter().enumerate() {
+        for (row, cold_start_s) in arguments.cold_start.iter().enumerate() {
             let begin = outcomes.len();
-            for entry in scalers::REGISTRY {
-                outcomes.push(evaluate(service, *cold_start_s, entry, arguments));
+            for (column, entry) in scalers::REGISTRY.iter().enumerate() {
+                stage.at((place * arguments.cold_start.len() + row) * scalers + column);
+                outcomes.extend(evaluate(service, *cold_start_s, entry, arguments));
             }
-            print!("{}", table(&outcomes[begin..]));
+            print!("{}", output::table(&outcomes[begin..]));
         }
     }
-    if let Some(path) = &arguments.json {
-        let entries: Vec<Value> = outcomes.iter().map(|outcome| entry(outcome, arguments)).collect();
-        write_whole(path, &serde_json::to_vec_pretty(&entries)?)?;
-    }
+    stage.done(&format!("{} scalers tuned and run", outcomes.len()));
+    arguments.on.write(&output::entries(&outcomes, &needed), || report::autoscale_page(&outcomes, &needed))
+}
+
+fn check(arguments: &AutoscaleEvalArgs) -> Result<()> {
+    ensure!(arguments.mean_replicas > 0.0, "--mean-replicas: expected more than 0");
+    let no_share = arguments.missed_max.iter().find(|share| !(**share > 0.0 && **share <= 1.0));
+    ensure!(no_share.is_none(), "--missed-max: expected shares above 0 and up to 1, found {no_share:?}");
+    ensure!(arguments.evaluations > 0 && arguments.seeds > 0, "--evaluations and --seeds: expected at least 1");
+    let no_time = arguments.cold_start.iter().find(|seconds| !(0.0..=1e5).contains(*seconds));
+    ensure!(no_time.is_none(), "--cold-start: expected seconds from 0 to 100000, found {no_time:?}");
+    ensure!(arguments.lead_steps != Some(0), "--lead-steps: expected at least 1");
     Ok(())
 }
 
-/// Tunes a scaler on the validation part and runs it on the test part.
+/// Tunes a scaler on the validation part, for each share of misses, and runs it on the test
+/// part. What was tried for one share may be the best for another.
 fn evaluate(
     service: &Service,
     cold_start_s: f64,
     entry: &'static scalers::Entry,
     arguments: &AutoscaleEvalArgs,
-) -> Outcome {
+) -> Vec<Outcome> {
     let options = service.replicas(cold_start_s);
-    let objective = Objective { missed_share_max: arguments.missed_max, change_cost: 0.001 };
-    let trial = Trial { entry, part: &service.validation, options, objective, seed: 1 };
-    let start = trial.default_shares();
-    let shares = if start.is_empty() {
-        start
-    } else {
-        let budget = Budget { evaluations: arguments.evaluations, seed: 1 };
-        genetic_swarm(&start, budget, |shares| trial.cost(shares)).shares
+    let objective = |missed_share_max: f64| Objective { missed_share_max, change_cost: 0.001 };
+    let trial = |missed_share_max: f64| Trial {
+        entry,
+        part: &service.validation,
+        options,
+        objective: objective(missed_share_max),
+        seed: 1,
     };
-    let parameters = trial.parameters(&shares);
-    let run = |seed: u64| service.test.run(&options, entry.build(&parameters).as_mut(), 1000 + seed);
-    Outcome {
-        series: service.name.clone(),
-        cold_start_s,
-        policy: entry.name,
-        parameters: entry.parameters.iter().map(|parameter| parameter.name).zip(parameters.iter().copied()).collect(),
-        bills: (0..arguments.seeds).into_par_iter().map(run).collect(),
-    }
-}
-
-fn mean(outcome: &Outcome, figure: fn(&Bill) -> f64) -> f64 {
-    outcome.bills.iter().map(figure).sum::<f64>() / outcome.bills.len() as f64
-}
-
-/// A block of the table: one series, one cold start.
-fn table(outcomes: &[Outcome]) -> String {
-    let mut text = String::new();
-    let Some(first) = outcomes.first() else { return text };
-    let _ = writeln!(
-        text,
-        "{}, cold start {} s\n{:<12}{:>13}{:>12}{:>11}{:>11}{:>10}",
-        first.series, first.cold_start_s, "policy", "replica-h", "/ demand", "missed %", "under %", "changes/h"
-    );
-    for outcome in outcomes {
-        let _ = writeln!(
-            text,
-            "{:<12}{:>13.1}{:>12.3}{:>11.3}{:>11.3}{:>10.2}",
-            outcome.policy,
-            mean(outcome, Bill::replica_hours),
-            mean(outcome, Bill::capacity_over_demand),
-            100.0 * mean(outcome, Bill::missed_share),
-            100.0 * mean(outcome, Bill::under_time_share),
-            mean(outcome, Bill::changes_per_hour),
-        );
-    }
-    text.push('\n');
-    text
-}
-
-/// One entry of the JSON.
-fn entry(outcome: &Outcome, arguments: &AutoscaleEvalArgs) -> Value {
-    let metrics: Map<String, Value> = FIGURES
-        .iter()
-        .map(|(name, figure)| {
-            let values: Vec<f64> = outcome.bills.iter().map(figure).collect();
-            let estimate = metrics::estimate(&values);
-            ((*name).to_owned(), json!({"value": estimate.value, "ci95": [estimate.low, estimate.high]}))
-        })
-        .collect();
-    json!({
-        "series": outcome.series,
-        "policy": outcome.policy,
-        "cold_start_s": outcome.cold_start_s,
-        "tuned": !outcome.parameters.is_empty(),
-        "parameters": outcome.parameters.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
-        "missed_share_max": arguments.missed_max,
-        "seeds": arguments.seeds,
-        "metrics": metrics,
-    })
+    let start = trial(1.0).default_shares();
+    // What has nothing to tune is the same for every share.
+    let shares = if start.is_empty() { &arguments.missed_max[..1] } else { &arguments.missed_max[..] };
+    let evaluations = if start.is_empty() { 1 } else { arguments.evaluations };
+    let search = |(index, share): (usize, &f64)| {
+        let budget = Budget { evaluations, seed: 1 + index as u64 };
+        Search::GeneticSwarm.run(&start, budget, &|shares| trial(*share).worth(shares)).tried
+    };
+    let tried: Vec<Tried> = shares.iter().enumerate().flat_map(search).collect();
+    let outcome = |missed_share_max: &f64| {
+        let cost = |tried: &Tried| objective(*missed_share_max).cost_of(&tried.worth);
+        let best = tried.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).expect("at least one is tried");
+        let parameters = trial(*missed_share_max).parameters(&best.shares);
+        let run = |seed: u64| service.test.run(&options, entry.build(&parameters).as_mut(), 1000 + seed);
+        Outcome {
+            series: service.name.clone(),
+            cold_start_s,
+            policy: entry.name,
+            missed_share_max: *missed_share_max,
+            parameters: entry.parameters.iter().map(|parameter| parameter.name).zip(parameters.clone()).collect(),
+            bills: (0..arguments.seeds).into_par_iter().map(run).collect(),
+        }
+    };
+    shares.iter().map(outcome).collect()
 }

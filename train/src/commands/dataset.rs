@@ -1,19 +1,22 @@
 //! `evenkeel dataset`: look at traces and series, list and fetch public ones.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use evenkeel_datasets::{DataError, Format, catalogue, load_series_with_report, stats};
+use anyhow::{Context, Result, ensure};
+use evenkeel_datasets::{DataError, Format, Quantity, Series, catalogue, load_series_with_report, load_trace, stats};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{DatasetArgs, DatasetCommand, InputArgs};
 use crate::data;
+use crate::output::write_whole;
 
 /// Runs the subcommand.
 pub fn run(arguments: &DatasetArgs) -> Result<()> {
     match &arguments.command {
         DatasetCommand::Stats { path, input } => print_stats(path, input),
+        DatasetCommand::Rates { path, input, step, output } => write_rates(path, input, *step, output),
         DatasetCommand::List => {
             for entry in catalogue::ENTRIES {
                 println!("{entry}");
@@ -46,6 +49,25 @@ fn print_series(path: &Path, options: &evenkeel_datasets::LoadOptions) -> Result
     if let Some(mended) = data::describe_mending(path, &report) {
         println!("{mended}");
     }
+    Ok(())
+}
+
+/// Rates of a trace in columns, as every command that takes series reads them.
+fn write_rates(path: &Path, input: &InputArgs, step_s: f64, output: &Path) -> Result<()> {
+    ensure!((1e-3..=1e7).contains(&step_s), "--step: expected seconds from 0.001 to 10000000, found {step_s}");
+    let trace = load_trace(path, input.format, &data::options(input, 0)?)?;
+    ensure!(!trace.requests.is_empty(), "{}: the trace has no requests", path.display());
+    // A log of a web server has no tokens.
+    let quantities = if trace.has_tokens() { &Quantity::ALL[..] } else { &Quantity::ALL[..1] };
+    let series: Vec<Series> = quantities.iter().map(|quantity| trace.rates_of(*quantity, step_s)).collect();
+    let mut text = format!("t_s,{}\n", quantities.iter().map(|quantity| quantity.name()).collect::<Vec<_>>().join(","));
+    // The last step is not over.
+    for index in 0..series[0].len().saturating_sub(1) {
+        let values: Vec<String> = series.iter().map(|series| series.values[index].to_string()).collect();
+        let _ = writeln!(text, "{},{}", series[0].time_s(index), values.join(","));
+    }
+    write_whole(output, text.as_bytes())?;
+    println!("{}: {} steps of {step_s} s", output.display(), series[0].len().saturating_sub(1));
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! `evenkeel forecast-eval`: an artifact's forecaster against its rivals, on series.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,27 +8,19 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::InputArgs;
-use crate::data;
+use crate::commands::on_series::OnSeriesArgs;
 use crate::forecast::baselines::External;
 use crate::forecast::evaluate::{ORIGINS_MAX, Options, SeriesResult, evaluate};
 use crate::forecast::score::FIGURES;
 use crate::metrics::Estimate;
-use crate::output::write_whole;
 use crate::report;
 
 /// Arguments of `evenkeel forecast-eval`.
 #[derive(Clone, Debug, Args)]
 pub struct ForecastEvalArgs {
-    /// The artifact.
-    #[arg(long, value_name = "FILE.ekm")]
-    pub model: PathBuf,
-    /// Series whose test part is forecast; several, and repeatable.
-    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
-    pub series: Vec<PathBuf>,
-    /// How to read the series.
+    /// What to forecast, and with what.
     #[command(flatten)]
-    pub input: InputArgs,
+    pub on: OnSeriesArgs,
     /// Forecast as for a new service: with the artifact's own calibration, not one made
     /// from each series' validation part.
     #[arg(long)]
@@ -43,12 +34,6 @@ pub struct ForecastEvalArgs {
     /// Forecasts of another model at the same times; repeatable.
     #[arg(long, value_name = "NAME=FILE.csv")]
     pub baseline: Vec<Baseline>,
-    /// Write every figure to this file, as JSON.
-    #[arg(long, value_name = "PATH")]
-    pub json: Option<PathBuf>,
-    /// Write tables and plots to this file, as HTML.
-    #[arg(long, value_name = "PATH")]
-    pub report: Option<PathBuf>,
 }
 
 /// Another model's forecasts.
@@ -76,8 +61,7 @@ impl FromStr for Baseline {
 /// Evaluates, prints the tables, and writes the JSON and the report.
 pub fn run(arguments: &ForecastEvalArgs) -> Result<()> {
     ensure!(arguments.origins > 0, "--origins: expected at least 1");
-    let artifact = fs::read(&arguments.model).with_context(|| format!("cannot read {}", arguments.model.display()))?;
-    let series = data::load_series(&arguments.series, &arguments.input)?;
+    let (artifact, series) = arguments.on.read()?;
     let others = arguments
         .baseline
         .iter()
@@ -90,15 +74,9 @@ pub fn run(arguments: &ForecastEvalArgs) -> Result<()> {
         export: arguments.export_windows.as_deref(),
         ..Options::default()
     };
-    let results = evaluate(&artifact, &series, &options).with_context(|| arguments.model.display().to_string())?;
+    let results = evaluate(&artifact, &series, &options).with_context(|| arguments.on.model.display().to_string())?;
     print!("{}", table(&results));
-    if let Some(path) = &arguments.json {
-        write_whole(path, &serde_json::to_vec_pretty(&entries(&results))?)?;
-    }
-    if let Some(path) = &arguments.report {
-        write_whole(path, report::forecast_page(&results).as_bytes())?;
-    }
-    Ok(())
+    arguments.on.write(&entries(&results), || report::forecast_page(&results))
 }
 
 /// An entry for each series and model. Figures that are not finite (a scaled error where

@@ -1,11 +1,11 @@
 //! Forecasts: a table of their errors, what came against what was expected, calibration.
 
 use crate::forecast::evaluate::SeriesResult;
-use crate::metrics::{Estimate, ForecastResult};
+use crate::metrics::ForecastResult;
 
 use super::axis::Axis;
 use super::chart::{Chart, thin};
-use super::html::{escape, put, typeset};
+use super::html::{escape, estimate_cell, put, typeset};
 use super::number;
 use super::palette::legend;
 
@@ -62,10 +62,10 @@ pub(super) fn page(results: &[SeriesResult]) -> String {
             put!(out, "<tr class=\"{class}\"><th scope=\"row\">{}</th>", escape(model));
             let [wql, ratio, mase, smape, low, .., high] = figures;
             for figure in [wql, ratio, mase, smape] {
-                put!(out, "{}", cell(figure, number::significant));
+                put!(out, "{}", estimate_cell(figure, number::significant));
             }
             for figure in [low, high] {
-                put!(out, "{}", cell(figure, number::percent));
+                put!(out, "{}", estimate_cell(figure, number::percent));
             }
             out.push_str("</tr>\n");
         }
@@ -76,16 +76,6 @@ pub(super) fn page(results: &[SeriesResult]) -> String {
     out.push_str(&drawings(&drawn));
     out.push_str("</section>\n");
     out
-}
-
-fn cell(estimate: &Estimate, format: fn(f64) -> String) -> String {
-    let [low, high] = estimate.ci95.map(format);
-    format!(
-        "<td>{}<small>{}\u{2009}–\u{2009}{}</small></td>",
-        typeset(&format(estimate.value)),
-        typeset(&low),
-        typeset(&high)
-    )
 }
 
 /// A chart and a calibration for each series.

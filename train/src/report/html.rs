@@ -1,5 +1,7 @@
 //! Writing HTML: a macro that appends, and the escaping of names.
 
+use crate::metrics::Estimate;
+
 /// Appends formatted text to a `String`.
 macro_rules! put {
     ($out:expr, $($arguments:tt)*) => {{
@@ -34,4 +36,15 @@ pub(super) fn escape(text: &str) -> String {
 /// narrow space that does not break before the unit.
 pub(super) fn typeset(text: &str) -> String {
     escape(text).replace('-', "\u{2212}").replace(' ', "\u{202f}")
+}
+
+/// A cell of a table: a value over its interval.
+pub(super) fn estimate_cell(estimate: &Estimate, format: fn(f64) -> String) -> String {
+    let [low, high] = estimate.ci95.map(format);
+    format!(
+        "<td>{}<small>{}\u{2009}–\u{2009}{}</small></td>",
+        typeset(&format(estimate.value)),
+        typeset(&low),
+        typeset(&high)
+    )
 }

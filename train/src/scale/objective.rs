@@ -3,7 +3,7 @@
 use evenkeel_env::policies::Parameter;
 use evenkeel_env::scale::{Bill, ReplicaOptions, scalers};
 
-use super::Part;
+use super::{Part, Worth};
 
 /// Replica-hours are to be few, while no more requests miss than may.
 #[derive(Clone, Copy, Debug)]
@@ -17,9 +17,14 @@ pub struct Objective {
 impl Objective {
     /// The cost of a run; the least is the best. Beyond what may miss, each further multiple
     /// of it costs as much as ten times the capacity.
-    pub fn cost(&self, bill: &Bill) -> f64 {
-        let beyond = (bill.missed_share() / self.missed_share_max - 1.0).max(0.0);
-        bill.capacity_over_demand() + self.change_cost * bill.changes_per_hour() + 10.0 * beyond
+    fn cost(&self, [capacity_over_demand, missed_share, changes_per_hour]: [f64; 3]) -> f64 {
+        let beyond = (missed_share / self.missed_share_max - 1.0).max(0.0);
+        capacity_over_demand + self.change_cost * changes_per_hour + 10.0 * beyond
+    }
+
+    /// The cost of what a run under another objective was worth.
+    pub fn cost_of(&self, worth: &Worth) -> f64 {
+        self.cost(worth.objectives)
     }
 }
 
@@ -44,9 +49,11 @@ impl Trial<'_> {
         self.part.run(&self.options, self.entry.build(&self.parameters(shares)).as_mut(), self.seed)
     }
 
-    /// Cost of the same.
-    pub fn cost(&self, shares: &[f64]) -> f64 {
-        self.objective.cost(&self.run(shares))
+    /// What the same is worth.
+    pub fn worth(&self, shares: &[f64]) -> Worth {
+        let bill = self.run(shares);
+        let objectives = [bill.capacity_over_demand(), bill.missed_share(), bill.changes_per_hour()];
+        Worth { cost: self.objective.cost(objectives), objectives }
     }
 
     /// Parameters from shares of their ranges.

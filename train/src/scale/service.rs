@@ -6,8 +6,10 @@ use anyhow::{Context, Result, ensure};
 use evenkeel_datasets::{Series, Split};
 use evenkeel_env::scale::{Bill, Demand, ReplicaOptions, Scaler, run};
 use evenkeel_runtime::Model;
+use evenkeel_runtime::forecast::Forecaster;
 
 use super::Foreseen;
+use super::needed::{Needed, needed};
 use crate::forecast::calibrate::calibrate;
 use crate::forecast::dataset::Parts;
 use crate::forecast::evaluate;
@@ -41,10 +43,8 @@ impl Service {
     /// If the artifact is refused or has no forecaster, or the series has no demand.
     pub fn new(artifact: &[u8], series: &Series, mean_replicas: f64) -> Result<Self> {
         let model = Model::parse(artifact)?;
-        let forecaster = model.forecaster().context("the artifact has no forecaster")?;
         let split = Split::default();
-        let calibration = calibrate(series, &split, &|windows| evaluate::run(forecaster.program(), windows));
-        let forecaster = forecaster.with_calibration(calibration);
+        let forecaster = calibrated(&model, series, &split)?;
         let parts = Parts::new(series, &split);
         let training = &series.values[parts.training()];
         let known = training.iter().filter(|value| value.is_finite()).count();
@@ -60,7 +60,7 @@ impl Service {
             known.values.truncate(range.end);
             Part {
                 demand: Demand::new(&known, range.start, factor),
-                foreseen: Foreseen::new(forecasts, calibration.horizons, series.step_s, factor),
+                foreseen: Foreseen::new(forecasts, forecaster.calibration().horizons, series.step_s, factor),
             }
         };
         Ok(Self {
@@ -81,6 +81,23 @@ impl Service {
     pub fn replicas(&self, cold_start_s: f64) -> ReplicaOptions {
         ReplicaOptions::new(self.replica_per_s, cold_start_s)
     }
+}
+
+/// The capacity that each kind of prediction would have needed on the test part, with so
+/// many steps of lead.
+///
+/// # Errors
+/// If the artifact is refused or has no forecaster.
+pub fn needed_capacity(artifact: &[u8], series: &Series, lead_steps: usize) -> Result<Vec<Needed>> {
+    let (model, split) = (Model::parse(artifact)?, Split::default());
+    Ok(needed(series, &split, &calibrated(&model, series, &split)?, lead_steps))
+}
+
+/// An artifact's forecaster, calibrated on the validation part as in production.
+fn calibrated<'a>(model: &'a Model<'a>, series: &Series, split: &Split) -> Result<Forecaster<'a>> {
+    let forecaster = model.forecaster().context("the artifact has no forecaster")?;
+    let calibration = calibrate(series, split, &|windows| evaluate::run(forecaster.program(), windows));
+    Ok(forecaster.with_calibration(calibration))
 }
 
 impl Part {

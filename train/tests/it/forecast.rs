@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{fail, noise, succeed, text};
 
 /// Half-hours of a noisy daily wave that repeats itself, with a gap.
-fn write_series(folder: &Path) -> PathBuf {
+pub(crate) fn write_series(folder: &Path) -> PathBuf {
     let mut csv = String::from("t_s,web\n");
     for index in (0..24 * 48u64).filter(|index| !(300..320).contains(index)) {
         let turn = (index % 48) as f64 / 48.0 * std::f64::consts::TAU;
@@ -21,7 +21,7 @@ fn write_series(folder: &Path) -> PathBuf {
     path
 }
 
-fn json(path: &Path) -> Value {
+pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("it was written")).expect("JSON")
 }
 

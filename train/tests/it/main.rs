@@ -6,5 +6,6 @@ mod forecast;
 mod guard;
 mod pipeline;
 mod policy;
+mod scale;
 mod support;
 mod tools;

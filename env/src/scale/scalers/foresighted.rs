@@ -124,7 +124,6 @@ mod tests {
             starting: 0,
             replica_per_s: 1.0,
             cold_start_s: 120.0,
-            replicas_max: 1000,
         }
     }
 

@@ -3,7 +3,6 @@
 
 use super::{Scaler, Seen};
 use crate::policies::Parameter;
-use crate::scale::TICK_S;
 
 /// What it can be tuned by.
 pub(super) const PARAMETERS: &[Parameter] = &[
@@ -41,10 +40,7 @@ impl Scaler for Knative {
     }
 
     fn desired(&mut self, seen: &Seen<'_>) -> u32 {
-        let mean_per_s = |window_s: f64| {
-            let ticks = (window_s / TICK_S).round().max(1.0) as usize;
-            (0..ticks).map(|tick| seen.demand.at_per_s(seen.now_s - tick as f64 * TICK_S)).sum::<f64>() / ticks as f64
-        };
+        let mean_per_s = |window_s: f64| seen.demand.mean_before_per_s(seen.now_s, window_s);
         let replicas = |per_s: f64| (seen.replicas(per_s) / self.target).ceil() as u32;
         let stable = replicas(mean_per_s(self.stable_window_s));
         let panic = replicas(mean_per_s(self.stable_window_s / 10.0));
