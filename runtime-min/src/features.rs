@@ -56,12 +56,13 @@ pub const SCHEMA_HASH: u64 = schema_hash();
 
 /// To be raised when a feature's formula changes but its name does not.
 ///
-/// What was added since 2 leaves every number as it was where it is not used: a request's
+/// 3: prompts that were answered are no work ahead, and counts since a stale report are not told.
+/// What else was added since 2 leaves every number as it was where it is not used: a request's
 /// own expected output stands in the place of the service's mean, and is this mean if it is
 /// not given; a host's slow start is a factor of 1 on its requests. That the share of failures
 /// fades is how it is averaged; what it means to a policy, by how much to avoid a host, has
 /// not changed.
-const MEANING: u8 = 2;
+const MEANING: u8 = 3;
 
 /// Telemetry older than this says nothing of the present load.
 pub const TELEMETRY_STALE_S: f32 = 30.0;
@@ -104,6 +105,9 @@ impl View {
         let in_flight = slot.in_flight() as f32;
         let sent = slot.sent_since_telemetry() as f32;
         let done = slot.done_since_telemetry() as f32;
+        // What has ended was prefilled. Without this, where reports stop, all prompts ever sent
+        // would count as work ahead, and the estimate would deal out tokens in turn.
+        let prompt_tokens_sent = slot.prompt_tokens_since_telemetry().min(slot.in_flight_prompt_tokens());
         // The report, carried forward by what we sent and got back since; never less than
         // what we ourselves have there: a host that reports itself idle is not believed.
         let reported = telemetry.running + waiting + sent - done;
@@ -121,7 +125,7 @@ impl View {
             0.0
         };
         let reported_tokens = known(telemetry.pending_prefill_tokens, waiting * service.prompt_tokens_mean);
-        let pending = (reported_tokens + slot.prompt_tokens_since_telemetry() as f32 - prefilled).max(0.0);
+        let pending = (reported_tokens + prompt_tokens_sent as f32 - prefilled).max(0.0);
         let cached = request.cached_tokens.get(host as usize).map_or(0, |tokens| (*tokens).min(request.prompt_tokens));
         Self {
             load: Load {

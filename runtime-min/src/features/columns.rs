@@ -169,9 +169,10 @@ impl<'a> Shared<'a> {
         let (zero, one) = (lanes.fill(0.0), lanes.fill(1.0));
 
         let in_flight = slots.count(word::IN_FLIGHT);
-        let sent = slots.count(word::SENT_SINCE_TELEMETRY);
-        let done = slots.count(word::DONE_SINCE_TELEMETRY);
-        let prompt_tokens_sent = slots.count(word::PROMPT_TOKENS_SINCE_TELEMETRY);
+        // What has ended was prefilled. Without this, where reports stop, all prompts ever sent
+        // would count as work ahead, and the estimate would deal out tokens in turn.
+        let in_flight_tokens = slots.count(word::IN_FLIGHT_PROMPT_TOKENS);
+        let prompt_tokens_sent = slots.count(word::PROMPT_TOKENS_SINCE_TELEMETRY).min(in_flight_tokens);
         let silence_s = self.elapsed_s(&slots, word::LAST_SIGN_US);
         let fading = math::exp(silence_s * lanes.fill(-1.0 / AVERAGING_TIME_S));
 
@@ -184,6 +185,9 @@ impl<'a> Shared<'a> {
             stale_s.replaced(low.integer_greater(zero), age_s).replaced(high.integer_greater(zero), age_s)
         };
         let is_fresh = stale_s.greater(age_s);
+        // Counts since a report that says nothing any more only tell for how long there was none.
+        let sent = in_flight.replaced(is_fresh, slots.count(word::SENT_SINCE_TELEMETRY));
+        let done = zero.replaced(is_fresh, slots.count(word::DONE_SINCE_TELEMETRY));
         let unknown = lanes.fill(f32::NAN);
         let report = Report { slots: &slots, unknown, is_fresh };
         let waiting = report.number(word::WAITING).or(zero);
@@ -256,7 +260,7 @@ impl<'a> Shared<'a> {
             (6, sent),
             (7, prompt_tokens_sent * prompts),
             (8, done),
-            (14, slots.count(word::IN_FLIGHT_PROMPT_TOKENS) * prompts),
+            (14, in_flight_tokens * prompts),
             (15, slots.number(word::COMPLETIONS_PER_S) * fading * typical_latency),
             (16, silence_s * latency),
             (17, age_s * lanes.fill(self.arrivals_per_s)),

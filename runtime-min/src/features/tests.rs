@@ -3,7 +3,7 @@
 use std::vec;
 use std::vec::Vec;
 
-use super::{HOST_FEATURES, LN_RATIO_MAX, NAMES, View, write_rows};
+use super::{HOST_FEATURES, LN_RATIO_MAX, NAMES, TELEMETRY_STALE_S, View, write_rows};
 use crate::candidates::Candidates;
 use crate::decide::{Eligible, Request};
 use crate::math;
@@ -31,6 +31,12 @@ fn naive(
     let latency_s = f64::from(service.latency_typical_s);
     let age_s = f64::from(view.telemetry_age_s);
     let or_mean = |own_s: f32, mean_s: Option<f32>| if own_s.is_nan() { mean_s.unwrap_or(f32::NAN) } else { own_s };
+    let (sent, done) = if view.telemetry_age_s < TELEMETRY_STALE_S {
+        (slot.sent_since_telemetry(), slot.done_since_telemetry())
+    } else {
+        (slot.in_flight(), 0)
+    };
+    let prompt_tokens_sent = slot.prompt_tokens_since_telemetry().min(slot.in_flight_prompt_tokens());
     let peak_s = slot.peak_latency_s(now_us);
     let fading = f64::from(math::exp(-slot.silence_s(now_us) / AVERAGING_TIME_S));
     let peak_s =
@@ -45,9 +51,9 @@ fn naive(
         ln_1p(f64::from(view.load.requests)),
         ln_1p(f64::from(view.waiting)),
         ln_1p(f64::from(view.load.pending_prefill_tokens) * prompts),
-        ln_1p(f64::from(slot.sent_since_telemetry())),
-        ln_1p(f64::from(slot.prompt_tokens_since_telemetry()) * prompts),
-        ln_1p(f64::from(slot.done_since_telemetry())),
+        ln_1p(f64::from(sent)),
+        ln_1p(f64::from(prompt_tokens_sent) * prompts),
+        ln_1p(f64::from(done)),
         ln_ratio(f64::from(view.load.step_s / service.step_typical_s)),
         ln_ratio(f64::from(or_mean(slot.latency_ewma_s(), state.latency_mean_s())) / latency_s),
         ln_ratio(f64::from(or_mean(slot.ttft_ewma_s(), state.ttft_mean_s())) / f64::from(service.ttft_typical_s)),
@@ -200,4 +206,36 @@ fn columns_agree_with_the_naive_features_and_between_levels() {
             assert!(column[rows..].iter().all(|padding| padding.to_bits() == 0), "padding is zero");
         }
     }
+}
+
+#[test]
+fn without_reports_what_was_answered_is_no_work_ahead() {
+    let mut random = Random(7);
+    let service = ServiceModel { kind: ServiceKind::Llm, step_per_prefill_token_s: 1e-3, ..service(&mut random) };
+    let (header, slots) = (StateHeader::new(1), [HostSlot::default()]);
+    let state = State::new(&header, &slots);
+    let _ = state.register(1, 1.0, 1);
+    let features = |now_us| {
+        let request = Request { prompt_tokens: 100, ..Request::default() };
+        let mut out = vec![f32::NAN; HOST_FEATURES * stride(1)];
+        super::write(&service, &state, &request, Eligible::All, 1, now_us, &mut out);
+        let column = |name| out[NAMES.iter().position(|known| *known == name).unwrap_or(0) * stride(1)];
+        ["ln_estimate", "ln1p_pending_prefill", "ln1p_sent_since_telemetry", "ln1p_done_since_telemetry"].map(column)
+    };
+    let pass = |now_us: u64, count| {
+        for _ in 0..count {
+            let ticket = state.begin(0, 5000, now_us).expect("the host is registered");
+            let outcome = Outcome { status: Status::Success, output_tokens: 100 };
+            state.finish(&ticket, &outcome, &service, now_us + 1_000_000);
+        }
+    };
+    pass(1_000_000, 1);
+    let after_one = features(2_000_000);
+    pass(1_000_000, 5000);
+    assert_eq!(features(2_000_000), after_one, "reports never came");
+    let report = Telemetry { running: 0.0, waiting: 0.0, ..Telemetry::UNKNOWN };
+    state.report(0, &report, 2_000_000);
+    pass(2_000_000, 3000);
+    let stale_us = 2_000_000 + (TELEMETRY_STALE_S * 1e6) as u64;
+    assert_eq!(features(stale_us), after_one, "reports came once and then stopped");
 }
