@@ -10,7 +10,7 @@ use crate::host::fifo::FifoOptions;
 use crate::host::llm::LlmOptions;
 use crate::liar::Liar;
 use crate::random::{below, between, uniform};
-use crate::telemetry::TelemetryOptions;
+use crate::telemetry::{TelemetryKind, TelemetryOptions};
 use crate::workload::{TokenMeans, Workload, llm_work_s, saturated_batch};
 
 /// How requests are assigned to balancers.
@@ -93,10 +93,10 @@ impl Scenario {
     /// A random setting for domain randomisation: 8–24 hosts of some mixture of speeds,
     /// antagonists in 85 % (of homogeneous fleets, half).
     ///
-    /// Mostly 1–8 balancers, in a quarter up to 100; telemetry every 0.1–1 s, in a tenth every
-    /// 1–10 s, in a twentieth never; piggyback and probes in half each, where there is any;
-    /// load 45–95 %, in a tenth up to 120 %; in a tenth balancers give up after 60 s (LLM) or
-    /// 40 mean service times (FIFO).
+    /// One balancer in a seventh, up to 100 in a quarter, else 2–8; telemetry every 0.1–1 s, in a
+    /// tenth every 1–10 s, in an eighth never, in a twelfth perfect; piggyback and probes in half
+    /// each, where there is any; in half as vLLM tells; load 45–95 %, in a tenth up to 120 %; in
+    /// a tenth balancers give up after 60 s (LLM) or 40 mean service times (FIFO).
     pub fn random(service: ServiceOptions, rng: &mut Pcg64Mcg) -> Self {
         let hosts = 8 + below(rng, 17);
         let fleet = match below(rng, 4) {
@@ -119,19 +119,23 @@ impl Scenario {
         // Spread evenly over the decade.
         let within_decade = libm::pow(10.0, uniform(rng));
         let telemetry = TelemetryOptions {
+            kind: if uniform(rng) < 0.5 { TelemetryKind::Full } else { TelemetryKind::Vllm },
             piggyback: uniform(rng) < 0.5,
             probes_per_request: if uniform(rng) < 0.5 { 3 } else { 0 },
             ..TelemetryOptions::polled(0.1 * within_decade)
         };
         let telemetry = match uniform(rng) {
-            draw if draw < 0.05 => TelemetryOptions::none(),
-            draw if draw < 0.15 => TelemetryOptions { period_s: within_decade, ..telemetry },
+            draw if draw < 1.0 / 8.0 => TelemetryOptions::none(),
+            draw if draw < 1.0 / 8.0 + 1.0 / 12.0 => {
+                TelemetryOptions { kind: telemetry.kind, ..TelemetryOptions::instant() }
+            }
+            draw if draw < 1.0 / 8.0 + 1.0 / 12.0 + 0.1 => TelemetryOptions { period_s: within_decade, ..telemetry },
             _ => telemetry,
         };
-        let balancers = if uniform(rng) < 0.75 {
-            1 + below(rng, 8)
-        } else {
-            libm::round(8.0 * libm::pow(100.0 / 8.0, uniform(rng))) as usize
+        let balancers = match uniform(rng) {
+            draw if draw < 1.0 / 7.0 => 1,
+            draw if draw < 0.75 => 2 + below(rng, 7),
+            _ => libm::round(8.0 * libm::pow(100.0 / 8.0, uniform(rng))) as usize,
         };
         let load = if uniform(rng) < 0.9 { between(rng, 0.45, 0.95) } else { between(rng, 0.95, 1.2) };
         let timeout_s = match base.service {

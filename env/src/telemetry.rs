@@ -1,8 +1,12 @@
 //! How balancers learn of the hosts' load.
 
+use evenkeel_runtime::Telemetry;
+
 /// Polled reports, reports piggybacked on responses, and probes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TelemetryOptions {
+    /// What reports hold, however they come.
+    pub kind: TelemetryKind,
     /// Every balancer polls every host this often, in seconds, each at its own phase;
     /// infinite for never, 0 for perfect knowledge at every decision.
     pub period_s: f64,
@@ -21,7 +25,15 @@ pub struct TelemetryOptions {
 impl TelemetryOptions {
     /// Polled every `period_s` only.
     pub fn polled(period_s: f64) -> Self {
-        Self { period_s, delay_s: 0.002, loss: 0.0, piggyback: false, probes_per_request: 0, probe_round_trip_s: 0.001 }
+        Self {
+            kind: TelemetryKind::Full,
+            period_s,
+            delay_s: 0.002,
+            loss: 0.0,
+            piggyback: false,
+            probes_per_request: 0,
+            probe_round_trip_s: 0.001,
+        }
     }
 
     /// Every host's true state at every decision, without delay.
@@ -39,6 +51,28 @@ impl Default for TelemetryOptions {
     /// Polled every 250 ms, piggybacked, and 3 probes a request.
     fn default() -> Self {
         Self { piggyback: true, probes_per_request: 3, ..Self::polled(0.25) }
+    }
+}
+
+/// What a host's report holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TelemetryKind {
+    /// All that the runtime can use.
+    #[default]
+    Full,
+    /// What vLLM's metrics tell: requests running and waiting, and the KV cache's use, but
+    /// neither the prompt tokens that wait nor the present step time.
+    Vllm,
+}
+
+impl TelemetryKind {
+    /// The part of a report that is told.
+    #[must_use]
+    pub fn of(self, report: Telemetry) -> Telemetry {
+        match self {
+            Self::Full => report,
+            Self::Vllm => Telemetry { pending_prefill_tokens: f32::NAN, step_s: f32::NAN, ..report },
+        }
     }
 }
 

@@ -113,10 +113,11 @@ impl Reports {
 impl Simulation {
     /// What a host says of itself, truly or not.
     pub(super) fn reported(&self, host: usize) -> Telemetry {
-        match self.lies[host] {
+        let report = match self.lies[host] {
             Some(Lie::ReportsIdle) => idle_report(self.hosts[host].idle_step_s()),
             Some(Lie::FailsFast { .. }) | None => self.hosts[host].report(self.now_s).telemetry(),
-        }
+        };
+        self.scenario.telemetry.kind.of(report)
     }
 
     /// Each balancer polls at its own phase.
