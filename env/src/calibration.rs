@@ -1,9 +1,11 @@
-//! Fits the step-time model to measured times, and keeps the results as presets.
+//! Fits the step-time model to measured times, and keeps the results as presets; estimates a
+//! fleet and its service from a log ([`observed`]).
 //!
 //! The measurements are those of Splitwise (Patel et al., ISCA 2024;
 //! `data/perf_model.csv` of splitwise-sim, MIT): for a batch of equal prompts the time to
 //! prefill all of them at once, and the mean time of the decoding steps after it.
 
+pub mod observed;
 mod presets;
 
 use std::io::Read;

@@ -1,6 +1,7 @@
 //! The hosts of the fleet: what serves a request once a balancer has chosen.
 
 pub mod fifo;
+pub mod file;
 pub mod llm;
 pub mod prefix_cache;
 

@@ -6,7 +6,6 @@
 //!   ones were answered, and measures.
 //! - [`compare`]: proxies in turn on the same trace, beside what the simulator says of each.
 //! - [`demo`]: two proxies side by side, and a page on which to watch them.
-//! - [`service_file`]: which service the hosts emulate.
 //! - [`artifact`]: fits an artifact to a service that runs faster than the one trained for.
 //!
 //! Times come in two kinds. *Service time* is the host model's: a step of 15 ms takes 15 ms.
@@ -19,4 +18,3 @@ pub mod compare;
 pub mod demo;
 pub mod emulator;
 pub mod replay;
-pub mod service_file;

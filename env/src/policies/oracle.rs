@@ -98,13 +98,27 @@ impl MarginalCost {
         Self { guesses, ..self }
     }
 
-    /// Costs under load of the hosts that look best without, infinite for the others.
-    fn look_ahead(&mut self, truth: &Truth<'_>) {
+    /// The cost of every host, infinite where it is down: what a teacher says. Choosing needs
+    /// only those of the hosts that look best.
+    pub fn costs(&mut self, truth: &Truth<'_>) -> &[f64] {
+        truth.marginal_costs(self.sizes, self.ttft_weight, &mut self.costs);
+        if self.horizon_s > 0.0 {
+            self.look_ahead(truth);
+        }
+        &self.costs
+    }
+
+    /// Leaves out the hosts that do not look best.
+    fn keep_candidates(&mut self) {
         self.scratch.clear();
         self.scratch.extend_from_slice(&self.costs);
         let last = CANDIDATES.min(self.scratch.len()) - 1;
         let limit = *self.scratch.select_nth_unstable_by(last, f64::total_cmp).1;
         self.costs.iter_mut().filter(|cost| **cost > limit).for_each(|cost| *cost = f64::INFINITY);
+    }
+
+    /// Costs under load in place of those without, where they are finite.
+    fn look_ahead(&mut self, truth: &Truth<'_>) {
         if self.guesses == 0 {
             truth.marginal_costs_under_load(self.sizes, self.ttft_weight, self.horizon_s, &mut self.costs);
             return;
@@ -137,6 +151,7 @@ impl Policy for MarginalCost {
         let truth = decision.truth;
         truth.marginal_costs(self.sizes, self.ttft_weight, &mut self.costs);
         if self.horizon_s > 0.0 {
+            self.keep_candidates();
             self.look_ahead(truth);
         }
         decision.choose_lowest(|host| self.costs[host as usize])

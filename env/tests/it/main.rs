@@ -11,6 +11,7 @@ mod gym_rs;
 mod knowledge;
 mod liars;
 mod llm_reference;
+mod observed;
 mod ordering;
 mod prefixes;
 mod queueing_theory;

@@ -6,13 +6,12 @@ use anyhow::{Context, Result, bail, ensure};
 use evenkeel_datasets::synth::Service;
 use evenkeel_datasets::{LoadOptions, Trace, load_trace};
 use evenkeel_env::fleet::Antagonists;
-use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::host::llm::LlmOptions;
+use evenkeel_env::host::{ServiceOptions, file as service_file};
 use evenkeel_testbed::compare::run::{self, Hosts, replay_through};
 use evenkeel_testbed::compare::table::{self, Result as ProxyResult};
 use evenkeel_testbed::compare::{Proxy, Setting, plot, predict, ratio};
 use evenkeel_testbed::replay::summary::Summary;
-use evenkeel_testbed::service_file;
 use serde_json::json;
 
 use crate::cli::{CompareArgs, SettingArgs};

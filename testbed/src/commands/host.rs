@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::host::llm::LlmOptions;
+use evenkeel_env::host::{ServiceOptions, file as service_file};
 use evenkeel_testbed::emulator::server::HostServer;
 use evenkeel_testbed::emulator::{EmulatorOptions, World, admin};
-use evenkeel_testbed::service_file;
 
 use crate::cli::HostArgs;
 

@@ -6,11 +6,10 @@ use evenkeel_datasets::random::{below, generator};
 use evenkeel_datasets::{Split, Trace};
 use evenkeel_env::Scenario;
 use evenkeel_env::fleet::{Antagonists, Fleet};
-use evenkeel_env::host::ServiceOptions;
-use evenkeel_env::telemetry::TelemetryOptions;
+use evenkeel_env::host::{ServiceOptions, file as service_file};
+use evenkeel_env::telemetry::{TelemetryKind, TelemetryOptions};
 
 use super::predict::TRAINED;
-use crate::service_file;
 
 /// How often proxies read the telemetry file, in seconds on the wall. With the agent's own
 /// period it makes up the age of reports when they arrive.
@@ -116,6 +115,8 @@ impl Setting {
             service: service_file::faster(&self.service, self.time_scale),
             antagonists,
             telemetry: TelemetryOptions {
+                // Full load reports come with responses alone; scraped metrics are vLLM's.
+                kind: if self.piggyback { TelemetryKind::Full } else { TelemetryKind::Vllm },
                 piggyback: self.piggyback,
                 delay_s: 0.5 * (self.telemetry_wall_s.min(1.0) + PROXY_PERIOD_WALL_S),
                 ..TelemetryOptions::polled(self.telemetry_wall_s.max(PROXY_PERIOD_WALL_S))

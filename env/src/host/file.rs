@@ -1,4 +1,4 @@
-//! The service that hosts emulate, as a file.
+//! The service that hosts run, as a file.
 //!
 //! ```json
 //! {"llm": {"step": {"base_s": 0.015, "per_request_s": 1e-4}, "batch_max": 128}}
@@ -6,16 +6,17 @@
 //! {"fifo": {"servers": 2, "service_mean_s": 0.025}}
 //! ```
 //!
-//! What a file leaves out is as in `evenkeel-env`'s defaults: about a 13-billion-parameter
+//! What a file leaves out is as by default: about a 13-billion-parameter
 //! model on one A100.
 
 use std::path::{Path, PathBuf};
 
-use evenkeel_env::calibration::{PRESETS, Preset};
-use evenkeel_env::host::ServiceOptions;
-use evenkeel_env::host::fifo::FifoOptions;
-use evenkeel_env::host::llm::{LlmOptions, StepModel};
 use serde::{Deserialize, Serialize};
+
+use super::ServiceOptions;
+use super::fifo::FifoOptions;
+use super::llm::{LlmOptions, StepModel};
+use crate::calibration::{PRESETS, Preset};
 
 /// Why a service file is refused.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,22 @@ pub fn read(path: &Path) -> Result<ServiceOptions, ServiceFileError> {
     let file: File =
         serde_json::from_str(&text).map_err(|source| ServiceFileError::Json { path: path.to_owned(), source })?;
     file.options()
+}
+
+/// The text of a service file.
+pub fn to_json(service: &ServiceOptions) -> String {
+    let file = match *service {
+        ServiceOptions::Llm(llm) => {
+            let LlmOptions { step, batch_max, prefill_tokens_per_step, kv_capacity_tokens, prefix_cache_share } = llm;
+            let StepModel { base_s, per_request_s, per_kv_token_s, per_prefill_token_s } = step;
+            let step = Step { base_s, per_request_s, per_kv_token_s, per_prefill_token_s };
+            File::Llm(Llm { step, batch_max, prefill_tokens_per_step, kv_capacity_tokens, prefix_cache_share })
+        }
+        ServiceOptions::Fifo(FifoOptions { servers, service_mean_s, service_variation }) => {
+            File::Fifo(Fifo { servers, service_mean_s, service_variation })
+        }
+    };
+    serde_json::to_string_pretty(&file).expect("numbers are JSON")
 }
 
 /// The same service, `factor` times as fast: every time of the host model divided by it.
@@ -218,6 +235,15 @@ mod tests {
         };
         assert_eq!((llm.step.base_s, llm.batch_max), (0.03, 8));
         assert_eq!(llm.step.per_request_s, LlmOptions::default().step.per_request_s);
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let llm = LlmOptions { batch_max: 7, kv_capacity_tokens: 123, ..LlmOptions::default() };
+        let fifo = FifoOptions { service_mean_s: 0.3, ..FifoOptions::default() };
+        for service in [ServiceOptions::Llm(llm), ServiceOptions::Fifo(fifo)] {
+            assert_eq!(parse(&to_json(&service)).unwrap(), service);
+        }
     }
 
     #[test]
