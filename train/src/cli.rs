@@ -12,6 +12,7 @@ use crate::cli::benchmark::{EvalArgs, TuneArgs};
 use crate::commands::ablate::AblateArgs;
 use crate::commands::audit::AuditArgs;
 use crate::commands::autoscale_eval::AutoscaleEvalArgs;
+use crate::commands::calibrate::CalibrateArgs;
 use crate::commands::capacity::CapacityArgs;
 use crate::commands::forecast_eval::ForecastEvalArgs;
 use crate::commands::forecast_train::ForecastTrainArgs;
@@ -39,6 +40,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Search the rules' best parameters on the validation part of traces.
     Tune(TuneArgs),
+    /// Estimate hosts' speeds and the service's times from a log, so that simulations resemble them.
+    Calibrate(CalibrateArgs),
     /// Train a forecaster alone, from series to an artifact.
     ForecastTrain(ForecastTrainArgs),
     /// Forecast the test part of series and compare with other models.
@@ -75,11 +78,22 @@ pub struct TrainArgs {
     /// How to read the traces and series.
     #[command(flatten)]
     pub input: InputArgs,
+    /// Learn from the embedded synthetic service too, beside the traces.
+    #[arg(long)]
+    pub synthetic: bool,
+    /// Hosts like yours: two thirds of the training is on them, as is the evaluation. A JSON file,
+    /// as `evenkeel calibrate` writes it.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub fleet: Option<PathBuf>,
+    /// What the hosts run: a JSON file, as `evenkeel calibrate` writes it [default: about a
+    /// 13-billion-parameter model on one A100, or two servers of a FIFO service].
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub service_model: Option<PathBuf>,
     /// Folder for the results [default: artifacts/TIMESTAMP, with artifacts/latest pointing to it].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on from the last checkpoint of an interrupted run, with its data, seed and options.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["trace", "series", "out", "seed", "quick"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["trace", "series", "synthetic", "out", "seed", "quick"])]
     pub resume: Option<PathBuf>,
     /// Seed of everything random; a CPU run with the same seed repeats bit for bit.
     #[arg(long, default_value_t = 1)]

@@ -3,6 +3,7 @@
 pub mod ablate;
 pub mod audit;
 pub mod autoscale_eval;
+pub mod calibrate;
 pub mod capacity;
 pub mod compile;
 pub mod dataset;

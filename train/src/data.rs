@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use evenkeel_datasets::{LoadOptions, Series, SeriesReport, Split, Trace, load_series_with_report, load_trace, synth};
+use evenkeel_env::host::fifo::FifoOptions;
+use evenkeel_env::host::llm::LlmOptions;
+use evenkeel_env::host::{ServiceOptions, file};
+use evenkeel_runtime::ServiceKind;
 
 use crate::cli::InputArgs;
 
@@ -35,8 +39,14 @@ pub struct Data {
     pub split: Split,
 }
 
-/// Reads the input, or generates the synthetic service where none is given.
-pub fn load(traces: &[PathBuf], series: &[PathBuf], input: &InputArgs, seed: u64) -> Result<Data> {
+/// Reads the input, and generates the synthetic service where none is given, or beside the traces.
+pub fn load(
+    traces: &[PathBuf],
+    series: &[PathBuf],
+    with_synthetic: bool,
+    input: &InputArgs,
+    seed: u64,
+) -> Result<Data> {
     let mut data = Data { traces: Vec::new(), series: Vec::new(), notes: Vec::new(), split: Split::default() };
     for path in traces {
         let trace = load_one_trace(path, input, seed)?;
@@ -59,9 +69,10 @@ pub fn load(traces: &[PathBuf], series: &[PathBuf], input: &InputArgs, seed: u64
         data.notes.push(format!("{} (no --series, and no trace long enough to give one)", describe_series(&demand)));
         data.series.push(demand);
     }
-    if data.traces.is_empty() {
+    if data.traces.is_empty() || with_synthetic {
         let trace = synthetic.trace(SYNTHETIC_TRACE_START_S, SYNTHETIC_TRACE_S);
-        data.notes.push(format!("{} (no --trace)", describe_trace(&trace)));
+        let why = if with_synthetic { "--synthetic" } else { "no --trace" };
+        data.notes.push(format!("{} ({why})", describe_trace(&trace)));
         data.traces.push(trace);
     }
     Ok(data)
@@ -78,6 +89,28 @@ pub fn load_series(paths: &[PathBuf], input: &InputArgs) -> Result<Vec<Series>> 
         series.extend(loaded);
     }
     Ok(series)
+}
+
+/// How the hosts of a service work, in the simulator: as a file says, else as by default.
+pub fn host_model(kind: ServiceKind, service_model: Option<&Path>) -> Result<ServiceOptions> {
+    let Some(path) = service_model else {
+        return Ok(match kind {
+            ServiceKind::Llm => ServiceOptions::Llm(LlmOptions::default()),
+            ServiceKind::Fifo => ServiceOptions::Fifo(FifoOptions::default()),
+        });
+    };
+    let service = file::read(path).context("--service-model")?;
+    let found = match service {
+        ServiceOptions::Llm(_) => ServiceKind::Llm,
+        ServiceOptions::Fifo(_) => ServiceKind::Fifo,
+    };
+    anyhow::ensure!(
+        found == kind,
+        "--service-model {}: holds another kind of service than the traces are of; with token counts they are a \
+         language model's, without a FIFO service's",
+        path.display()
+    );
+    Ok(service)
 }
 
 /// The options for reading one file.

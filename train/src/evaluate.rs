@@ -15,13 +15,15 @@ pub mod search;
 pub mod setting;
 pub mod tuned;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, anyhow};
 use evenkeel_env::Workload;
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::metrics::estimate;
 use evenkeel_runtime::{Model, ServiceKind};
 
-use crate::cli::benchmark::SettingArgs;
+use crate::cli::benchmark::{FleetChoice, SettingArgs};
 use crate::metrics::{Estimate, PolicyResult};
 use crate::stop::StopFlag;
 
@@ -43,27 +45,42 @@ pub struct EvaluateOptions {
     pub seeds: u64,
     /// Requests replayed in each run.
     pub requests: u32,
-    /// Hosts of the fleet.
+    /// Hosts of the fleet, unless it comes from a file.
     pub hosts: usize,
+    /// File of the fleet; one of three speeds without.
+    pub fleet: Option<PathBuf>,
+    /// File of what the hosts run.
+    pub service_model: Option<PathBuf>,
 }
 
 impl EvaluateOptions {
     /// What a report is made from.
     pub fn full() -> Self {
-        Self { loads: vec![0.5, 0.7, 0.8, 0.9], seeds: 6, requests: 12_000, hosts: 16 }
+        Self {
+            loads: vec![0.5, 0.7, 0.8, 0.9],
+            seeds: 6,
+            requests: 12_000,
+            hosts: 16,
+            fleet: None,
+            service_model: None,
+        }
     }
 
     /// A first look.
     pub fn quick() -> Self {
-        Self { loads: vec![0.7, 0.9], seeds: 2, requests: 3000, hosts: 16 }
+        Self { loads: vec![0.7, 0.9], seeds: 2, requests: 3000, hosts: 16, fleet: None, service_model: None }
     }
 
     /// The setting in words, for the report.
     pub fn describe(&self) -> String {
+        let fleet = match &self.fleet {
+            None => format!("{} hosts of speeds 1, 1.6 and 2.5", self.hosts),
+            Some(path) => format!("the hosts of {}", path.display()),
+        };
         format!(
-            "{} hosts of speeds 1, 1.6 and 2.5, 4 balancers, telemetry every 250 ms, with every response and \
+            "{fleet}, 4 balancers, telemetry every 250 ms, with every response and \
              by 3 probes a request, each host slowed 2 to 4 times for 20 % of the time, up to {} requests a run",
-            self.hosts, self.requests
+            self.requests
         )
     }
 
@@ -72,6 +89,8 @@ impl EvaluateOptions {
             loads: Some(self.loads.clone()),
             hosts: Some(vec![self.hosts]),
             requests: Some(self.requests),
+            fleet: self.fleet.clone().map(|path| vec![FleetChoice::File(path)]),
+            service_model: self.service_model.clone(),
             ..SettingArgs::default()
         }
     }

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => pipeline::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Tune(arguments) => commands::tune::run(&arguments),
+        Command::Calibrate(arguments) => commands::calibrate::run(&arguments),
         Command::ForecastTrain(arguments) => commands::forecast_train::run(&arguments),
         Command::ForecastEval(arguments) => commands::forecast_eval::run(&arguments),
         Command::AutoscaleEval(arguments) => commands::autoscale_eval::run(&arguments),

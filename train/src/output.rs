@@ -16,9 +16,20 @@ pub struct RunFolder {
 
 impl RunFolder {
     /// Makes the folder, and for a default one points `artifacts/latest` to it.
+    ///
+    /// # Errors
+    /// If it cannot be made, or holds checkpoints: those of another run, with other data or
+    /// options, are never gone on from unasked.
     pub fn create(out: Option<&Path>) -> Result<Self> {
         let path = out.map_or_else(|| Path::new("artifacts").join(timestamp()), Path::to_path_buf);
         let folder = Self { path };
+        anyhow::ensure!(
+            fs::read_dir(folder.checkpoint("")).map_or(true, |mut files| files.next().is_none()),
+            "--out {0}: holds the checkpoints of another run ({1}); go on with that one by `evenkeel train --resume \
+             {0}`, name another folder, or remove {1} to begin anew",
+            folder.path.display(),
+            folder.path.join("checkpoint").display()
+        );
         fs::create_dir_all(folder.checkpoint(""))
             .with_context(|| format!("cannot create {}; name a writable folder with --out", folder.path.display()))?;
         if out.is_none() {
@@ -139,6 +150,19 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let error = RunFolder::resume(folder.path()).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains("no interrupted run"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_checkpoints_of_another_run_are_not_gone_on_from() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        RunFolder::create(Some(folder.path()))?;
+        RunFolder::create(Some(folder.path()))?.save(RUN, &1)?;
+        let error = RunFolder::create(Some(folder.path())).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains("--resume") && error.contains("another run"), "{error}");
+        assert!(RunFolder::resume(folder.path()).is_ok());
+        fs::remove_dir_all(folder.path().join("checkpoint"))?;
+        assert!(RunFolder::create(Some(folder.path())).is_ok());
         Ok(())
     }
 

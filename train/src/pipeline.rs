@@ -1,15 +1,13 @@
 //! `evenkeel train`, top to bottom: data, forecast, policy, export, evaluation, report.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use evenkeel_datasets::Trace;
 use evenkeel_env::Workload;
+use evenkeel_env::fleet::Fleet;
 use evenkeel_env::host::ServiceOptions;
-use evenkeel_env::host::fifo::FifoOptions;
-use evenkeel_env::host::llm::LlmOptions;
-use evenkeel_runtime::ServiceKind;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{InputArgs, TrainArgs};
@@ -34,6 +32,12 @@ use crate::{report, table};
 struct RunOptions {
     trace: Vec<PathBuf>,
     series: Vec<PathBuf>,
+    #[serde(default)]
+    synthetic: bool,
+    #[serde(default)]
+    fleet: Option<PathBuf>,
+    #[serde(default)]
+    service_model: Option<PathBuf>,
     input: InputArgs,
     seed: u64,
     quick: bool,
@@ -65,6 +69,9 @@ fn open(arguments: &TrainArgs) -> Result<(RunFolder, RunOptions)> {
     let options = RunOptions {
         trace: arguments.trace.clone(),
         series: arguments.series.clone(),
+        synthetic: arguments.synthetic,
+        fleet: arguments.fleet.clone(),
+        service_model: arguments.service_model.clone(),
         input: arguments.input.clone(),
         seed: arguments.seed,
         quick: arguments.quick,
@@ -82,7 +89,7 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     eprintln!("device     {device}");
 
     let stage = stages.begin("data", 0);
-    let data = data::load(&options.trace, &options.series, &options.input, options.seed)?;
+    let data = data::load(&options.trace, &options.series, options.synthetic, &options.input, options.seed)?;
     stage.done(&data.notes.join("\n           "));
 
     let forecast_options = if options.quick { forecast::Options::QUICK } else { forecast::Options::FULL };
@@ -99,7 +106,8 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     )?;
     stage.done(&forecaster.describe());
 
-    let fleet = Replay::new(&data)?;
+    let fleet = Replay::new(&data, options.service_model.as_deref())?;
+    let own_fleet = options.fleet.as_deref().map(Fleet::read).transpose().context("--fleet")?;
     let length = match (options.quick, &options.from) {
         (true, _) => PolicyOptions::QUICK,
         (false, Some(_)) => PolicyOptions::SPECIALISE,
@@ -114,6 +122,7 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
         training: &fleet.training,
         validation: &fleet.validation,
         hosts: fleet.service,
+        fleet: own_fleet.as_ref(),
         service: &service,
         means: Means::ALL,
     };
@@ -139,7 +148,9 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     let worst = parity.iter().map(crate::metrics::ParityResult::worst).fold(0.0, f64::max);
     stage.done(&format!("{} bytes; burn, tract and the runtime differ by at most {worst:.1e}", artifact.len()));
 
-    let evaluation = if options.quick { EvaluateOptions::quick() } else { EvaluateOptions::full() };
+    let length = if options.quick { EvaluateOptions::quick() } else { EvaluateOptions::full() };
+    let evaluation =
+        EvaluateOptions { fleet: options.fleet.clone(), service_model: options.service_model.clone(), ..length };
     let stage = stages.begin("evaluate", evaluation.runs(fleet.test.len()));
     let done = std::sync::atomic::AtomicUsize::new(0);
     let on_run = || stage.at(1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
@@ -178,14 +189,6 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     Ok(())
 }
 
-/// How hosts of a kind of service work, in the simulator.
-pub fn host_model(kind: ServiceKind) -> ServiceOptions {
-    match kind {
-        ServiceKind::Llm => ServiceOptions::Llm(LlmOptions::default()),
-        ServiceKind::Fifo => ServiceOptions::Fifo(FifoOptions::default()),
-    }
-}
-
 /// The traces in the form in which the simulator replays them.
 struct Replay {
     service: ServiceOptions,
@@ -195,9 +198,9 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(data: &Data) -> Result<Self> {
+    fn new(data: &Data, service_model: Option<&Path>) -> Result<Self> {
         let tokens: Vec<bool> = data.traces.iter().map(Trace::has_tokens).collect();
-        let service = host_model(service_kind(&tokens)?);
+        let service = data::host_model(service_kind(&tokens)?, service_model)?;
         let splits: Vec<[Trace; 3]> = data.traces.iter().map(|trace| trace.split(&data.split)).collect();
         for [train, validation, test] in &splits {
             for (part, what) in [(train, "training"), (validation, "validation"), (test, "test")] {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use evenkeel_env::telemetry::TelemetryKind;
 use evenkeel_runtime::ServiceKind;
 use evenkeel_runtime::state::HOSTS_MAX;
 
@@ -99,10 +100,18 @@ pub struct SettingArgs {
     /// for none [default: 250].
     #[arg(long, value_name = "TIMES", value_delimiter = ',')]
     pub telemetry_ms: Option<Vec<TelemetryPeriod>>,
+    /// What reports hold: all that the runtime can use, or what vLLM's metrics tell (requests
+    /// running and waiting, KV cache use) [default: full].
+    #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
+    pub telemetry_kind: Option<Vec<TelemetryContents>>,
     /// The hosts' speeds: `het` (1, 1.6, 2.5), `hom`, `two-class` (1, 2), or a JSON file
     /// like `[{"name": "a100", "speed": 1.0, "count": 6}]` [default: het].
     #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
     pub fleet: Option<Vec<FleetChoice>>,
+    /// What the hosts run: a JSON file, as `evenkeel calibrate` writes it [default: about a
+    /// 13-billion-parameter model on one A100, or two servers of a FIFO service].
+    #[arg(long, value_name = "FILE")]
+    pub service_model: Option<PathBuf>,
     /// What goes wrong during a replay [default: none].
     #[arg(long, value_enum, value_delimiter = ',')]
     pub fault: Option<Vec<Fault>>,
@@ -177,6 +186,26 @@ impl FromStr for TelemetryPeriod {
             }
             _ if text == "lost" => Ok(Self::Lost),
             _ => Err("expected milliseconds (0, or at least 1) or `lost`".to_owned()),
+        }
+    }
+}
+
+/// What a host's report holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TelemetryContents {
+    /// All that the runtime can use.
+    #[default]
+    Full,
+    /// Requests running and waiting and KV cache use: neither waiting prompt tokens nor step time.
+    Vllm,
+}
+
+impl From<TelemetryContents> for TelemetryKind {
+    fn from(contents: TelemetryContents) -> Self {
+        match contents {
+            TelemetryContents::Full => Self::Full,
+            TelemetryContents::Vllm => Self::Vllm,
         }
     }
 }

@@ -23,7 +23,6 @@ use crate::data;
 use crate::evaluate::service_kind;
 use crate::metrics::Estimate;
 use crate::output::{RunFolder, write_whole};
-use crate::pipeline::host_model;
 use crate::policy::network::PolicyWeights;
 use crate::policy::task::{Means, Task};
 use crate::policy::train::{FineTune, PolicyOptions, train};
@@ -129,7 +128,7 @@ struct Row {
 pub fn run(arguments: &AblateArgs) -> Result<()> {
     let stop = StopFlag::on_interrupt()?;
     let trace = load_trace(&arguments.trace, arguments.input.format, &data::options(&arguments.input, 1)?)?;
-    let hosts = host_model(service_kind(&[trace.has_tokens()])?);
+    let hosts = data::host_model(service_kind(&[trace.has_tokens()])?, None)?;
     let [training, validation, test] = trace.split(&Split::default());
     for (part, what) in [(&training, "training"), (&validation, "validation"), (&test, "test")] {
         ensure!(!part.requests.is_empty(), "{}: no request falls into the {what} part", arguments.trace.display());
@@ -152,6 +151,7 @@ pub fn run(arguments: &AblateArgs) -> Result<()> {
                 training: &training,
                 validation: &validation,
                 hosts,
+                fleet: None,
                 service: &service,
                 means: variant.means(),
             };

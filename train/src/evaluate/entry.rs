@@ -184,7 +184,7 @@ pub(crate) mod sample {
     //! Made-up entries with plausible numbers, for the tests of the table and of the report.
 
     use super::*;
-    use crate::cli::benchmark::Fault;
+    use crate::cli::benchmark::{Fault, TelemetryContents};
 
     /// One setting's entries: rules with published and tuned parameters, oracles, Evenkeel.
     pub(crate) fn entries() -> Vec<Entry> {
@@ -231,6 +231,7 @@ pub(crate) mod sample {
                 hosts: 16,
                 balancers: 4,
                 telemetry_ms: Some(250.0),
+                telemetry_kind: TelemetryContents::Full,
                 load: 0.7,
                 polled_only: false,
                 antagonists: true,

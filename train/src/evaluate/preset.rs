@@ -4,7 +4,7 @@
 //! 4 balancers, telemetry every 250 ms, with every response and by 3 probes a request.
 
 use super::setting::Point;
-use crate::cli::benchmark::{Fault, FleetChoice, Preset, SettingArgs, TelemetryPeriod};
+use crate::cli::benchmark::{Fault, FleetChoice, Preset, SettingArgs, TelemetryContents, TelemetryPeriod};
 
 /// Loads under saturation at which policies are told apart.
 const LOADS: [f64; 4] = [0.5, 0.7, 0.8, 0.9];
@@ -27,6 +27,7 @@ pub struct Study {
     hosts: Vec<usize>,
     balancers: Vec<usize>,
     telemetry: Vec<TelemetryPeriod>,
+    kinds: Vec<TelemetryContents>,
     fleets: Vec<FleetChoice>,
     faults: Vec<Fault>,
     polled_only: bool,
@@ -41,6 +42,7 @@ impl Study {
             hosts: vec![16],
             balancers: vec![4],
             telemetry: vec![TelemetryPeriod::Every(250.0)],
+            kinds: vec![TelemetryContents::Full],
             fleets: vec![FleetChoice::Het],
             faults: vec![Fault::None],
             polled_only: false,
@@ -59,6 +61,7 @@ impl Study {
         replace(&mut self.hosts, arguments.hosts.as_ref());
         replace(&mut self.balancers, arguments.balancers.as_ref());
         replace(&mut self.telemetry, arguments.telemetry_ms.as_ref());
+        replace(&mut self.kinds, arguments.telemetry_kind.as_ref());
         replace(&mut self.fleets, arguments.fleet.as_ref());
         replace(&mut self.faults, arguments.fault.as_ref());
         self.polled_only |= arguments.polled_only;
@@ -72,18 +75,19 @@ impl Study {
         for fleet in &self.fleets {
             for &hosts in &self.hosts {
                 for &balancers in &self.balancers {
-                    for &telemetry in &self.telemetry {
-                        for &fault in &self.faults {
-                            points.extend(self.loads.iter().map(|&load| Point {
+                    for (&telemetry, &kind) in pairs(&self.telemetry, &self.kinds) {
+                        for (&fault, &load) in pairs(&self.faults, &self.loads) {
+                            points.push(Point {
                                 fleet,
                                 hosts,
                                 balancers,
                                 telemetry,
+                                kind,
                                 polled_only: self.polled_only,
                                 quiet: self.quiet,
                                 fault,
                                 load,
-                            }));
+                            });
                         }
                     }
                 }
@@ -91,6 +95,11 @@ impl Study {
         }
         points
     }
+}
+
+/// Each of the first with each of the second, which change fastest.
+fn pairs<'a, A, B>(first: &'a [A], second: &'a [B]) -> impl Iterator<Item = (&'a A, &'a B)> {
+    first.iter().flat_map(move |a| second.iter().map(move |b| (a, b)))
 }
 
 /// How much is replayed and tuned where the user does not say.
@@ -157,6 +166,7 @@ fn protocol(extent: &Extent) -> Vec<Study> {
         Study { balancers: extent.balancers.to_vec(), ..polled() },
         Study { balancers: extent.balancers.to_vec(), ..varied() },
         Study { telemetry: TELEMETRY.to_vec(), ..polled() },
+        Study { kinds: vec![TelemetryContents::Vllm], ..polled() },
         Study { hosts: extent.hosts.to_vec(), ..varied() },
         Study { fleets: vec![FleetChoice::TwoClass], ..varied() },
         Study { fleets: vec![FleetChoice::Hom], quiet: true, ..varied() },

@@ -2,9 +2,6 @@
 
 use anyhow::Result;
 use evenkeel_env::fleet::{Antagonists, Fleet};
-use evenkeel_env::host::ServiceOptions;
-use evenkeel_env::host::fifo::FifoOptions;
-use evenkeel_env::host::llm::LlmOptions;
 use evenkeel_env::liar::{Liar, Lie};
 use evenkeel_env::metrics::MetricsOptions;
 use evenkeel_env::telemetry::TelemetryOptions;
@@ -13,7 +10,8 @@ use evenkeel_runtime::ServiceKind;
 use serde::{Deserialize, Serialize};
 
 use super::preset::{self, Study};
-use crate::cli::benchmark::{Fault, FleetChoice, SettingArgs, TelemetryPeriod};
+use crate::cli::benchmark::{Fault, FleetChoice, SettingArgs, TelemetryContents, TelemetryPeriod};
+use crate::data::host_model;
 
 /// After this long the client of a language model gives up, in seconds: the default of
 /// `OpenAI`'s client libraries.
@@ -52,6 +50,9 @@ pub struct Label {
     /// Milliseconds between polls of a host, 0 for perfect knowledge; `null` where all
     /// telemetry is lost.
     pub telemetry_ms: Option<f64>,
+    /// What reports hold.
+    #[serde(default)]
+    pub telemetry_kind: TelemetryContents,
     /// Offered work as a share of the fleet's capacity.
     pub load: f64,
     /// Whether polls are the only telemetry: no reports with responses, no probes.
@@ -71,6 +72,10 @@ impl Label {
             Some(period_ms) if self.polled_only => format!("polled every {} alone", milliseconds(period_ms)),
             Some(period_ms) => format!("telemetry every {}", milliseconds(period_ms)),
         };
+        let contents = match self.telemetry_kind {
+            TelemetryContents::Full => "",
+            TelemetryContents::Vllm => " as vLLM tells",
+        };
         let fault = match self.fault {
             Fault::None => "",
             Fault::Crash => ", a crash",
@@ -78,7 +83,7 @@ impl Label {
             Fault::FailsFast => ", one fails fast",
         };
         format!(
-            "{} {}{} hosts, {} balancer{}, {telemetry}{fault}",
+            "{} {}{} hosts, {} balancer{}, {telemetry}{contents}{fault}",
             self.hosts,
             if self.antagonists { "" } else { "quiet " },
             self.fleet,
@@ -132,6 +137,8 @@ pub struct Point<'s> {
     pub balancers: usize,
     /// How often hosts are polled.
     pub telemetry: TelemetryPeriod,
+    /// What reports hold.
+    pub kind: TelemetryContents,
     /// Polls alone, no reports with responses, no probes.
     pub polled_only: bool,
     /// No antagonists.
@@ -151,10 +158,11 @@ impl Setting {
             FleetChoice::File(path) => Fleet::read(path)
                 .map_err(|error| anyhow::anyhow!("--fleet: {error} (or one of `het`, `hom`, `two-class`)"))?,
         };
-        let (base, service, service_name) = match kind {
-            ServiceKind::Llm => (Scenario::llm(fleet), ServiceOptions::Llm(LlmOptions::default()), "llm"),
-            ServiceKind::Fifo => (Scenario::fifo(fleet), ServiceOptions::Fifo(FifoOptions::default()), "fifo"),
+        let (base, service_name) = match kind {
+            ServiceKind::Llm => (Scenario::llm(fleet), "llm"),
+            ServiceKind::Fifo => (Scenario::fifo(fleet), "fifo"),
         };
+        let service = host_model(kind, arguments.service_model.as_deref())?;
         let service_model = workload.service_model(&service);
         let mut judgement = MetricsOptions::for_service(&service_model);
         if kind == ServiceKind::Llm {
@@ -173,6 +181,7 @@ impl Setting {
             Some(0.0) => TelemetryOptions::instant(),
             Some(period_ms) => TelemetryOptions::polled(period_ms * 1e-3),
         };
+        let polled = TelemetryOptions { kind: point.kind.into(), ..polled };
         let polled_only = point.polled_only || telemetry_ms.is_none();
         let telemetry =
             if polled_only { polled } else { TelemetryOptions { piggyback: true, probes_per_request: 3, ..polled } };
@@ -205,6 +214,8 @@ impl Setting {
             hosts: scenario.fleet.hosts(),
             balancers: point.balancers,
             telemetry_ms,
+            // Of no reports there is but one kind.
+            telemetry_kind: if telemetry_ms.is_none() { TelemetryContents::Full } else { point.kind },
             load: point.load,
             polled_only,
             antagonists: !point.quiet,

@@ -3,6 +3,8 @@
 
 use anyhow::Result;
 use evenkeel_datasets::random::generator;
+use evenkeel_env::policies::MarginalCost;
+use evenkeel_env::policy::Setting;
 use evenkeel_env::{Decision, Policy, Sizes, Workload, simulate};
 use evenkeel_runtime::{HOST_FEATURES, Model, decide, features, stride};
 use rand::RngExt;
@@ -26,6 +28,18 @@ pub struct CollectOptions {
     pub random_share: f64,
     /// Weight of the time to first token in the marginal cost.
     pub ttft_weight: f64,
+    /// How long others are taken to arrive, in typical latencies (32 times as long at a FIFO
+    /// service); 0 for not at all.
+    pub horizon: f64,
+    /// Guesses of the sizes that the cost under load is averaged over; 0 for expected ones.
+    pub guesses: u32,
+}
+
+impl CollectOptions {
+    /// The oracle that labels decisions.
+    fn teacher(&self) -> MarginalCost {
+        MarginalCost::new(Sizes::Expected, self.ttft_weight).under_load(self.horizon).guessing(self.guesses)
+    }
 }
 
 /// Replays random scenarios with the policy in `artifact`, and labels some decisions.
@@ -66,18 +80,18 @@ struct Collector<'m> {
     options: &'m CollectOptions,
     samples: Samples,
     scratch: Vec<f32>,
-    costs_s: Vec<f64>,
+    teacher: MarginalCost,
     rng: Pcg64Mcg,
 }
 
 impl<'m> Collector<'m> {
     fn new(model: &'m Model<'m>, options: &'m CollectOptions, rng: Pcg64Mcg) -> Self {
-        Self { model, options, samples: Samples::default(), scratch: Vec::new(), costs_s: Vec::new(), rng }
+        Self { model, options, samples: Samples::default(), scratch: Vec::new(), teacher: options.teacher(), rng }
     }
 
     fn label(&mut self, decision: &Decision<'_>) {
-        decision.truth.marginal_costs(Sizes::Expected, self.options.ttft_weight, &mut self.costs_s);
-        let costs_s: Vec<f64> = decision.eligible.iter().map(|host| self.costs_s[*host as usize]).collect();
+        let costs_s = self.teacher.costs(decision.truth);
+        let costs_s: Vec<f64> = decision.eligible.iter().map(|host| costs_s[*host as usize]).collect();
         // A host that is down but not yet found out has no cost to learn from.
         if costs_s.iter().any(|cost_s| !cost_s.is_finite()) {
             return;
@@ -94,6 +108,10 @@ impl<'m> Collector<'m> {
 impl Policy for Collector<'_> {
     fn name(&self) -> &'static str {
         "learner"
+    }
+
+    fn reset(&mut self, setting: &Setting) {
+        self.teacher.reset(setting);
     }
 
     fn choose(&mut self, decision: &mut Decision<'_>) -> usize {

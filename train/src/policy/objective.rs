@@ -2,7 +2,7 @@
 //! the reward of each of its decisions.
 //!
 //! ```text
-//! objective = latency · ln mean + tail · ½ (ln p99 + ln TTFT p99) + ttft · ln TTFT mean
+//! objective = latency · ln mean + median · ln p50 + tail · ½ (ln p99 + ln TTFT p99) + ttft · ln TTFT mean
 //!           + timeout · share of requests that failed or timed out
 //! ```
 //!
@@ -22,6 +22,11 @@ pub struct RewardWeights {
     /// Weight of the mean latency in the policy's reward.
     #[arg(long = "reward-latency", value_name = "WEIGHT", default_value_t = Self::DEFAULT.latency)]
     pub latency: f64,
+    /// Weight of the median latency, for evolution strategies and for choosing: no single decision
+    /// moves a median, so that PPO's reward has none.
+    #[arg(long = "reward-median", value_name = "WEIGHT", default_value_t = Self::DEFAULT.median)]
+    #[serde(default)]
+    pub median: f64,
     /// Weight of the tails of latency and of time to first token.
     #[arg(long = "reward-tail", value_name = "WEIGHT", default_value_t = Self::DEFAULT.tail)]
     pub tail: f64,
@@ -51,13 +56,14 @@ const TAIL_FROM: f64 = 0.95;
 const MARGINAL_MAX: f64 = 30.0;
 
 impl RewardWeights {
-    /// Half for means, half for tails.
-    pub const DEFAULT: Self = Self { latency: 0.4, tail: 0.4, ttft: 0.2, timeout: 1.0 };
+    /// Two thirds for means and the median, one third for tails.
+    pub const DEFAULT: Self = Self { latency: 0.35, median: 0.15, tail: 0.34, ttft: 0.16, timeout: 1.0 };
 
     /// The objective of a replay; lower is better.
     pub fn objective(&self, metrics: &Metrics) -> f64 {
         let ln = |seconds: f64| seconds.max(1e-6).ln();
         self.latency * ln(metrics.latency_mean_s)
+            + self.median * ln(metrics.latency_p50_s)
             + self.tail * 0.5 * (ln(metrics.latency_p99_s) + ln(metrics.ttft_p99_s))
             + self.ttft * ln(metrics.ttft_mean_s)
             + self.timeout * (metrics.timeout_share + metrics.failed_share)
@@ -148,6 +154,7 @@ mod tests {
     fn a_percent_counts_alike_everywhere() {
         let metrics = |scale: f64| Metrics {
             latency_mean_s: scale,
+            latency_p50_s: 0.7 * scale,
             latency_p99_s: 4.0 * scale,
             ttft_mean_s: 0.1 * scale,
             ttft_p99_s: scale,

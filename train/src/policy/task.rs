@@ -2,6 +2,7 @@
 //! policy is allowed to use.
 
 use anyhow::{Context, Result};
+use evenkeel_datasets::random::uniform;
 use evenkeel_env::fleet::Fleet;
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::telemetry::TelemetryOptions;
@@ -25,6 +26,8 @@ pub struct Task<'a> {
     pub validation: &'a [Workload],
     /// How hosts work.
     pub hosts: ServiceOptions,
+    /// The user's own hosts, if they are known.
+    pub fleet: Option<&'a Fleet>,
     /// What balancers know of the service.
     pub service: &'a ServiceModel,
     /// What the policy may use.
@@ -59,15 +62,21 @@ impl Means {
 }
 
 impl Task<'_> {
-    /// A random setting with at most so many requests.
+    /// A random setting with at most so many requests; two in three with the user's own hosts,
+    /// if they are known: a policy that has seen no others would be lost when some are replaced.
     pub fn random_scenario(&self, requests_max: usize, rng: &mut Pcg64Mcg) -> Scenario {
-        self.means.restrict(Scenario { requests_max, ..Scenario::random(self.hosts, rng) })
+        let random = Scenario::random(self.hosts, rng);
+        let fleet = match self.fleet {
+            Some(own) if uniform(rng) < 2.0 / 3.0 => own.clone(),
+            _ => random.fleet,
+        };
+        self.means.restrict(Scenario { requests_max, fleet, ..random })
     }
 
-    /// The setting in which policies are compared: 16 hosts of three speeds with
+    /// The setting in which policies are compared: the user's own hosts, or 16 of three speeds, with
     /// antagonists, 4 balancers, telemetry every 250 ms, piggybacked and probed.
     pub fn standard_scenario(&self, load: f64, requests_max: usize) -> Scenario {
-        let fleet = Fleet::het(16);
+        let fleet = self.fleet.cloned().unwrap_or_else(|| Fleet::het(16));
         let base = match self.hosts {
             ServiceOptions::Llm(_) => Scenario::llm(fleet),
             ServiceOptions::Fifo(_) => Scenario::fifo(fleet),

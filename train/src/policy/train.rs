@@ -58,7 +58,15 @@ pub struct PolicyOptions {
 impl PolicyOptions {
     /// A model to deploy: about 36,000 labelled decisions.
     pub const FULL: Self = Self {
-        collect: CollectOptions { scenarios: 36, requests: 3000, labels: 200, random_share: 0.03, ttft_weight: 4.0 },
+        collect: CollectOptions {
+            scenarios: 36,
+            requests: 3000,
+            labels: 200,
+            random_share: 0.03,
+            ttft_weight: 2.0,
+            horizon: 0.3,
+            guesses: 2,
+        },
         fit: FitOptions { rounds: 5, epochs: 3, batch: 128, learning_rate: 3e-3 },
         fine_tune: FineTune::Es,
         ppo: PpoOptions {
@@ -74,7 +82,7 @@ impl PolicyOptions {
             entropy: 1e-3,
             kl_max: 0.03,
         },
-        es: EsOptions { generations: 24, pairs: 10, sigma: 0.03, learning_rate: 0.01, scenarios: 6, requests: 1500 },
+        es: EsOptions { generations: 24, pairs: 10, sigma: 0.03, learning_rate: 0.01, scenarios: 6, requests: 2500 },
         reward: RewardWeights::DEFAULT,
         judge: JudgeOptions { standard: 4, random: 16, requests: 3000 },
         judge_every: 4,
@@ -84,7 +92,7 @@ impl PolicyOptions {
         collect: CollectOptions { scenarios: 16, requests: 2000, ..Self::FULL.collect },
         fit: FitOptions { rounds: 2, learning_rate: 1e-3, ..Self::FULL.fit },
         ppo: PpoOptions { iterations: 4, ..Self::FULL.ppo },
-        es: EsOptions { generations: 6, ..Self::FULL.es },
+        es: EsOptions { generations: 6, requests: 1500, ..Self::FULL.es },
         judge: JudgeOptions { standard: 2, random: 8, requests: 2000 },
         ..Self::FULL
     };

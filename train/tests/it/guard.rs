@@ -57,6 +57,7 @@ impl Trained {
             training: std::slice::from_ref(&self.workload),
             validation: std::slice::from_ref(&self.workload),
             hosts: hosts(),
+            fleet: None,
             service: &self.service,
             means: Means::ALL,
         }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod benchmark;
+mod calibrate;
 mod forecast;
 mod guard;
 mod pipeline;

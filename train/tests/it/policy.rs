@@ -42,3 +42,10 @@ fn variants_are_compared() {
     assert_eq!(rows.as_array().map(Vec::len), Some(3));
     assert!(rows[1]["latency_mean_s"]["value"].as_f64().is_some_and(|seconds| seconds > 0.0), "{rows}");
 }
+
+#[test]
+fn the_model_that_comes_with_the_project_is_of_this_runtime() {
+    let general = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/general.ekm");
+    let described = succeed(&["inspect", text(&general)]);
+    assert!(described.contains("policy"), "make it again, as models/README.md says: {described}");
+}
