@@ -184,6 +184,10 @@ pub(crate) fn artifact(folder: &Path, given: Option<&Path>, trace: Option<&Path>
     } else {
         process::run(&mut process::cargo(["build", "--release", "--package", "evenkeel-train"]))?;
         let out = folder.join("model");
+        // `train` refuses the folder of another run.
+        if out.exists() {
+            std::fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
+        }
         let mut train = program(process::evenkeel(), ["train", "--quick", "--device", "cpu", "--out"]);
         train.arg(&out);
         if let Some(trace) = trace {
