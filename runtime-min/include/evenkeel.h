@@ -470,7 +470,7 @@ typedef struct ek_request {
    */
   uint32_t struct_size;
   /**
-   * Prompt length in tokens, 0 where unknown.
+   * Prompt length in tokens, 0 where unknown: then the service's mean stands.
    */
   uint32_t prompt_tokens;
   /**

@@ -19,7 +19,8 @@ use crate::state::State;
 /// What the balancer knows of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
-    /// Prompt length in tokens, 0 where unknown.
+    /// Prompt length in tokens, 0 where unknown: then it is taken to be like the service's
+    /// others ([`ServiceModel::prompt_tokens_mean`]).
     pub prompt_tokens: u32,
     /// Of each host, by index: tokens of the prompt's prefix that it probably has cached.
     /// Hosts beyond the end have none.
@@ -31,6 +32,11 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// Tokens that the prompt is expected to have.
+    pub(crate) fn expected_prompt_tokens(&self, service: &ServiceModel) -> f32 {
+        if self.prompt_tokens == 0 { service.prompt_tokens_mean } else { self.prompt_tokens as f32 }
+    }
+
     /// Tokens that the request is expected to generate.
     pub(crate) fn expected_output_tokens(&self, service: &ServiceModel) -> f32 {
         if self.output_tokens == 0 { service.output_tokens_mean } else { self.output_tokens as f32 }

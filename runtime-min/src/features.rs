@@ -56,7 +56,8 @@ pub const SCHEMA_HASH: u64 = schema_hash();
 
 /// To be raised when a feature's formula changes but its name does not.
 ///
-/// 3: prompts that were answered are no work ahead, and counts since a stale report are not told.
+/// 3: prompts that were answered are no work ahead, counts since a stale report are not told, and a
+/// prompt of unknown length is like the service's others.
 /// What else was added since 2 leaves every number as it was where it is not used: a request's
 /// own expected output stands in the place of the service's mean, and is this mean if it is
 /// not given; a host's slow start is a factor of 1 on its requests. That the share of failures
@@ -126,6 +127,7 @@ impl View {
         };
         let reported_tokens = known(telemetry.pending_prefill_tokens, waiting * service.prompt_tokens_mean);
         let pending = (reported_tokens + prompt_tokens_sent as f32 - prefilled).max(0.0);
+        let prompt_tokens = request.expected_prompt_tokens(service);
         let cached = request.cached_tokens.get(host as usize).map_or(0, |tokens| (*tokens).min(request.prompt_tokens));
         Self {
             load: Load {
@@ -135,9 +137,9 @@ impl View {
                 step_s,
                 failure_share: slot.failure_share(now_us),
             },
-            prompt_tokens: (request.prompt_tokens - cached) as f32,
+            prompt_tokens: prompt_tokens - cached as f32,
             output_tokens: request.expected_output_tokens(service),
-            cached_share: cached as f32 / request.prompt_tokens.max(1) as f32,
+            cached_share: cached as f32 / prompt_tokens.max(1.0),
             waiting,
             telemetry_age_s: age_s,
         }

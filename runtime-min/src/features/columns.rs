@@ -135,7 +135,7 @@ impl<'a> Shared<'a> {
         request: &Request<'_>,
         now_us: u64,
     ) -> Self {
-        let prompt_tokens = request.prompt_tokens as f32;
+        let prompt_tokens = request.expected_prompt_tokens(service);
         let prompts_per_token = 1.0 / service.prompt_tokens_mean;
         let mut ln_prompt_ratio = [0.0; LANES];
         ln_ratio(lanes.fill((prompt_tokens + 1.0) * prompts_per_token)).store(&mut ln_prompt_ratio);
@@ -149,7 +149,7 @@ impl<'a> Shared<'a> {
             latency_mean_s: state.latency_mean_s().unwrap_or(f32::NAN),
             ttft_mean_s: state.ttft_mean_s().unwrap_or(f32::NAN),
             prompts_per_token,
-            per_prompt_token: 1.0 / request.prompt_tokens.max(1) as f32,
+            per_prompt_token: 1.0 / prompt_tokens.max(1.0),
             per_step: 1.0 / service.step_typical_s,
             per_latency: 1.0 / service.latency_typical_s,
             per_ttft: 1.0 / service.ttft_typical_s,

@@ -58,7 +58,7 @@ fn naive(
         ln_ratio(f64::from(or_mean(slot.latency_ewma_s(), state.latency_mean_s())) / latency_s),
         ln_ratio(f64::from(or_mean(slot.ttft_ewma_s(), state.ttft_mean_s())) / f64::from(service.ttft_typical_s)),
         ln_ratio(peak_s / latency_s),
-        ln_ratio((f64::from(request.prompt_tokens) + 1.0) * prompts),
+        ln_ratio((f64::from(request.expected_prompt_tokens(service)) + 1.0) * prompts),
         ln_1p(f64::from(slot.in_flight_prompt_tokens()) * prompts),
         ln_1p(f64::from(slot.completions_per_s(now_us)) * latency_s),
         ln_1p(f64::from(slot.silence_s(now_us)) / latency_s),
@@ -172,8 +172,9 @@ fn columns_agree_with_the_naive_features_and_between_levels() {
         let eligible = if random.below(2) == 0 { Eligible::All } else { Eligible::Mask(&mask) };
         let cached_tokens: Vec<u32> = (0..random.below(1 + hosts)).map(|_| random.below(4000) as u32).collect();
         let output_tokens = random.below(2) as u32 * random.below(3000) as u32;
-        let request =
-            Request { prompt_tokens: random.below(4000) as u32, cached_tokens: &cached_tokens, output_tokens };
+        // A third of the prompts are of unknown length.
+        let prompt_tokens = random.below(3).min(1) as u32 * random.below(4000) as u32;
+        let request = Request { prompt_tokens, cached_tokens: &cached_tokens, output_tokens };
 
         let candidates = Candidates::new(&state, eligible);
         let rows = eligible.hosts(&state).count();
@@ -206,6 +207,23 @@ fn columns_agree_with_the_naive_features_and_between_levels() {
             assert!(column[rows..].iter().all(|padding| padding.to_bits() == 0), "padding is zero");
         }
     }
+}
+
+#[test]
+fn a_prompt_of_unknown_length_is_like_the_others() {
+    let mut random = Random(3);
+    let service = ServiceModel { kind: ServiceKind::Llm, prompt_tokens_mean: 700.0, ..service(&mut random) };
+    let (header, slots) = (StateHeader::new(1), (0..9).map(|_| HostSlot::default()).collect::<Vec<_>>());
+    let state = State::new(&header, &slots);
+    let now_us = live(&state, &service, 9, &mut random);
+    let features = |prompt_tokens| {
+        let mut out = vec![f32::NAN; HOST_FEATURES * stride(9)];
+        let request = Request { prompt_tokens, ..Request::default() };
+        super::write(&service, &state, &request, Eligible::All, 9, now_us, &mut out);
+        out
+    };
+    assert_eq!(features(0), features(700));
+    assert_ne!(features(0), features(1));
 }
 
 #[test]

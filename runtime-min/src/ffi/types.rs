@@ -85,7 +85,7 @@ pub struct EkStateOptions {
 pub struct EkRequest {
     /// `sizeof(ek_request)`.
     pub struct_size: u32,
-    /// Prompt length in tokens, 0 where unknown.
+    /// Prompt length in tokens, 0 where unknown: then the service's mean stands.
     pub prompt_tokens: u32,
     /// Of each host, by index: tokens of the prompt's prefix that it probably has cached.
     /// May be NULL if `cached_tokens_len` is 0.
