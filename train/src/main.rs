@@ -11,6 +11,8 @@ use evenkeel_train::{commands, pipeline};
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    // `evenkeel inspect FILE | head` ends quietly.
+    sigpipe::reset();
     let result = match Cli::parse().command {
         Command::Train(arguments) => pipeline::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),

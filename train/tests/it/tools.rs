@@ -1,9 +1,13 @@
 //! The smaller subcommands, and what they say of bad input.
 
 use std::fs;
+#[cfg(unix)]
+use std::process::Stdio;
 
 use evenkeel_runtime::HOST_FEATURES;
 
+#[cfg(unix)]
+use crate::support::evenkeel;
 use crate::support::{LLM_COLUMNS, fail, succeed, text, write_llm_trace};
 
 #[test]
@@ -20,6 +24,16 @@ fn compiles_and_inspects_a_policy_from_elsewhere() {
     assert!(said.contains("weights"), "{said}");
     let listing = succeed(&["inspect", text(&artifact)]);
     assert!(listing.contains("policy.onnx") && listing.lines().all(|line| line.chars().count() <= 80), "{listing}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let mut child =
+        evenkeel(&["dataset", "list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the binary ends");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
 #[test]
