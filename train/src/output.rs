@@ -24,7 +24,7 @@ impl RunFolder {
         let path = out.map_or_else(|| Path::new("artifacts").join(timestamp()), Path::to_path_buf);
         let folder = Self { path };
         anyhow::ensure!(
-            fs::read_dir(folder.checkpoint("")).map_or(true, |mut files| files.next().is_none()),
+            !folder.holds_progress(),
             "--out {0}: holds the checkpoints of another run ({1}); go on with that one by `evenkeel train --resume \
              {0}`, name another folder, or remove {1} to begin anew",
             folder.path.display(),
@@ -36,6 +36,12 @@ impl RunFolder {
             folder.point_latest_here()?;
         }
         Ok(folder)
+    }
+
+    /// Whether a run came as far as a checkpoint: its options alone are none.
+    fn holds_progress(&self) -> bool {
+        let files = fs::read_dir(self.checkpoint("")).into_iter().flatten().flatten();
+        files.into_iter().any(|file| file.file_name() != RUN)
     }
 
     /// Opens the folder of an interrupted run.
@@ -158,6 +164,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         RunFolder::create(Some(folder.path()))?;
         RunFolder::create(Some(folder.path()))?.save(RUN, &1)?;
+        RunFolder::create(Some(folder.path()))?.save("policy.json", &1)?;
         let error = RunFolder::create(Some(folder.path())).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains("--resume") && error.contains("another run"), "{error}");
         assert!(RunFolder::resume(folder.path()).is_ok());

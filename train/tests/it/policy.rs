@@ -25,6 +25,8 @@ fn goes_on_from_an_artifact_of_the_same_kind() {
 
     let service = write_service_trace(folder.path());
     let other = ["train", "--quick", "--device", "cpu", "--format", "csv", "--columns", SERVICE_COLUMNS];
+    let (artifact, third) = (text(&artifact), folder.path().join("third"));
+    let from = ["--from", artifact, "--out", text(&third)];
     let refused = fail(&[&other[..], &["--trace", text(&service)], &from].concat());
     assert!(refused.contains("same kind"), "{refused}");
 }
