@@ -137,11 +137,7 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
 const char *
 ngx_http_evenkeel_reason(ngx_uint_t reason)
 {
-    static const char  *names[] = {
-        "policy", "only_host", "no_policy", "no_score", "no_host",
-        "round_robin"
-    };
-
-    return (reason < sizeof(names) / sizeof(names[0])) ? names[reason]
-                                                       : "unknown";
+    return (reason == NGX_HTTP_EVENKEEL_ROUND_ROBIN)
+           ? "round_robin"
+           : ek_reason_name((uint32_t) reason);
 }
