@@ -1,158 +1,115 @@
-//! The policy network alone, in this runtime and in ONNX Runtime: the same ONNX file, one
-//! thread, fresh inputs, tensors made once.
+//! A decision and its network, beside the same network in other runtimes: one ONNX file,
+//! one thread, fresh inputs each call, warm caches and cold ones.
 //!
-//! `cargo bench --profile release -p evenkeel-export --bench network`
+//! `cargo xtask bench runtime` runs it pinned to a core, with tract optimised.
 //!
 //! ONNX Runtime is measured where `EVENKEEL_ONNXRUNTIME` is the path of its shared library
-//! (of the Python wheel, say) and there is a C compiler. Tract does not take part: this
-//! workspace builds it without optimisation, since it only checks a few outputs here.
+//! (of the Python wheel, say); it and straight C need a C compiler.
 
-use std::ffi::OsString;
-use std::hint::black_box;
-use std::path::Path;
-use std::process::Command;
-use std::time::Instant;
+#![allow(unsafe_code, reason = "reading the time-stamp counter")]
 
-use anyhow::{Context, Result, ensure};
-use evenkeel_export::onnx::{self, GraphBuilder, OnnxModel};
+#[allow(dead_code, reason = "shared with the runtime's tests, which use all of it")]
+#[path = "../../../runtime-min/tests/it/builder.rs"]
+mod builder;
+mod floor;
+mod foreign;
+mod measured;
+mod ours;
+mod policy;
+mod straight_c;
+#[allow(dead_code, reason = "shared with the runtime's benchmark, which uses all of it")]
+#[path = "../../../runtime-min/benches/decide/timing.rs"]
+mod timing;
+mod tract;
+#[path = "../../../runtime-min/benches/decide/upstream.rs"]
+mod upstream;
+
+use anyhow::{Context, Result};
+use evenkeel_export::{compile, onnx, verify};
 use evenkeel_runtime::simd::Level;
-use evenkeel_runtime::{HOST_FEATURES, Program, stride};
+use evenkeel_runtime::{HOST_FEATURES, Model};
+use measured::{CALLS, COLD_CALLS, Measured, Random};
 
 /// Numbers of hosts.
 const ROWS: [usize; 4] = [8, 16, 64, 256];
-/// Calls timed together.
-const CALLS: u32 = 8;
-/// Batches of calls.
-const BATCHES: usize = 3000;
 
 fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("policy.onnx");
-    policy()?.write(&path)?;
-    let section = onnx::read_file(&path)?.encode()?;
-    let program = Program::parse(&section)?;
-    let onnx_runtime = onnx_runtime(folder.path(), &path);
-    if let Err(reason) = &onnx_runtime {
-        println!("skipped: ONNX Runtime ({reason:#})");
+    policy::policy()?.write(&path)?;
+    let artifact = compile(Some(&path), None, &builder::service(), "{}")?;
+    let model = Model::parse(&artifact).context("the artifact")?;
+    let program = model.policy().context("no policy")?;
+    let listing = onnx::read_file(&path)?;
+    let expected = ROWS.map(|rows| {
+        let mut input = vec![0.0; rows * HOST_FEATURES];
+        Random::default().fill(&mut input);
+        (rows, verify::run_rows(program, &input, rows).last().copied().unwrap_or(f32::NAN))
+    });
+    let onnx_runtime =
+        or_skipped("ONNX Runtime", foreign::onnx_runtime(folder.path(), &path, HOST_FEATURES, &expected));
+    let straight = or_skipped("straight C", foreign::straight(folder.path(), &listing, &expected));
+    let clock_ghz = timing::clock_ghz();
+    println!("clock {clock_ghz:.2} GHz; nanoseconds of single calls: {CALLS} with warm caches,");
+    println!("{COLD_CALLS} cold, that is after touching {} MiB of other memory", timing::FLOOD_WORDS >> 17);
+    println!(
+        "{:>5} {:<21} {:>8} {:>8} {:>9} {:>7} {:>8} {:>7}",
+        "hosts", "", "median", "p99", "/network", "/floor", "cold", "p99"
+    );
+    for (index, (rows, expected)) in expected.into_iter().enumerate() {
+        let widest = Level::detect();
+        let floors = [
+            ("floor: multiply-adds", floor::multiply_adds_ns(&listing, widest, rows, clock_ghz)),
+            ("floor: bytes", floor::bytes_ns(&listing, widest, rows, clock_ghz)),
+        ];
+        let network = ours::network(program, rows);
+        let table = Table { rows, network_ns: network.warm.0, floor_ns: floors[0].1.max(floors[1].1) };
+        table.line("decision", ours::decision(&model, rows));
+        table.line(&format!("network, {}", widest.name()), network);
+        for level in Level::available().filter(|level| *level != widest && level.name() == "avx2") {
+            table.line(&format!("network, {}", level.name()), ours::network(&program.with_level(level), rows));
+        }
+        for (name, others) in [("ONNX Runtime", &onnx_runtime), ("straight C", &straight)] {
+            if let Some(measured) = others.get(index) {
+                table.line(name, *measured);
+            }
+        }
+        if let [measured] =
+            or_skipped("tract", tract::run(&path, rows, HOST_FEATURES, expected).map(|one| vec![one]))[..]
+        {
+            table.line("tract", measured);
+        }
+        for (name, floor_ns) in floors {
+            println!("{rows:>5} {name:<21} {floor_ns:>8.0} {:>8} {:>9.2}", "", floor_ns / table.network_ns);
+        }
     }
-    println!("nanoseconds a call (median/p99 of {BATCHES} batches of {CALLS}), and how many times this runtime's");
-    println!("{:>6} {:>14} {:>14} {:>22}", "hosts", "evenkeel avx2", "evenkeel", "ONNX Runtime");
-    for (index, rows) in ROWS.into_iter().enumerate() {
-        let narrower = Level::available().find(|level| level.name() == "avx2");
-        let narrower = narrower.map(|level| ours(&program.with_level(level), rows));
-        let ours = ours(&program, rows);
-        let onnx_runtime = onnx_runtime.as_ref().ok().and_then(|times| times.get(index).copied());
-        println!(
-            "{rows:>6} {:>14} {:>14} {:>22}",
-            narrower.map_or_else(|| "-".into(), pair),
-            pair(ours),
-            onnx_runtime.map_or_else(|| "-".into(), |times| ratio(times, ours)),
-        );
-    }
-    println!("the second column is on the widest vectors of this machine: {}", Level::detect().name());
+    println!("/network, /floor: times the network's median on {}, times its larger floor;", Level::detect().name());
+    println!("floors: two vectors a cycle, of multiply-adds and of loads");
     Ok(())
 }
 
-/// Median and 99th percentile in nanoseconds.
-#[derive(Clone, Copy)]
-struct Times {
-    median: f64,
-    p99: f64,
+/// What the lines for a number of hosts are compared with.
+struct Table {
+    rows: usize,
+    network_ns: f64,
+    floor_ns: f64,
 }
 
-fn pair(times: Times) -> String {
-    format!("{:.0}/{:.0}", times.median, times.p99)
-}
-
-fn ratio(times: Times, ours: Times) -> String {
-    format!("{} ({:.1}x)", pair(times), times.median / ours.median)
-}
-
-/// The shape of the policy that the trainer makes, with arbitrary weights.
-fn policy() -> Result<OnnxModel> {
-    let weights = |inputs: usize, outputs: usize| -> Vec<f32> {
-        (0..inputs * outputs).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.004).collect()
-    };
-    let mut graph = GraphBuilder::new("policy");
-    let features = graph.input("input", HOST_FEATURES);
-    let mean = graph.mean_rows(features);
-    let context = graph.linear(mean, &weights(HOST_FEATURES, 16), HOST_FEATURES, 16, Some(&[0.1; 16]));
-    let first = graph.linear(features, &weights(HOST_FEATURES, 16), HOST_FEATURES, 16, Some(&[0.2; 16]));
-    let sum = graph.add(first, context);
-    let hidden = graph.tanh(sum);
-    let second = graph.linear(hidden, &weights(16, 8), 16, 8, Some(&[0.1; 8]));
-    let hidden = graph.tanh(second);
-    let third = graph.linear(hidden, &weights(8, 1), 8, 1, Some(&[0.1]));
-    let bounded = graph.tanh(third);
-    let residual = graph.affine(bounded, 2.5, 0.0);
-    let estimate = graph.slice_columns(features, 0, 1);
-    let estimate = graph.affine(estimate, 0.85, 0.0);
-    let score = graph.add(estimate, residual);
-    Ok(graph.finish(score, "output", &[])?)
-}
-
-fn ours(program: &Program<'_>, rows: usize) -> Times {
-    let mut scratch = vec![0.0; program.scratch_len(rows)];
-    let mut random = Random(1);
-    measure(|fresh| {
-        if fresh {
-            random.fill(scratch.get_mut(..HOST_FEATURES * stride(rows)).unwrap_or_default());
-        } else {
-            black_box(program.run(rows, black_box(&mut scratch)));
-        }
-    })
-}
-
-/// Compiles the C program beside this file and runs it on the same file.
-fn onnx_runtime(folder: &Path, model: &Path) -> Result<Vec<Times>> {
-    let library = std::env::var_os("EVENKEEL_ONNXRUNTIME").context("EVENKEEL_ONNXRUNTIME is not set")?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/onnxruntime.c");
-    let program = folder.join("onnxruntime");
-    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-    let status = Command::new(&compiler).arg("-O2").arg(source).arg("-o").arg(&program).arg("-ldl").status();
-    ensure!(status.context("no C compiler")?.success(), "the C program does not compile");
-    let rows = ROWS.map(|rows| rows.to_string());
-    let arguments: Vec<OsString> = [library, model.into(), HOST_FEATURES.to_string().into()]
-        .into_iter()
-        .chain(rows.into_iter().map(OsString::from))
-        .collect();
-    let output = Command::new(&program).args(arguments).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-    let times = String::from_utf8(output.stdout)?;
-    times
-        .lines()
-        .map(|line| {
-            let mut numbers = line.split_whitespace().skip(1).map(str::parse);
-            let mut next = || numbers.next().context("a line is short")?.context("not a number");
-            Ok(Times { median: next()?, p99: next()? })
-        })
-        .collect()
-}
-
-/// Times batches of calls; before each, `call(true)` makes new inputs, untimed.
-fn measure(mut call: impl FnMut(bool)) -> Times {
-    let mut times: Vec<f64> = (0..BATCHES)
-        .map(|_| {
-            call(true);
-            let begin = Instant::now();
-            for _ in 0..CALLS {
-                call(false);
-            }
-            begin.elapsed().as_nanos() as f64 / f64::from(CALLS)
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    Times { median: times[BATCHES / 2], p99: times[BATCHES * 99 / 100] }
-}
-
-/// A linear congruential generator: enough for inputs.
-struct Random(u32);
-
-impl Random {
-    fn fill(&mut self, numbers: &mut [f32]) {
-        for number in numbers {
-            self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *number = (self.0 >> 8) as f32 * 1e-7;
-        }
+impl Table {
+    fn line(&self, name: &str, Measured { warm: (median, p99), cold: (cold, cold_p99) }: Measured) {
+        println!(
+            "{:>5} {name:<21} {median:>8.0} {p99:>8.0} {:>9.2} {:>7.2} {cold:>8.0} {cold_p99:>7.0}",
+            self.rows,
+            median / self.network_ns,
+            median / self.floor_ns,
+        );
     }
+}
+
+/// Nothing, and why, where another runtime cannot be measured.
+fn or_skipped(name: &str, measured: Result<Vec<Measured>>) -> Vec<Measured> {
+    measured.unwrap_or_else(|reason| {
+        println!("skipped: {name} ({reason:#})");
+        Vec::new()
+    })
 }

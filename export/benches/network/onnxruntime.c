@@ -2,17 +2,15 @@
  *
  *     onnxruntime LIBRARY MODEL WIDTH ROWS...
  *
- * prints a line for each number of rows: rows, median and 99th percentile in nanoseconds.
+ * prints a line of timing.h's for each number of rows.
  *
  * The library comes from the Python wheel, which has no header: functions are called by
  * their places in the table OrtApi, which never change (onnxruntime_c_api.h). */
 
 #define _GNU_SOURCE
+#include "timing.h"
+
 #include <dlfcn.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 enum {
     GET_ERROR_MESSAGE = 2,
@@ -26,7 +24,6 @@ enum {
     CREATE_CPU_MEMORY_INFO = 69,
 };
 enum { API_VERSION = 11, LOG_ERRORS = 3, FLOATS = 1, DEVICE_ALLOCATOR = 0, MEMORY_DEFAULT = 0 };
-enum { BATCHES = 3000, CALLS = 8, WARM_UP = 500 };
 
 struct api_base {
     void *const *(*get_api)(uint32_t version);
@@ -45,19 +42,6 @@ static void check(void *status)
     }
 }
 
-static double now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1e9 + now.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void *tensor(void *memory, float *numbers, int64_t rows, int64_t width)
 {
     int64_t shape[2] = {rows, width};
@@ -67,32 +51,27 @@ static void *tensor(void *memory, float *numbers, int64_t rows, int64_t width)
     return value;
 }
 
-static void measure(void *session, void *memory, int64_t rows, int64_t width)
+struct session {
+    void *session, *input, *output;
+};
+
+static void run(struct network *network)
 {
     static const char *input_names[] = {"input"}, *output_names[] = {"output"};
-    static double times[BATCHES];
-    float *numbers = malloc((size_t)(rows * width) * sizeof(float));
-    float *results = malloc((size_t)rows * sizeof(float));
-    void *input = tensor(memory, numbers, rows, width), *output = tensor(memory, results, rows, 1);
+    struct session *session = network->session;
     void *(*run)(void *, void *, const char *const *, const void *const *, size_t, const char *const *, size_t, void **) =
         (void *)api[RUN];
-    unsigned fresh = 1;
-    for (int batch = -WARM_UP; batch < BATCHES; batch++) {
-        for (int64_t i = 0; i < rows * width; i++) {
-            fresh = fresh * 1664525u + 1013904223u;
-            numbers[i] = (float)(fresh >> 8) * 1e-7f;
-        }
-        double begin = now_ns();
-        for (int call = 0; call < CALLS; call++) {
-            const void *inputs[] = {input};
-            check(run(session, NULL, input_names, inputs, 1, output_names, 1, &output));
-        }
-        if (batch >= 0) {
-            times[batch] = (now_ns() - begin) / CALLS;
-        }
-    }
-    qsort(times, BATCHES, sizeof(double), by_size);
-    printf("%lld %.0f %.0f\n", (long long)rows, times[BATCHES / 2], times[BATCHES * 99 / 100]);
+    const void *inputs[] = {session->input};
+    check(run(session->session, NULL, input_names, inputs, 1, output_names, 1, &session->output));
+}
+
+static void measure_rows(void *session, void *memory, int64_t rows, int64_t width)
+{
+    float *numbers = malloc((size_t)(rows * width) * sizeof(float));
+    float *results = malloc((size_t)rows * sizeof(float));
+    struct session tensors = {session, tensor(memory, numbers, rows, width), tensor(memory, results, rows, 1)};
+    struct network network = {run, &tensors, numbers, results, rows, width};
+    measure(&network);
 }
 
 int main(int count, char **arguments)
@@ -116,7 +95,7 @@ int main(int count, char **arguments)
     check(((void *(*)(void *, const char *, void *, void **))api[CREATE_SESSION])(environment, arguments[2], options, &session));
     check(((void *(*)(int, int, void **))api[CREATE_CPU_MEMORY_INFO])(DEVICE_ALLOCATOR, MEMORY_DEFAULT, &memory));
     for (int i = 4; i < count; i++) {
-        measure(session, memory, atoll(arguments[i]), atoll(arguments[3]));
+        measure_rows(session, memory, atoll(arguments[i]), atoll(arguments[3]));
     }
     return 0;
 }

@@ -9,21 +9,18 @@
 mod builder;
 mod policy;
 mod timing;
+mod upstream;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use evenkeel_runtime::simd::Level;
-use evenkeel_runtime::{
-    Decision, Eligible, HostSlot, LANES, Model, Outcome, Request, State, StateHeader, Status, Telemetry, decide,
-    features, stride,
-};
-use timing::Times;
+use evenkeel_runtime::{Decision, Eligible, LANES, Model, Request, State, decide, features, stride};
+use timing::{Flood, Times};
+use upstream::{Upstream, serve};
 
 /// Numbers of hosts.
 const HOSTS: [usize; 4] = [8, 16, 64, 256];
-/// Words of other memory touched before a decision with cold caches: 8 MiB.
-const FLOOD_WORDS: usize = 1 << 20;
 
 fn main() {
     let file = policy::artifact();
@@ -43,29 +40,6 @@ fn main() {
     }
     println!("decide, features, network: least and median of batches; p50/p99: of single calls, without");
     println!("and with a thread that sends and answers requests; cold: median after 8 MiB of other memory");
-}
-
-/// An upstream whose hosts have all been measured and have reported.
-struct Upstream {
-    header: StateHeader,
-    slots: Vec<HostSlot>,
-}
-
-impl Upstream {
-    fn new(hosts: usize) -> Self {
-        Self { header: StateHeader::new(1), slots: (0..hosts).map(|_| HostSlot::default()).collect() }
-    }
-
-    fn state(&self, model: &Model<'_>) -> State<'_> {
-        let state = State::new(&self.header, &self.slots);
-        for key in 1..=self.slots.len() as u64 {
-            let host = state.register(key, 1.0, 0).expect("room");
-            let report = Telemetry { running: (key % 17) as f32, waiting: 0.0, kv_use: 0.3, ..Telemetry::UNKNOWN };
-            state.report(host, &report, 1000);
-            serve(&state, model, host, 700, 2000 + key);
-        }
-        state
-    }
 }
 
 fn measure(model: &Model<'_>, level: Level, hosts: usize, clock_ghz: f64) {
@@ -109,15 +83,13 @@ fn measure(model: &Model<'_>, level: Level, hosts: usize, clock_ghz: f64) {
         is_over.store(true, Relaxed);
         times
     });
-    let mut flood = vec![1u64; FLOOD_WORDS];
+    let mut flood = Flood::default();
     let cold = timing::singles_of(
         200,
         &mut || {
-            for word in &mut flood {
-                *word = word.wrapping_mul(3);
-            }
-            black_box(&mut flood);
-            prepare()
+            let input = prepare();
+            flood.evict();
+            input
         },
         &mut |input| {
             black_box(make(input));
@@ -163,14 +135,6 @@ fn floor_ns(level: Level, hosts: usize, clock_ghz: f64) -> f64 {
     };
     let padded = if lanes < LANES { hosts.next_multiple_of(lanes) } else { stride(hosts) };
     (policy::MULTIPLY_ADDS * padded / lanes) as f64 / 2.0 / clock_ghz
-}
-
-/// A request that is sent and answered.
-fn serve(state: &State<'_>, model: &Model<'_>, host: u32, prompt_tokens: u32, now_us: u64) {
-    if let Some(ticket) = state.begin(host, prompt_tokens, now_us) {
-        let success = Outcome { status: Status::Success, output_tokens: 100 };
-        state.finish(&ticket, &success, model.service(), now_us + 90_000);
-    }
 }
 
 /// Another thread's requests, to all hosts in turn.

@@ -9,6 +9,9 @@ const BATCHES: usize = 4000;
 /// Calls timed one by one, for the tail.
 const SINGLE_CALLS: usize = 30_000;
 
+/// Words of memory that displace what the nearer caches hold: 8 MiB.
+pub(crate) const FLOOD_WORDS: usize = 1 << 20;
+
 /// Nanoseconds a call.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Times {
@@ -46,6 +49,25 @@ pub(crate) fn singles_of<T>(count: usize, prepare: &mut impl FnMut() -> T, call:
     let empty = sorted((0..2000).map(|_| time(&mut |_| {}) as f64))[1000];
     let sorted = sorted((0..count).map(|_| (time(call) as f64 - empty).max(0.0) / ticks_per_ns));
     (sorted[count / 2], sorted[count * 99 / 100])
+}
+
+/// Other memory, which is touched before a call with cold caches.
+pub(crate) struct Flood(Vec<u64>);
+
+impl Default for Flood {
+    fn default() -> Self {
+        Self(vec![1; FLOOD_WORDS])
+    }
+}
+
+impl Flood {
+    /// Displaces what the first and second cache hold.
+    pub(crate) fn evict(&mut self) {
+        for word in &mut self.0 {
+            *word = word.wrapping_mul(3);
+        }
+        std::hint::black_box(&mut self.0);
+    }
 }
 
 /// Clock of the core in GHz: a chain of shifts and exclusive ors takes a cycle for each.

@@ -1,4 +1,4 @@
-//! The policy network beside the same ONNX file in other runtimes.
+//! A decision and the policy network, beside the same ONNX file in other runtimes.
 
 use std::path::PathBuf;
 
@@ -6,17 +6,40 @@ use anyhow::Result;
 
 use crate::process;
 
-/// Runs the exporter's benchmark; ONNX Runtime takes part once `cargo xtask test` has
-/// installed its Python wheel.
+/// What tract computes with, which is not optimised otherwise, and what calls it.
+const OPTIMISED: [&str; 4] = ["tract-core", "tract-data", "tract-linalg", "evenkeel-export"];
+
+/// Runs the exporter's benchmark on one core; ONNX Runtime takes part once `cargo xtask test`
+/// has installed its Python wheel.
 pub(super) fn run() -> Result<()> {
-    let mut command =
-        process::cargo(["bench", "--profile", "release", "--package", "evenkeel-export", "--bench", "network"]);
+    process::run(process::cargo(arguments()).arg("--no-run"))?;
+    let mut command = match last_core() {
+        Some(core) => {
+            let mut pinned = process::program("taskset", ["--cpu-list", &core]);
+            pinned.arg(process::cargo(arguments()).get_program()).args(arguments());
+            pinned
+        }
+        None => process::cargo(arguments()),
+    };
     if std::env::var_os("EVENKEEL_ONNXRUNTIME").is_none()
         && let Some(library) = onnx_runtime()
     {
         command.env("EVENKEEL_ONNXRUNTIME", library);
     }
     process::run(&mut command)
+}
+
+fn arguments() -> Vec<String> {
+    let fixed = ["bench", "--profile", "release", "--package", "evenkeel-export", "--bench", "network"];
+    let optimised = OPTIMISED.iter().map(|package| format!("--config=profile.release.package.{package}.opt-level=3"));
+    fixed.into_iter().map(String::from).chain(optimised).collect()
+}
+
+/// The last of the cores that this process may use, where Linux says so.
+fn last_core() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    cores.trim().rsplit([',', '-']).next().map(String::from)
 }
 
 /// The shared library inside of the wheel.
