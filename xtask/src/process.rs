@@ -36,6 +36,13 @@ pub(crate) fn program<A: AsRef<OsStr>>(name: impl AsRef<OsStr>, arguments: impl 
     command
 }
 
+/// Python for a script in a proxy module's folder of tests, with what the two folders share.
+pub(crate) fn module_tests<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = program("python3", ["-B"]);
+    command.args(arguments).env("PYTHONPATH", "modules/testing");
+    command
+}
+
 /// Says what runs, runs it with its output on the terminal, and fails if it does.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("$ {}", describe(command));

@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 import time
 
-from hosts import Load, free_port
+from free_port import free_port
+from hosts import Load
 
 MODULE = os.environ["EVENKEEL_ENVOY_MODULE"]
 AGENT = os.environ["EVENKEEL_AGENT"]

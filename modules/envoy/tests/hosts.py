@@ -7,8 +7,9 @@ Python, which also leaves the processor to what is tested.
 import asyncio
 import collections
 import random
-import socket
 import threading
+
+from free_port import free_port
 
 _loop = asyncio.new_event_loop()
 threading.Thread(target=_loop.run_forever, daemon=True).start()
@@ -17,12 +18,6 @@ threading.Thread(target=_loop.run_forever, daemon=True).start()
 def run(coroutine, timeout_s=120):
     """Runs on the thread that serves the hosts, and waits."""
     return asyncio.run_coroutine_threadsafe(coroutine, _loop).result(timeout_s)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Host:

@@ -15,6 +15,8 @@ import tempfile
 import threading
 import time
 
+from free_port import free_port
+
 MODULE = os.environ["EVENKEEL_NGINX_MODULE"]
 ARTIFACT = os.environ["EVENKEEL_ARTIFACT"]
 SYSTEM_NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -22,12 +24,6 @@ NGINX = os.environ.get("NGINX", SYSTEM_NGINX)
 # What runs NGINX, such as valgrind, and how many times longer things then take.
 WRAPPER = shlex.split(os.environ.get("EVENKEEL_NGINX_WRAPPER", ""))
 PATIENCE = 6 if WRAPPER else 1
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def version():

@@ -10,7 +10,8 @@ import time
 import unittest
 
 from case import Case
-from harness import SYSTEM_NGINX, free_port, until
+from free_port import free_port
+from harness import SYSTEM_NGINX, until
 
 REQUESTS = 100_000
 

@@ -7,7 +7,8 @@ import threading
 import unittest
 
 from case import Case, answered, llm
-from harness import ARTIFACT, Host, free_port, until, version
+from free_port import free_port
+from harness import ARTIFACT, Host, until, version
 
 
 # NGINX resolves names of servers at run time since that version.

@@ -28,18 +28,14 @@ fn setting() -> Setting {
     }
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn simulator_and_sockets_agree() {
     run(async {
-        let (setting, port) = (setting(), free_port());
-        let hosts = Hosts::start(&setting, port, StreamHead::FirstToken).await.unwrap();
+        let setting = setting();
+        let hosts = Hosts::start(&setting, 0, StreamHead::FirstToken).await.unwrap();
         let proxy = Proxy {
             name: "none".to_owned(),
-            authority: format!("127.0.0.1:{port}"),
+            authority: hosts.servers()[0].address().to_string(),
             simulated_as: Some("round_robin".to_owned()),
             is_built_in: true,
         };

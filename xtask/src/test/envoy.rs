@@ -13,15 +13,14 @@ const VERSIONS: [&str; 3] = ["1.38", "1.39", "1.40"];
 
 /// Builds the module and runs its tests with a model that was just trained.
 pub(super) fn run(artifact: &Path) -> Result<()> {
-    let mut tests =
-        program("python3", ["-B", "-m", "unittest", "discover", "--start-directory", "modules/envoy/tests"]);
+    let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/envoy/tests"]);
     prepare(&mut tests, artifact, &VERSIONS)?;
     process::run(&mut tests)
 }
 
 /// Runs one of the scripts beside the tests in the newest Envoy.
 pub(crate) fn script(name: &str, arguments: &[String], artifact: &Path) -> Result<()> {
-    let mut script = program("python3", ["-B".into(), format!("modules/envoy/tests/{name}")]);
+    let mut script = process::module_tests([format!("modules/envoy/tests/{name}")]);
     script.args(arguments);
     prepare(&mut script, artifact, &VERSIONS[VERSIONS.len() - 1..])?;
     process::run(&mut script)

@@ -23,8 +23,7 @@ pub(super) fn run(artifact: &Path) -> Result<()> {
 /// telemetry agent.
 pub(super) fn tests(module: &Path, artifact: &Path) -> Result<Command> {
     process::run(&mut process::cargo(["build", "--release", "--package", "evenkeel-agent"]))?;
-    let mut tests =
-        program("python3", ["-B", "-m", "unittest", "discover", "--start-directory", "modules/nginx/tests"]);
+    let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/nginx/tests"]);
     tests.env("EVENKEEL_NGINX_MODULE", module).env("EVENKEEL_ARTIFACT", std::path::absolute(artifact)?);
     tests.env("EVENKEEL_AGENT", std::path::absolute(process::target().join("release/evenkeel-agent"))?);
     Ok(tests)
@@ -33,7 +32,7 @@ pub(super) fn tests(module: &Path, artifact: &Path) -> Result<Command> {
 /// Measures the module's cost with a script of its tests' folder.
 pub(crate) fn bench(artifact: &Path) -> Result<()> {
     ensure!(artifact.is_file(), "{} is missing: run `cargo xtask test` or `cargo xtask train`", artifact.display());
-    let mut bench = program("python3", ["-B", "modules/nginx/tests/bench.py"]);
+    let mut bench = process::module_tests(["modules/nginx/tests/bench.py"]);
     process::run(bench.env("EVENKEEL_NGINX_MODULE", build()?).env("EVENKEEL_ARTIFACT", artifact))
 }
 
