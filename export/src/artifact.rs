@@ -65,7 +65,7 @@ pub fn with_scale(artifact: &[u8], scale: &ScaleModel) -> Result<Vec<u8>, Artifa
 }
 
 /// Header, section table, sections.
-fn assemble(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn assemble(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = vec![0; format::HEADER_BYTES + sections.len() * format::SECTION_ENTRY_BYTES];
     pad(&mut bytes);
     for (index, (kind, contents)) in sections.iter().enumerate() {

@@ -36,7 +36,7 @@ impl fmt::Display for Shape {
 }
 
 /// Elementwise function of one value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Function {
     /// Hyperbolic tangent.
     Tanh,
@@ -44,6 +44,13 @@ pub enum Function {
     Relu,
     /// `1 / (1 + e^-x)`.
     Sigmoid,
+    /// `min(max(x, least), most)`.
+    Clip {
+        /// What less counts as.
+        least: f32,
+        /// What more counts as.
+        most: f32,
+    },
 }
 
 /// Elementwise function of two values of equal width; a uniform one is broadcast.

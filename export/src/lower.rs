@@ -53,6 +53,7 @@ pub fn lower(graph: &Graph, output: ValueId) -> Result<Program, LowerError> {
             .collect::<Result<_, LowerError>>()?,
         instructions: emission.instructions,
         weights: emission.weights,
+        packed: Vec::new(),
         output: registers.of(output),
     };
     within("registers", program.registers.len(), limits::REGISTERS)?;
@@ -105,10 +106,14 @@ impl Emission {
                 }
             }
             Operation::Map(function, _) => {
-                instruction.op = match function {
+                instruction.op = match *function {
                     Function::Tanh => Op::Tanh,
                     Function::Relu => Op::Relu,
                     Function::Sigmoid => Op::Sigmoid,
+                    Function::Clip { least, most } => {
+                        (instruction.scale, instruction.offset) = (least, most);
+                        Op::Clip
+                    }
                 }
             }
             Operation::Combine(combination, ..) => {

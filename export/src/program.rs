@@ -12,6 +12,8 @@ pub struct Program {
     pub instructions: Vec<Instruction>,
     /// All weights and biases, to which instructions point by index.
     pub weights: Vec<f32>,
+    /// Weights in 8-bit integers, four in a word, addressed as if they followed `weights`.
+    pub packed: Vec<u32>,
     /// The register that holds the result.
     pub output: u16,
 }
@@ -36,6 +38,18 @@ impl Program {
         self.registers.get(usize::from(self.output)).copied()
     }
 
+    /// A program as an artifact holds it, to be changed.
+    pub fn decode(program: &evenkeel_runtime::Program<'_>) -> Self {
+        let numbers = program.weight_count() - program.packed_count();
+        Self {
+            registers: program.registers().collect(),
+            instructions: program.instructions().collect(),
+            weights: program.weights().take(numbers).collect(),
+            packed: program.weights().skip(numbers).map(f32::to_bits).collect(),
+            output: program.output_register(),
+        }
+    }
+
     /// The bytes of a program section, in the layout of [`evenkeel_runtime::program`].
     ///
     /// # Errors
@@ -46,14 +60,18 @@ impl Program {
         let mut bytes = Vec::new();
         bytes.extend(u16::try_from(self.registers.len()).map_err(too_large)?.to_le_bytes());
         bytes.extend(u16::try_from(self.instructions.len()).map_err(too_large)?.to_le_bytes());
-        bytes.extend(u32::try_from(self.weights.len()).map_err(too_large)?.to_le_bytes());
+        let weights = self.weights.len() + self.packed.len();
+        bytes.extend(u32::try_from(weights).map_err(too_large)?.to_le_bytes());
         bytes.extend(self.output.to_le_bytes());
+        bytes.extend([0; 2]);
+        bytes.extend((self.packed.len() as u32).to_le_bytes());
         pad(&mut bytes);
         bytes.extend(self.registers.iter().flat_map(Register::encode));
         pad(&mut bytes);
         bytes.extend(self.instructions.iter().flat_map(Instruction::encode));
         pad(&mut bytes);
         bytes.extend(self.weights.iter().flat_map(|weight| weight.to_le_bytes()));
+        bytes.extend(self.packed.iter().flat_map(|word| word.to_le_bytes()));
         evenkeel_runtime::Program::parse(&bytes)?;
         Ok(bytes)
     }

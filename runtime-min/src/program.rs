@@ -9,6 +9,7 @@
 //! [`Program::parse`] checks every record once; [`Program::run`] then has nothing left
 //! that could fail.
 
+mod int8;
 mod linear;
 mod plan;
 mod records;
@@ -88,9 +89,19 @@ impl<'a> Program<'a> {
         Self { level, ..self }
     }
 
-    /// Number of weights, biases included.
+    /// Number of weights, biases included; four that are packed count as one.
     pub fn weight_count(&self) -> usize {
         self.records.weights.len()
+    }
+
+    /// Of these, how many are four 8-bit integers each: the last.
+    pub fn packed_count(&self) -> usize {
+        self.records.packed
+    }
+
+    /// The weights in order; those that are packed are bits.
+    pub fn weights(&self) -> impl Iterator<Item = f32> + '_ {
+        self.records.weights.iter().map(|bytes| f32::from_le_bytes(*bytes))
     }
 
     /// The registers in order; register 0 is the input.

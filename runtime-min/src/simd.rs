@@ -110,12 +110,43 @@ impl Level {
     }
 }
 
+/// Proof that the CPU has the instruction for products of bytes, VNNI, beside AVX-512.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vnni(());
+
+impl Vnni {
+    /// Where the CPU has it.
+    #[inline]
+    pub(crate) fn detect() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        return (x86_64::widest_known() == Width::Avx512 && x86_64::has_vnni()).then_some(Self(()));
+        #[cfg(not(target_arch = "x86_64"))]
+        return None;
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
     use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
     use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
     use super::Width;
+
+    /// Asked once, as [`widest_known`]. To be called only where there is AVX-512.
+    #[inline]
+    pub(super) fn has_vnni() -> bool {
+        const AVX512_VNNI: u32 = 1 << 11;
+        /// Zero: not asked yet.
+        static KNOWN: AtomicU8 = AtomicU8::new(0);
+        match KNOWN.load(Relaxed) {
+            0 => {
+                let has = __cpuid_count(7, 0).ecx & AVX512_VNNI != 0;
+                KNOWN.store(1 + u8::from(has), Relaxed);
+                has
+            }
+            known => known == 2,
+        }
+    }
 
     /// [`widest`], asked once: in a virtual machine CPUID takes tens of microseconds.
     #[inline]
@@ -165,5 +196,53 @@ mod x86_64 {
         }
         // SAFETY: the caller has seen OSXSAVE, so XGETBV is there.
         unsafe { read() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kernel, Lanes, Level, Vnni};
+    use crate::LANES;
+
+    /// Adds the products of bytes to sums.
+    struct AddByteProducts([[u32; LANES]; 3], Option<Vnni>);
+
+    impl Kernel for AddByteProducts {
+        type Output = [u32; LANES];
+
+        #[inline(always)]
+        fn run<V: Lanes>(self, lanes: V) -> [u32; LANES] {
+            let [sums, bytes, weights] = self.0.map(|words| lanes.load(&words.map(f32::from_bits)));
+            let mut block = [0.0; LANES];
+            sums.add_byte_products(bytes, weights, self.1).store(&mut block);
+            block.map(f32::to_bits)
+        }
+    }
+
+    #[test]
+    fn products_of_bytes_are_exact() {
+        // All extremes, then a mixture.
+        let mut state = 0x9e37_79b9_u32;
+        for round in 0..10_000 {
+            let mut word = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state
+            };
+            let mut words = [[0; LANES]; 3].map(|words: [u32; LANES]| words.map(|_| word()));
+            if round < 2 {
+                words[1] = [u32::MAX; LANES];
+                words[2] = [[0x7f7f_7f7f, 0x8080_8080][round]; LANES];
+            }
+            let [sums, bytes, weights] = words;
+            let expected: [u32; LANES] = core::array::from_fn(|lane| {
+                let products = bytes[lane].to_le_bytes().into_iter().zip(weights[lane].to_le_bytes());
+                products.fold(sums[lane], |sum, (a, b)| sum.wrapping_add((i32::from(a) * i32::from(b as i8)) as u32))
+            });
+            for level in Level::available() {
+                for vnni in [None, Vnni::detect()] {
+                    assert_eq!(level.run(AddByteProducts(words, vnni)), expected, "{}", level.name());
+                }
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::commands::calibrate::CalibrateArgs;
 use crate::commands::capacity::CapacityArgs;
 use crate::commands::forecast_eval::ForecastEvalArgs;
 use crate::commands::forecast_train::ForecastTrainArgs;
+use crate::commands::int8::Int8Args;
 use crate::commands::scale_tune::ScaleTuneArgs;
 use crate::device::DeviceChoice;
 use crate::policy::objective::RewardWeights;
@@ -56,6 +57,8 @@ pub enum Command {
     Ablate(AblateArgs),
     /// Compile ONNX files, trained here or elsewhere, into an artifact.
     Compile(CompileArgs),
+    /// Store an artifact's forecaster in 8-bit integers: a smaller, slightly less accurate one.
+    Int8(Int8Args),
     /// Print all that is in an artifact.
     Inspect(InspectArgs),
     /// Make the decisions again that a balancer recorded.

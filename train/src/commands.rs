@@ -11,6 +11,7 @@ pub mod eval;
 pub mod forecast_eval;
 pub mod forecast_train;
 pub mod inspect;
+pub mod int8;
 pub mod on_series;
 pub mod scale_tune;
 pub mod tune;

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::ScaleTune(arguments) => commands::scale_tune::run(&arguments),
         Command::Capacity(arguments) => commands::capacity::run(&arguments),
         Command::Compile(arguments) => commands::compile::run(&arguments),
+        Command::Int8(arguments) => commands::int8::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Ablate(arguments) => commands::ablate::run(&arguments),

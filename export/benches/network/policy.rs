@@ -15,9 +15,9 @@ pub(crate) fn policy() -> Result<OnnxModel> {
     let context = graph.linear(mean, &weights(HOST_FEATURES, 16), HOST_FEATURES, 16, Some(&[0.1; 16]));
     let first = graph.linear(features, &weights(HOST_FEATURES, 16), HOST_FEATURES, 16, Some(&[0.2; 16]));
     let sum = graph.add(first, context);
-    let hidden = graph.tanh(sum);
+    let hidden = graph.clip(sum, -1.0, 1.0);
     let second = graph.linear(hidden, &weights(16, 8), 16, 8, Some(&[0.1; 8]));
-    let hidden = graph.tanh(second);
+    let hidden = graph.clip(second, -1.0, 1.0);
     let third = graph.linear(hidden, &weights(8, 1), 8, 1, Some(&[0.1]));
     let bounded = graph.tanh(third);
     let residual = graph.affine(bounded, 2.5, 0.0);

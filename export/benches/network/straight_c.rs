@@ -69,12 +69,14 @@ fn step(source: &mut String, program: &Program, index: usize, instruction: &Inst
         Op::Linear => String::from("sum[j]"),
         Op::Tanh => format!("tanhf({a_row}[j])"),
         Op::Relu => format!("fmaxf({a_row}[j], 0.0f)"),
+        Op::Clip => format!("fminf(fmaxf({a_row}[j], {scale:e}f), {offset:e}f)"),
         Op::Sigmoid => format!("1.0f / (1.0f + expf(-{a_row}[j]))"),
         Op::Add => format!("{a_row}[j] + {b_row}[j]"),
         Op::Subtract => format!("{a_row}[j] - {b_row}[j]"),
         Op::Multiply => format!("{a_row}[j] * {b_row}[j]"),
         Op::Affine => format!("{scale:e}f * {a_row}[j] + {offset:e}f"),
         Op::Concat => format!("j < {inputs} ? {a_row}[j] : {b_row}[j - {inputs}]"),
+        Op::LinearInt8 => unreachable!("the policy is not rounded"),
         Op::Slice | Op::MeanRows => format!("{a_row}[j + {begin}]"),
     };
     line(source, format_args!("        for (int j = 0; j < {columns}; j++) r{dst}[i][j] = {value};\n    }}"));

@@ -24,7 +24,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, title: &str, rows: &str, program
         let Instruction { op, dst, .. } = instruction;
         let to = registers[usize::from(dst)];
         let place = format!("r{dst} {}", shape(to));
-        let line = format!("{index:>3}  {:<9} {place:<15} = {}", name(op), expression(&instruction, &registers));
+        let line = format!("{index:>3}  {:<10} {place:<14} = {}", name(op), expression(&instruction, &registers));
         let parameters = parameters(&instruction, &registers);
         if parameters == 0 {
             writeln!(f, "  {line}")?;
@@ -40,8 +40,10 @@ fn expression(instruction: &Instruction, registers: &[Register]) -> String {
     let width = registers[usize::from(dst)].width;
     match op {
         Op::Linear => format!("r{a} x W{}", if bias == NO_WEIGHTS { "" } else { " + bias" }),
+        Op::LinearInt8 => format!("r{a} x W + bias, 8 bits"),
         Op::Tanh => format!("tanh r{a}"),
         Op::Relu => format!("max(r{a}, 0)"),
+        Op::Clip => format!("r{a} within {scale} and {offset}"),
         Op::Sigmoid => format!("1 / (1 + exp -r{a})"),
         Op::Add => format!("r{a} + r{b}"),
         Op::Subtract => format!("r{a} - r{b}"),
@@ -56,7 +58,7 @@ fn expression(instruction: &Instruction, registers: &[Register]) -> String {
 
 fn parameters(instruction: &Instruction, registers: &[Register]) -> usize {
     let width = |register: u16| usize::from(registers[usize::from(register)].width);
-    if instruction.op != Op::Linear {
+    if !matches!(instruction.op, Op::Linear | Op::LinearInt8) {
         return 0;
     }
     let bias = if instruction.bias == NO_WEIGHTS { 0 } else { width(instruction.dst) };
@@ -70,8 +72,10 @@ fn shape(register: Register) -> String {
 fn name(op: Op) -> &'static str {
     match op {
         Op::Linear => "Linear",
+        Op::LinearInt8 => "LinearInt8",
         Op::Tanh => "Tanh",
         Op::Relu => "Relu",
+        Op::Clip => "Clip",
         Op::Sigmoid => "Sigmoid",
         Op::Add => "Add",
         Op::Subtract => "Subtract",

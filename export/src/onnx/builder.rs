@@ -130,6 +130,14 @@ impl GraphBuilder {
         self.elementwise("sigmoid", "Sigmoid", x)
     }
 
+    /// `min(max(x, least), most)` of each element.
+    pub fn clip(&mut self, x: Value, least: f32, most: f32) -> Value {
+        let node = self.next_name("clip");
+        let mut inputs = vec![self.name_of(&node, x)];
+        inputs.extend([("least", least), ("most", most)].map(|(role, limit)| self.floats(&node, role, &[], &[limit])));
+        self.node(node, "Clip", inputs, Vec::new(), x.width, x.uniform)
+    }
+
     /// `a + b`; a uniform operand is added to every row of the other.
     pub fn add(&mut self, a: Value, b: Value) -> Value {
         self.binary("add", "Add", a, b)

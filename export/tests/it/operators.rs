@@ -129,6 +129,18 @@ fn activations() {
 }
 
 #[test]
+fn clipping_with_both_limits_or_one() {
+    for inputs in [&["x", "least", "most"][..], &["x", "least"], &["x", "", "most"], &["x"]] {
+        let model = HandMade::new(3).floats("least", &[], &[-0.25]).floats("most", &[], &[1.5]);
+        let program = assert_agreement(model.node("clipped", "Clip", inputs, "y", &[]));
+        assert_eq!(ops(&program), [Op::Clip]);
+    }
+    let mut old = HandMade::new(3).node("clipped", "Clip", &["x"], "y", &[Float("min", -0.5), Float("max", 0.5)]);
+    old.opset = 10;
+    assert_agreement(old);
+}
+
+#[test]
 fn means_with_axes_as_attribute_or_input() {
     for axes in [vec![0], vec![-2]] {
         let keepdims = [Integers("axes", axes.clone()), Integer("keepdims", 1)];

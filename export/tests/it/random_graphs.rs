@@ -22,7 +22,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (number.clone(), 1..9_usize, any::<bool>())
             .prop_map(|(operand, out_width, bias)| Step::Linear { operand, out_width, bias }),
-        2 => (number.clone(), 0..3_u8).prop_map(|(operand, which)| Step::Activation { operand, which }),
+        2 => (number.clone(), 0..4_u8).prop_map(|(operand, which)| Step::Activation { operand, which }),
         2 => (number.clone(), -2.0..2.0_f32, -3.0..3.0_f32)
             .prop_map(|(operand, scale, offset)| Step::Affine { operand, scale, offset }),
         1 => number.clone().prop_map(|operand| Step::MeanRows { operand }),
@@ -45,6 +45,7 @@ fn add(graph: &mut GraphBuilder, values: &[Value], step: &Step) -> Value {
         Step::Activation { operand, which } => match which {
             0 => graph.tanh(pick(operand)),
             1 => graph.relu(pick(operand)),
+            2 => graph.clip(pick(operand), -0.5, 1.0),
             _ => graph.sigmoid(pick(operand)),
         },
         Step::Affine { operand, scale, offset } => graph.affine(pick(operand), scale, offset),

@@ -2,7 +2,7 @@
 
 use evenkeel_export::onnx::{GraphBuilder, OnnxModel};
 use evenkeel_export::verify::run_rows;
-use evenkeel_export::{ExportError, Forecast, compile, verify};
+use evenkeel_export::{ExportError, Forecast, Program, compile, int8, verify, with_int8_forecaster};
 use evenkeel_runtime::forecast::{Calibration, FORECAST_FEATURES, QUANTILE_COUNT};
 use evenkeel_runtime::{ArtifactError, HOST_FEATURES, Model};
 
@@ -153,4 +153,29 @@ fn a_wrong_reference_is_noticed() {
 #[test]
 fn nothing_makes_no_artifact() {
     assert!(matches!(compile(None, None, &service(), "{}"), Err(ExportError::Nothing)));
+}
+
+#[test]
+fn a_forecaster_in_8_bit_integers_is_small_and_nearly_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forecast.onnx");
+    forecaster().write(&path).unwrap();
+    let calibration = Calibration::new(300.0).encode();
+    let forecast = Forecast { onnx: &path, calibration: &calibration };
+    let artifact = compile(None, Some(forecast), &service(), "{}").unwrap();
+    let rounded = with_int8_forecaster(&artifact).unwrap();
+    assert!(rounded.len() < artifact.len() / 2, "{} of {} bytes", rounded.len(), artifact.len());
+    assert_eq!(with_int8_forecaster(&rounded).unwrap(), rounded, "nothing is left to round");
+
+    let (exact, rounded) = (Model::parse(&artifact).unwrap(), Model::parse(&rounded).unwrap());
+    let [exact, rounded] = [&exact, &rounded].map(|model| model.forecaster().unwrap().program());
+    assert_eq!(int8::rounded(&Program::decode(exact)), Program::decode(rounded));
+    for rows in [1, 16, 33] {
+        let input = weights(rows * FORECAST_FEATURES, 1);
+        let (expected, found) = (run_rows(exact, &input, rows), run_rows(rounded, &input, rows));
+        let squares = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|number| number * number).sum::<f32>();
+        let error = squares(&mut expected.iter().zip(&found).map(|(a, b)| a - b)).sqrt();
+        let size = squares(&mut expected.iter().copied()).sqrt();
+        assert!(error > 0.0 && error < 0.05 * size, "{error} of {size}");
+    }
 }

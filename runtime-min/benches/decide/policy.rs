@@ -26,6 +26,7 @@ pub(crate) fn artifact() -> Vec<u8> {
     ];
     let plain = builder::instruction;
     let linear = |dst, a, weights, bias| Instruction { weights, bias, ..plain(Op::Linear, dst, a, 0) };
+    let clip = |dst, a| Instruction { scale: -1.0, offset: 1.0, ..plain(Op::Clip, dst, a, 0) };
     let affine = |dst, a, scale| Instruction { scale, ..plain(Op::Affine, dst, a, 0) };
     let matrix = u32::from(inputs) * 16;
     let (second, third) = (2 * matrix + 32, 2 * matrix + 32 + 16 * 8 + 8);
@@ -34,9 +35,9 @@ pub(crate) fn artifact() -> Vec<u8> {
         linear(2, 1, 0, 2 * matrix),
         linear(3, 0, matrix, 2 * matrix + 16),
         plain(Op::Add, 4, 3, 2),
-        plain(Op::Tanh, 3, 4, 0),
+        clip(3, 4),
         linear(5, 3, second, second + 16 * 8),
-        plain(Op::Tanh, 6, 5, 0),
+        clip(6, 5),
         linear(7, 6, third, third + 8),
         plain(Op::Tanh, 8, 7, 0),
         affine(7, 8, 2.5),

@@ -3,13 +3,14 @@
 //! On rows: `dst[o][row] = bias[o] + Σ_i a[i][row] · weights[i][o]`. A tile of outputs and
 //! blocks of rows is kept in registers over the whole sum, as large as the registers
 //! allow: each input is loaded once for all outputs of the tile, each weight once for all
-//! its blocks. Products are added in the order of the inputs.
+//! its blocks. Products are added in the order of the inputs. Sums are clipped while they are
+//! in registers.
 //!
 //! On one row that stands for all: outputs lie across the lanes, and four sums run side by
 //! side, since each addition has to wait for the one before.
 
 use crate::LANES;
-use crate::simd::{Lanes, Registers, add_products};
+use crate::simd::{Lanes, Registers, add_products, math};
 
 /// Weights in the artifact's bytes, which need not be aligned.
 pub(super) type Weights<'a> = &'a [[u8; 4]];
@@ -26,6 +27,8 @@ pub(super) struct Layer<'a> {
     pub(super) pitch: usize,
     /// How many.
     pub(super) inputs: usize,
+    /// What sums are clipped to, while they are in registers.
+    pub(super) range: (f32, f32),
 }
 
 /// A number for each output.
@@ -77,7 +80,7 @@ impl Layer<'_> {
                 for (output, sums) in (out.done..).zip(sums) {
                     let column = out.dst.get_mut(output * out.pitch + row..).unwrap_or_default();
                     for (block, sum) in column.as_chunks_mut().0.iter_mut().zip(sums) {
-                        sum.store(block);
+                        math::clip(sum, self.range.0, self.range.1).store(block);
                     }
                 }
             }

@@ -10,7 +10,7 @@
 //! - Columns sliced off the input are read where they are.
 
 use super::records::Records;
-use super::{GROUP, Instruction, NO_WEIGHTS, Op, limits, stride};
+use super::{GROUP, Instruction, NO_WEIGHTS, Op, int8, limits, stride};
 
 /// Where a register lies in scratch memory, whose three parts follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,20 +37,22 @@ impl Place {
 }
 
 /// What is done to each number of a linear layer's result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Activation {
     None,
     Tanh,
-    Relu,
     Sigmoid,
+    /// Less counts as the first, more as the second.
+    Clip(f32, f32),
 }
 
 impl Activation {
-    fn of(op: Op) -> Option<Self> {
-        match op {
+    fn of(instruction: &Instruction) -> Option<Self> {
+        match instruction.op {
             Op::Tanh => Some(Self::Tanh),
-            Op::Relu => Some(Self::Relu),
             Op::Sigmoid => Some(Self::Sigmoid),
+            Op::Relu => Some(Self::Clip(0.0, f32::INFINITY)),
+            Op::Clip => Some(Self::Clip(instruction.scale, instruction.offset)),
             _ => None,
         }
     }
@@ -85,6 +87,10 @@ pub(super) enum Action {
     MeanRows,
     /// A copy.
     Copy,
+    /// Rows rounded to 8 bits, for what follows.
+    Round,
+    /// A linear layer on rounded rows: index of its packed weights, and of biases and scales.
+    LinearInt8 { packed: u32, numbers: u32 },
     /// A linear layer's bias, from this index on, plus the uniform `a`: to be done once,
     /// before the segment that it stands in.
     AddBias(u32),
@@ -255,9 +261,9 @@ impl<'r, 'a> Builder<'r, 'a> {
         let (from, other) = (self.place(a), self.place(b));
         let action = match op {
             Op::Linear => return self.linear(index, instruction),
-            Op::Tanh => Action::Activate(Activation::Tanh),
-            Op::Relu => Action::Activate(Activation::Relu),
-            Op::Sigmoid => Action::Activate(Activation::Sigmoid),
+            Op::Tanh | Op::Relu | Op::Sigmoid | Op::Clip => {
+                Action::Activate(Activation::of(instruction).unwrap_or(Activation::None))
+            }
             Op::Affine => Action::Affine { scale, offset },
             Op::Add => Action::Add,
             Op::Subtract => Action::Subtract,
@@ -272,6 +278,18 @@ impl<'r, 'a> Builder<'r, 'a> {
                     let (width, dst) = (self.width(dst), self.write(dst));
                     self.push(Step { action: Action::Copy, dst, a: columns, b: columns, width, from_width: width });
                 }
+                return 1;
+            }
+            Op::LinearInt8 => {
+                let from_width = self.width(a);
+                let columns = int8::rounded_columns(usize::from(from_width));
+                let rounded = Place::Group(self.plan.group_columns as u32);
+                self.plan.group_columns += columns;
+                let columns = columns as u16;
+                self.push(Step { action: Action::Round, dst: rounded, a: from, b: from, width: columns, from_width });
+                let action = Action::LinearInt8 { packed: instruction.weights, numbers: instruction.bias };
+                let (width, dst) = (self.width(dst), self.write(dst));
+                self.push(Step { action, dst, a: rounded, b: rounded, width, from_width });
                 return 1;
             }
             Op::Concat => {
@@ -313,7 +331,7 @@ impl<'r, 'a> Builder<'r, 'a> {
             taken = 2;
         }
         if let Some(next) = self.records.instruction(index + taken)
-            && let Some(found) = Activation::of(next.op)
+            && let Some(found) = Activation::of(&next)
             && next.a == dst
             && self.is_dead_after(index + taken, dst, next.dst)
         {

@@ -1,17 +1,18 @@
 //! The binary records of a program section, and their validation.
 //!
 //! ```text
-//! 0    u16 registers   u16 instructions   u32 weights   u16 output register   (zero to 64)
+//! 0    u16 registers   u16 instructions   u32 weights   u16 output register   2 bytes zero
+//! 12   u32 packed, of the weights the last                             (zero to 64)
 //! 64   registers × { u16 width, u16 kind (0 rows, 1 uniform) }        (zero to 64)
 //! …    instructions × 32 bytes: u16 op, dst, a, b; u32 weights, bias;
 //!                               f32 scale, offset; u16 begin; 6 bytes zero   (zero to 64)
-//! …    weights × f32
+//! …    weights × f32, those that are packed × four i8
 //! ```
 //!
 //! All little-endian. `weights` and `bias` are indices into the weights, [`NO_WEIGHTS`]
 //! where there is none.
 
-use super::limits;
+use super::{int8, limits};
 use crate::artifact::{ArtifactError, format::ALIGNMENT};
 
 /// Marks an absent weight or bias index.
@@ -67,11 +68,16 @@ pub enum Op {
     Concat = 10,
     /// `dst =` columns `begin .. begin + width(dst)` of `a`.
     Slice = 11,
+    /// [`Linear`](Self::Linear) in 8-bit integers, see `program/int8.rs`: `weights` points to
+    /// packed ones, `bias` to a bias and a scale for each output.
+    LinearInt8 = 12,
+    /// `dst = min(max(a, scale), offset)`.
+    Clip = 13,
 }
 
 impl Op {
     /// Every operation, in the order of its code.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Linear,
         Self::Tanh,
         Self::Relu,
@@ -83,6 +89,8 @@ impl Op {
         Self::MeanRows,
         Self::Concat,
         Self::Slice,
+        Self::LinearInt8,
+        Self::Clip,
     ];
 
     fn from_code(code: u16) -> Option<Self> {
@@ -106,13 +114,13 @@ pub struct Instruction {
     pub a: u16,
     /// Second register read, 0 where there is none.
     pub b: u16,
-    /// [`Op::Linear`]: index of `W`, else [`NO_WEIGHTS`].
+    /// [`Op::Linear`] and [`Op::LinearInt8`]: index of `W`, else [`NO_WEIGHTS`].
     pub weights: u32,
-    /// [`Op::Linear`]: index of the bias, or [`NO_WEIGHTS`].
+    /// [`Op::Linear`]: index of the bias, or [`NO_WEIGHTS`]; [`Op::LinearInt8`]: of biases and scales.
     pub bias: u32,
-    /// [`Op::Affine`]: factor.
+    /// [`Op::Affine`]: factor. [`Op::Clip`]: least.
     pub scale: f32,
-    /// [`Op::Affine`]: summand.
+    /// [`Op::Affine`]: summand. [`Op::Clip`]: most.
     pub offset: f32,
     /// [`Op::Slice`]: first column.
     pub begin: u16,
@@ -162,7 +170,9 @@ impl Instruction {
 pub(super) struct Records<'a> {
     registers: &'a [[u8; 4]],
     instructions: &'a [[u8; INSTRUCTION_BYTES]],
+    /// The packed ones are the last.
     pub(super) weights: &'a [[u8; 4]],
+    pub(super) packed: usize,
     pub(super) output: u16,
 }
 
@@ -173,9 +183,11 @@ impl<'a> Records<'a> {
         let register_count = half(0) as usize;
         let instruction_count = half(2) as usize;
         let weight_count = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        let packed = u32::from_le_bytes([header[12], header[13], header[14], header[15]]) as usize;
         let within_limits = (1..=limits::REGISTERS).contains(&register_count)
             && (1..=limits::INSTRUCTIONS).contains(&instruction_count)
-            && weight_count <= limits::WEIGHTS;
+            && weight_count <= limits::WEIGHTS
+            && packed <= weight_count;
         if !within_limits {
             return Err(ArtifactError::ProgramLimits);
         }
@@ -186,6 +198,7 @@ impl<'a> Records<'a> {
             registers: registers.as_chunks().0,
             instructions: instructions.as_chunks().0,
             weights: weights.as_chunks().0,
+            packed,
             output: half(8),
         };
         records.check()?;
@@ -210,6 +223,11 @@ impl<'a> Records<'a> {
         self.instructions.iter().filter_map(Instruction::decode)
     }
 
+    /// Weights that are not packed.
+    fn numbers(&self) -> usize {
+        self.weights.len() - self.packed
+    }
+
     fn check(&self) -> Result<(), ArtifactError> {
         let plausible = |bytes: &[u8; 4]| {
             let width = u16::from_le_bytes([bytes[0], bytes[1]]) as usize;
@@ -218,8 +236,17 @@ impl<'a> Records<'a> {
         if !self.registers.iter().all(plausible) || self.register(0).uniform {
             return Err(ArtifactError::ProgramRegister);
         }
-        if !self.weights.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite()) {
+        let numbers = self.weights.iter().take(self.numbers());
+        if !numbers.into_iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite()) {
             return Err(ArtifactError::NotFinite);
+        }
+        // The plan makes two steps of these.
+        let steps = self.instructions().map(|instruction| match instruction.op {
+            Op::Concat | Op::LinearInt8 => 2,
+            _ => 1,
+        });
+        if steps.sum::<usize>() > limits::INSTRUCTIONS {
+            return Err(ArtifactError::ProgramLimits);
         }
         // Bit r: register r has a value. Register 0 is the input.
         let mut written: u64 = 1;
@@ -252,7 +279,8 @@ impl<'a> Records<'a> {
         let (to, from, other) = (self.register(dst), self.register(a), self.register(b));
         let shapes_fit = match op {
             Op::Linear => to.uniform == from.uniform,
-            Op::Tanh | Op::Relu | Op::Sigmoid | Op::Affine => to == from,
+            Op::LinearInt8 => !to.uniform && !from.uniform,
+            Op::Tanh | Op::Relu | Op::Sigmoid | Op::Affine | Op::Clip => to == from,
             Op::Add | Op::Subtract | Op::Multiply => {
                 from.width == to.width && other.width == to.width && to.uniform == (from.uniform && other.uniform)
             }
@@ -267,14 +295,22 @@ impl<'a> Records<'a> {
         if !shapes_fit {
             return Err(ArtifactError::ProgramShape);
         }
-        let in_weights = |begin: u32, len: usize| begin as usize + len <= self.weights.len();
+        let in_weights = |begin: u32, len: usize| begin as usize + len <= self.numbers();
         match op {
             Op::Linear => {
                 let weights_fit = in_weights(instruction.weights, from.width as usize * to.width as usize);
                 let bias_fits = instruction.bias == NO_WEIGHTS || in_weights(instruction.bias, to.width as usize);
                 if weights_fit && bias_fits { Ok(()) } else { Err(ArtifactError::ProgramWeights) }
             }
-            Op::Affine if !(instruction.scale.is_finite() && instruction.offset.is_finite()) => {
+            Op::LinearInt8 => {
+                let (inputs, outputs) = (from.width as usize, to.width as usize);
+                let begin = instruction.weights as usize;
+                let end = begin + int8::packed_len(inputs, outputs);
+                let weights_fit = begin >= self.numbers() && end <= self.weights.len();
+                let fits = weights_fit && in_weights(instruction.bias, 2 * outputs);
+                if fits { Ok(()) } else { Err(ArtifactError::ProgramWeights) }
+            }
+            Op::Affine | Op::Clip if !(instruction.scale.is_finite() && instruction.offset.is_finite()) => {
                 Err(ArtifactError::NotFinite)
             }
             _ => Ok(()),

@@ -2,7 +2,7 @@
 
 use super::linear::{self, Biases, Layer, Weights, number};
 use super::plan::{Action, Activation, Bias, Place, Plan, Step};
-use super::{GROUP, stride};
+use super::{GROUP, int8, stride};
 use crate::LANES;
 use crate::simd::{Block, Kernel, Lanes, math};
 
@@ -125,7 +125,7 @@ impl<V: Lanes> Machine<'_, V> {
         let a_operand = Operand { numbers: from, pitch: a.pitch };
         let mut columns = Columns::<V, BLOCKS> { lanes, dst, pitch };
         match step.action {
-            Action::Linear { weights: first, bias, .. } => {
+            Action::Linear { weights: first, bias, activation } => {
                 let from_width = usize::from(step.from_width);
                 let bias = match bias {
                     Bias::None => Biases::Weights(&[]),
@@ -139,6 +139,28 @@ impl<V: Lanes> Machine<'_, V> {
                     a: from,
                     pitch: a.pitch,
                     inputs: from_width,
+                    range: match activation {
+                        Activation::Clip(least, most) => (least, most),
+                        _ => (f32::NEG_INFINITY, f32::INFINITY),
+                    },
+                };
+                layer.on_rows::<V, BLOCKS>(lanes, columns.dst, pitch);
+                if matches!(activation, Activation::Clip(..)) {
+                    return;
+                }
+            }
+            Action::Round => {
+                int8::round::<V, BLOCKS>(lanes, from, a.pitch, usize::from(step.from_width), columns.dst, pitch);
+            }
+            Action::LinearInt8 { packed, numbers } => {
+                let inputs = usize::from(step.from_width);
+                let layer = int8::Layer {
+                    packed: slice_of(weights, packed, int8::packed_len(inputs, width)),
+                    numbers: slice_of(weights, numbers, 2 * width),
+                    width,
+                    a: from,
+                    pitch: a.pitch,
+                    words: int8::rounded_columns(inputs) - 1,
                 };
                 layer.on_rows::<V, BLOCKS>(lanes, columns.dst, pitch);
             }
@@ -178,7 +200,8 @@ impl<V: Lanes> Machine<'_, V> {
                     *to = *from;
                 }
             }
-            Action::AddBias(_) => {}
+            // On rows only.
+            Action::AddBias(_) | Action::Round | Action::LinearInt8 { .. } => {}
             action => columns.zip(action, blocks, padded(a), padded(b)),
         }
         columns.activate(step.action.activation(), blocks);
@@ -271,7 +294,7 @@ impl<V: Lanes, const BLOCKS: usize> Columns<'_, V, BLOCKS> {
         match activation {
             Activation::None => {}
             Activation::Tanh => self.tanh(),
-            Activation::Relu | Activation::Sigmoid => self.map(width, activation),
+            Activation::Clip(..) | Activation::Sigmoid => self.map(width, activation),
         }
     }
 
@@ -283,8 +306,10 @@ impl<V: Lanes, const BLOCKS: usize> Columns<'_, V, BLOCKS> {
                 if let Some(numbers) = self.block(column, block) {
                     let x = lanes.load(numbers);
                     // A closure would not be compiled for the level's instructions.
-                    let activated =
-                        if activation == Activation::Sigmoid { math::sigmoid(x) } else { x.max(x.fill(0.0)) };
+                    let activated = match activation {
+                        Activation::Clip(least, most) => math::clip(x, least, most),
+                        _ => math::sigmoid(x),
+                    };
                     activated.store(numbers);
                 }
             }

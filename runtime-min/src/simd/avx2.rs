@@ -7,14 +7,15 @@ use core::arch::x86_64::{
     _mm_movehl_ps, _mm_movelh_ps, _mm_shuffle_ps, _mm_storeu_ps, _mm_unpackhi_ps, _mm_unpacklo_ps, _mm256_add_epi32,
     _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_blendv_ps, _mm256_castpd_ps, _mm256_castps_pd,
     _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpgt_epi32,
-    _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
-    _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_pd,
+    _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_madd_epi16,
+    _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_ps, _mm256_or_si256, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi16, _mm256_slli_epi32, _mm256_srai_epi16,
+    _mm256_srli_epi16, _mm256_srli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_unpackhi_pd,
     _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 use core::ops::{Add, Div, Mul, Sub};
 
-use super::{Block, Kernel, Lanes, Registers};
+use super::{Block, Kernel, Lanes, Registers, Vnni};
 use crate::LANES;
 use crate::slot::HostSlot;
 
@@ -196,6 +197,16 @@ impl<const N: usize> Lanes for Avx2<N> {
     }
 
     #[inline(always)]
+    fn low_bytes([a, b, c, d]: [Self; 4]) -> Self {
+        each!(low_bytes, a, b, c, d)
+    }
+
+    #[inline(always)]
+    fn add_byte_products(self, bytes: Self, weights: Self, _vnni: Option<Vnni>) -> Self {
+        each!(add_byte_products, self, bytes, weights)
+    }
+
+    #[inline(always)]
     fn signed_to_number(self) -> Self {
         each!(signed_to_number, self)
     }
@@ -285,6 +296,30 @@ fn integer_greater(a: __m256, b: __m256) -> __m256 {
 #[target_feature(enable = "avx2")]
 fn to_exponent(a: __m256) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn low_bytes(a: __m256, b: __m256, c: __m256, d: __m256) -> __m256 {
+    let byte = _mm256_set1_epi32(0xff);
+    let low = |word: __m256| _mm256_and_si256(_mm256_castps_si256(word), byte);
+    let (a, b, c, d) = (low(a), low(b), low(c), low(d));
+    let lower = _mm256_or_si256(a, _mm256_slli_epi32::<8>(b));
+    let upper = _mm256_or_si256(_mm256_slli_epi32::<16>(c), _mm256_slli_epi32::<24>(d));
+    _mm256_castsi256_ps(_mm256_or_si256(lower, upper))
+}
+
+/// By products of 16 bits, of the even and of the odd bytes: those of 8 bits would be clipped.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_byte_products(sums: __m256, bytes: __m256, weights: __m256) -> __m256 {
+    let (bytes, weights) = (_mm256_castps_si256(bytes), _mm256_castps_si256(weights));
+    let even = _mm256_madd_epi16(
+        _mm256_and_si256(bytes, _mm256_set1_epi16(0xff)),
+        _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)),
+    );
+    let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(bytes), _mm256_srai_epi16::<8>(weights));
+    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sums), _mm256_add_epi32(even, odd)))
 }
 
 #[inline]

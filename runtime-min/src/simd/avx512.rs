@@ -4,17 +4,18 @@ use core::arch::asm;
 use core::arch::x86_64::{
     __m128, __m512, __mmask16, _CMP_EQ_OQ, _CMP_GT_OQ, _CMP_UNORD_Q, _mm_add_ps, _mm_cvtss_f32, _mm_min_ps, _mm_min_ss,
     _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_min_ps,
-    _mm512_add_epi32, _mm512_add_ps, _mm512_and_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512,
-    _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cmpgt_epu32_mask, _mm512_cvtepi32_ps,
-    _mm512_cvtepu32_ps, _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
-    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32,
-    _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
-    _mm512_unpacklo_ps,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_and_ps, _mm512_and_si512, _mm512_castpd_ps, _mm512_castps_pd,
+    _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cmpgt_epu32_mask,
+    _mm512_cvtepi32_ps, _mm512_cvtepu32_ps, _mm512_div_ps, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_madd_epi16, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512,
+    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi16, _mm512_slli_epi32,
+    _mm512_srai_epi16, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps, _mm512_unpackhi_pd,
+    _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 use core::ops::{Add, Div, Mul, Sub};
 
 use super::avx2::add_columns;
-use super::{Block, Kernel, Lanes, Registers};
+use super::{Block, Kernel, Lanes, Registers, Vnni};
 use crate::LANES;
 use crate::slot::HostSlot;
 
@@ -168,6 +169,19 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn low_bytes([a, b, c, d]: [Self; 4]) -> Self {
+        Self(avx512!(low_bytes([a.0, b.0, c.0, d.0])))
+    }
+
+    #[inline(always)]
+    fn add_byte_products(self, bytes: Self, weights: Self, vnni: Option<Vnni>) -> Self {
+        match vnni {
+            Some(vnni) => Self(avx512!(add_byte_products_by_vnni(self.0, bytes.0, weights.0, vnni))),
+            None => Self(avx512!(add_byte_products(self.0, bytes.0, weights.0))),
+        }
+    }
+
+    #[inline(always)]
     fn signed_to_number(self) -> Self {
         Self(avx512!(_mm512_cvtepi32_ps(_mm512_castps_si512(self.0))))
     }
@@ -215,6 +229,45 @@ impl Avx512 {
             _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight))
         })
     }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn low_bytes(four: [__m512; 4]) -> __m512 {
+    let [a, b, c, d] = four.map(|word| _mm512_and_si512(_mm512_castps_si512(word), _mm512_set1_epi32(0xff)));
+    let lower = _mm512_or_si512(a, _mm512_slli_epi32::<8>(b));
+    let upper = _mm512_or_si512(_mm512_slli_epi32::<16>(c), _mm512_slli_epi32::<24>(d));
+    _mm512_castsi512_ps(_mm512_or_si512(lower, upper))
+}
+
+/// Assembly: in a function for VNNI, which what calls it is not, the intrinsic would not be inlined.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_byte_products_by_vnni(mut sums: __m512, bytes: __m512, weights: __m512, _: Vnni) -> __m512 {
+    // SAFETY: whoever calls has a proof that the CPU has the instruction; it touches no memory.
+    unsafe {
+        asm!(
+            "vpdpbusd {sums}, {bytes}, {weights}",
+            sums = inout(zmm_reg) sums,
+            bytes = in(zmm_reg) bytes,
+            weights = in(zmm_reg) weights,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sums
+}
+
+/// As on AVX2, for CPUs without VNNI.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn add_byte_products(sums: __m512, bytes: __m512, weights: __m512) -> __m512 {
+    let (bytes, weights) = (_mm512_castps_si512(bytes), _mm512_castps_si512(weights));
+    let even = _mm512_madd_epi16(
+        _mm512_and_si512(bytes, _mm512_set1_epi16(0xff)),
+        _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(weights)),
+    );
+    let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(bytes), _mm512_srai_epi16::<8>(weights));
+    _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(sums), _mm512_add_epi32(even, odd)))
 }
 
 /// Four words of each of four slots, from `word` on.

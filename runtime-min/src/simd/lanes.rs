@@ -2,6 +2,7 @@
 
 use core::ops::{Add, Div, Mul, Sub};
 
+use super::Vnni;
 use crate::LANES;
 use crate::slot::HostSlot;
 
@@ -95,6 +96,14 @@ pub(crate) trait Lanes:
 
     /// Integers: shifted left by 23 bits, into a number's exponent.
     fn to_exponent(self) -> Self;
+
+    /// Integers: the low bytes of four, the first one lowest.
+    fn low_bytes(four: [Self; 4]) -> Self;
+
+    /// Integers: adds the products of the four bytes, those of `bytes` without sign, those of
+    /// `weights` with. By the instruction for it where there is one and it is
+    /// proven.
+    fn add_byte_products(self, bytes: Self, weights: Self, vnni: Option<Vnni>) -> Self;
 
     /// Signed integers to numbers.
     fn signed_to_number(self) -> Self;

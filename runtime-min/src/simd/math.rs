@@ -64,9 +64,7 @@ pub(crate) fn exp<V: Lanes>(x: V) -> V {
 /// Numerator and denominator of the hyperbolic tangent.
 #[inline(always)]
 fn tanh_fraction<V: Lanes>(x: V) -> (V, V) {
-    // The order of the operands makes NaN stay NaN.
-    let x = x.fill(-TANH_END).max(x);
-    let x = x.fill(TANH_END).min(x);
+    let x = clip(x, -TANH_END, TANH_END);
     let square = x * x;
     let mut p = x.fill(3.92996589e-6);
     p = p.mul_add(square, x.fill(0.00227697905));
@@ -93,6 +91,13 @@ pub(crate) fn tanh_pair<V: Lanes>(x: V, y: V) -> (V, V) {
     let ((p, q), (p_too, q_too)) = (tanh_fraction(x), tanh_fraction(y));
     let reciprocal = x.fill(1.0) / (q * q_too);
     (p * q_too * reciprocal, p_too * q * reciprocal)
+}
+
+/// `least` for what is less, `most` for what is more; NaN stays.
+#[inline(always)]
+pub(crate) fn clip<V: Lanes>(x: V, least: f32, most: f32) -> V {
+    // The order of the operands makes NaN stay NaN.
+    x.fill(most).min(x.fill(least).max(x))
 }
 
 /// Logistic function `1 / (1 + e^-x)`.

@@ -6,7 +6,7 @@
 use core::array;
 use core::ops::{Add, Div, Mul, Sub};
 
-use super::{Block, Lanes, Registers};
+use super::{Block, Lanes, Registers, Vnni};
 use crate::LANES;
 use crate::slot::HostSlot;
 
@@ -185,6 +185,20 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn low_bytes([a, b, c, d]: [Self; 4]) -> Self {
+        let byte = |number: f32| number.to_bits() as u8;
+        Self(array::from_fn(|lane| {
+            f32::from_bits(u32::from_le_bytes([byte(a.0[lane]), byte(b.0[lane]), byte(c.0[lane]), byte(d.0[lane])]))
+        }))
+    }
+
+    #[inline(always)]
+    fn add_byte_products(self, bytes: Self, weights: Self, _vnni: Option<Vnni>) -> Self {
+        let products = bytes.bits(&weights, byte_products);
+        self.integer_add(products)
+    }
+
+    #[inline(always)]
     fn signed_to_number(self) -> Self {
         self.zip(&self, |a, _| a.to_bits() as i32 as f32)
     }
@@ -222,6 +236,13 @@ impl Lanes for Portable {
         }
         columns
     }
+}
+
+/// Sum of the products of four bytes without sign and four with.
+#[inline(always)]
+fn byte_products(bytes: u32, weights: u32) -> u32 {
+    let products = bytes.to_le_bytes().into_iter().zip(weights.to_le_bytes());
+    products.fold(0, |sum, (byte, weight)| sum + i32::from(byte) * i32::from(weight as i8)) as u32
 }
 
 /// `a · b + c` in `f64`, rounded to `f32`; `None` where that may have gone wrong in a lane.

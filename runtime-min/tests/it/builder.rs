@@ -35,6 +35,22 @@ pub(crate) fn program(registers: &[Register], instructions: &[Instruction], weig
     section
 }
 
+/// The section of a layer in 8-bit integers; `numbers` are biases, then scales.
+pub(crate) fn int8_section(inputs: usize, outputs: usize, integers: &[i8], numbers: &[f32]) -> Vec<u8> {
+    let word = |four: usize, output: usize| {
+        let byte = |i: usize| if i < inputs { integers[i * outputs + output] as u8 } else { 0 };
+        u32::from_le_bytes([byte(4 * four), byte(4 * four + 1), byte(4 * four + 2), byte(4 * four + 3)])
+    };
+    let words = (0..inputs.div_ceil(4)).flat_map(|four| (0..outputs).map(move |output| word(four, output)));
+    let sum = |output: usize| (0..inputs).map(|i| i32::from(integers[i * outputs + output])).sum::<i32>();
+    let packed: Vec<u32> = words.chain((0..outputs).map(|output| (-128 * sum(output)) as u32)).collect();
+    let weights: Vec<f32> = numbers.iter().copied().chain(packed.iter().map(|bits| f32::from_bits(*bits))).collect();
+    let layer = Instruction { weights: numbers.len() as u32, bias: 0, ..instruction(Op::LinearInt8, 1, 0, 0) };
+    let mut section = program(&[rows(inputs as u16), rows(outputs as u16)], &[layer], &weights, 1);
+    section[12..16].copy_from_slice(&(packed.len() as u32).to_le_bytes());
+    section
+}
+
 /// Encodes an artifact of these sections.
 pub(crate) fn artifact(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut body = vec![0; sections.len() * format::SECTION_ENTRY_BYTES];

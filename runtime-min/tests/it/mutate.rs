@@ -8,7 +8,7 @@ use evenkeel_runtime::{
     Eligible, HOST_FEATURES, HostSlot, Model, Reason, Request, State, StateHeader, decide, explain,
 };
 
-use crate::builder::{artifact, estimate_artifact, instruction, program, rows, seal, service, uniform};
+use crate::builder::{artifact, estimate_artifact, instruction, int8_section, program, rows, seal, service, uniform};
 use crate::guarded::Guarded;
 
 /// Numbers that are the same everywhere (xorshift64*: Vigna, ACM TOMS 42, 2016).
@@ -43,12 +43,13 @@ pub(crate) fn valid() -> Vec<Vec<u8>> {
         estimate_artifact(1.0),
         artifact(&[metadata.clone(), service.clone(), (format::POLICY, every_operation())]),
         artifact(&[service.clone(), (format::POLICY, guarded_residual())]),
+        artifact(&[service.clone(), (format::POLICY, integers())]),
         artifact(&[service.clone(), (format::FORECAST, forecaster()), calibration, scale]),
         artifact(&[metadata, service]),
     ]
 }
 
-/// A policy of every operation, with both broadcasts.
+/// A policy of every operation but that of 8-bit integers, with both broadcasts.
 fn every_operation() -> Vec<u8> {
     let inputs = HOST_FEATURES as u16;
     let linear = |dst, a, weights, bias| Instruction { weights, bias, ..instruction(Op::Linear, dst, a, 0) };
@@ -66,6 +67,7 @@ fn every_operation() -> Vec<u8> {
         rows(1),
         rows(1),
         rows(2),
+        rows(1),
     ];
     let instructions = [
         instruction(Op::MeanRows, 1, 0, 0),
@@ -80,9 +82,10 @@ fn every_operation() -> Vec<u8> {
         Instruction { scale: -1.5, offset: 0.25, ..instruction(Op::Affine, 9, 8, 0) },
         instruction(Op::Relu, 10, 9, 0),
         instruction(Op::Sigmoid, 11, 10, 0),
+        Instruction { scale: -1.0, offset: 0.5, ..instruction(Op::Clip, 13, 11, 0) },
     ];
     let weights: Vec<f32> = (0..50).map(|i| (i as f32 * 0.7).sin()).collect();
-    program(&registers, &instructions, &weights, 11)
+    program(&registers, &instructions, &weights, 13)
 }
 
 /// A policy of the trained form, with narrower layers.
@@ -99,6 +102,12 @@ fn guarded_residual() -> Vec<u8> {
     ];
     let weights: Vec<f32> = (0..78).map(|i| (i as f32 * 1.3).cos() * 0.2).collect();
     program(&registers, &instructions, &weights, 6)
+}
+
+/// A policy in 8-bit integers.
+fn integers() -> Vec<u8> {
+    let weights: Vec<i8> = (0..HOST_FEATURES).map(|i| (i * 37 % 255) as u8 as i8).collect();
+    int8_section(HOST_FEATURES, 1, &weights, &[0.5, 0.01])
 }
 
 fn forecaster() -> Vec<u8> {

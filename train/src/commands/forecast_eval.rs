@@ -25,6 +25,10 @@ pub struct ForecastEvalArgs {
     /// from each series' validation part.
     #[arg(long)]
     pub zero_shot: bool,
+    /// Forecast with the network in 8-bit integers too, as `evenkeel int8` stores it: what that
+    /// costs in accuracy.
+    #[arg(long)]
+    pub int8: bool,
     /// Most forecasts of a series, evenly spaced over its test part.
     #[arg(long, value_name = "N", default_value_t = ORIGINS_MAX)]
     pub origins: usize,
@@ -70,6 +74,7 @@ pub fn run(arguments: &ForecastEvalArgs) -> Result<()> {
     let options = Options {
         origins_max: arguments.origins,
         calibrate: !arguments.zero_shot,
+        int8: arguments.int8,
         others: &others,
         export: arguments.export_windows.as_deref(),
         ..Options::default()

@@ -20,6 +20,8 @@ use crate::metrics::{Estimate, ForecastPlot, ForecastResult};
 
 /// Name of the trained model in results.
 pub const TRAINED: &str = "evenkeel";
+/// Name of the trained model with its network in 8-bit integers.
+pub const TRAINED_INT8: &str = "evenkeel_int8";
 /// Name of the rule that others are compared with.
 pub const SEASONAL_NAIVE: &str = "seasonal_naive";
 
@@ -42,6 +44,8 @@ pub struct Options<'a> {
     /// Whether a series gets a calibration of its own from its validation part, as the
     /// trainer would give it. Otherwise the artifact's is used: a new service, zero-shot.
     pub calibrate: bool,
+    /// Whether to evaluate the network in 8-bit integers too.
+    pub int8: bool,
     /// Forecasts of other models.
     pub others: &'a [(String, External)],
     /// Where to write the windows for other models.
@@ -50,7 +54,14 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { split: Split::default(), origins_max: ORIGINS_MAX, calibrate: true, others: &[], export: None }
+        Self {
+            split: Split::default(),
+            origins_max: ORIGINS_MAX,
+            calibrate: true,
+            int8: false,
+            others: &[],
+            export: None,
+        }
     }
 }
 
@@ -106,12 +117,16 @@ impl SeriesResult {
 pub fn evaluate(artifact: &[u8], series: &[Series], options: &Options<'_>) -> Result<Vec<SeriesResult>> {
     let model = Model::parse(artifact)?;
     let forecaster = model.forecaster().context("the artifact has no forecaster")?;
-    let one = |(index, series): (usize, &Series)| evaluate_series(forecaster, index, series, options);
+    let rounded = options.int8.then(|| evenkeel_export::with_int8_forecaster(artifact)).transpose()?;
+    let rounded = rounded.as_deref().map(Model::parse).transpose()?;
+    let rounded = rounded.as_ref().and_then(Model::forecaster);
+    let one = |(index, series): (usize, &Series)| evaluate_series(forecaster, rounded, index, series, options);
     series.par_iter().enumerate().map(one).collect()
 }
 
 fn evaluate_series(
     forecaster: &Forecaster<'_>,
+    rounded: Option<&Forecaster<'_>>,
     index: usize,
     series: &Series,
     options: &Options<'_>,
@@ -140,6 +155,10 @@ fn evaluate_series(
         (SEASONAL_NAIVE.to_owned(), naive.clone()),
         ("mean_of_last_6".to_owned(), at_origins(&|origin| mean_of_last(series, origin))),
     ];
+    if let Some(rounded) = rounded {
+        let forecaster = rounded.with_calibration(calibration);
+        forecasts.push((TRAINED_INT8.to_owned(), serve(&forecaster, series, begin, &windows.origins)));
+    }
     for (name, external) in options.others {
         if let Some(found) = external.at(&series.name, &windows.origins).with_context(|| name.clone())? {
             forecasts.push((name.clone(), found));

@@ -14,8 +14,9 @@ use evenkeel_runtime::{Model, ServiceKind};
 
 use super::network::{PolicyNetwork, PolicyWeights};
 
-/// Key of the metadata.
-pub const KEY: &str = "policy_numbers";
+/// Key of the metadata. It names the form of the network too, so that the numbers of another one are
+/// not taken for these.
+pub const KEY: &str = "policy_numbers_clip";
 
 /// The numbers as text.
 pub fn encode(weights: &PolicyWeights) -> String {

@@ -9,8 +9,8 @@
 use anyhow::Result;
 use evenkeel_datasets::random::{generator, mix, normal};
 use evenkeel_env::metrics::{Metrics, MetricsOptions};
-use evenkeel_env::policies::Learned;
-use evenkeel_env::{Scenario, simulate};
+use evenkeel_env::policies::{Ext, Learned};
+use evenkeel_env::{Policy, Scenario, Workload, simulate};
 use evenkeel_runtime::Model;
 use rayon::prelude::*;
 
@@ -91,7 +91,8 @@ pub fn fine_tune(
     Ok(())
 }
 
-/// Mean objective of each candidate over the settings.
+/// Mean objective of each candidate over the settings, in each of which the analytic rule is
+/// replayed too.
 fn objectives(
     task: &Task<'_>,
     candidates: &[PolicyWeights],
@@ -99,14 +100,19 @@ fn objectives(
     weights: &RewardWeights,
     stop: &StopFlag,
 ) -> Result<Vec<f64>> {
+    let replay = |(scenario, seed): &(Scenario, u64), workload: &Workload, policy: &mut dyn Policy| {
+        stop.check()?;
+        Ok(Metrics::of(&simulate(scenario, workload, policy, *seed), &MetricsOptions::default()))
+    };
+    let workloads: Vec<&Workload> = task.training.iter().cycle().take(settings.len()).collect();
+    let of_rule = |(setting, workload): (&(Scenario, u64), &&Workload)| replay(setting, workload, &mut Ext::default());
+    let rule = settings.par_iter().zip(&workloads).map(of_rule).collect::<Result<Vec<Metrics>>>()?;
     let judge = |(index, candidate): (usize, &PolicyWeights)| {
         let artifact = task.compile(candidate, &format!("candidate-{index}"))?;
         let model = Model::parse(&artifact)?;
         let mut sum = 0.0;
-        for ((scenario, seed), workload) in settings.iter().zip(task.training.iter().cycle()) {
-            stop.check()?;
-            let outcome = simulate(scenario, workload, &mut Learned::new(model), *seed);
-            sum += weights.objective(&Metrics::of(&outcome, &MetricsOptions::default()));
+        for ((setting, workload), rule) in settings.iter().zip(&workloads).zip(&rule) {
+            sum += weights.objective(&replay(setting, workload, &mut Learned::new(model))?, rule);
         }
         Ok(sum / settings.len() as f64)
     };

@@ -15,9 +15,9 @@ pub fn onnx(weights: &PolicyWeights, metadata: &[(&str, &str)]) -> Result<OnnxMo
     let context = dense(&mut graph, mean, &weights.context);
     let from_host = dense(&mut graph, features, &weights.host);
     let first = graph.add(from_host, context);
-    let first = graph.tanh(first);
+    let first = graph.clip(first, -1.0, 1.0);
     let second = dense(&mut graph, first, &weights.second);
-    let second = graph.tanh(second);
+    let second = graph.clip(second, -1.0, 1.0);
     let residual = dense(&mut graph, second, &weights.output);
     let scaled = graph.affine(residual, 1.0 / BOUND, 0.0);
     let squashed = graph.tanh(scaled);

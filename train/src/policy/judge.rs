@@ -21,9 +21,14 @@ const STANDARD_LOADS: [f64; 4] = [0.5, 0.7, 0.8, 0.9];
 /// Settings that policies are judged in: the standard ones at four loads, and random ones.
 #[derive(Debug)]
 pub struct Judge<'a> {
-    settings: Vec<(&'a Workload, Scenario, u64)>,
+    settings: Vec<Setting<'a>>,
+    /// What the analytic rule does in each.
+    rule: Vec<Metrics>,
     weights: RewardWeights,
 }
+
+/// What is replayed, where, and with which seed.
+type Setting<'a> = (&'a Workload, Scenario, u64);
 
 /// How much to judge by.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +68,13 @@ impl Verdict {
 
 impl<'a> Judge<'a> {
     /// Settings drawn from `seed`.
-    pub fn new(task: &Task<'a>, weights: RewardWeights, options: JudgeOptions, seed: u64) -> Self {
+    pub fn new(
+        task: &Task<'a>,
+        weights: RewardWeights,
+        options: JudgeOptions,
+        seed: u64,
+        stop: &StopFlag,
+    ) -> Result<Self> {
         let mut settings = Vec::new();
         for index in 0..options.standard * STANDARD_LOADS.len() {
             settings.push(task.standard_scenario(STANDARD_LOADS[index % STANDARD_LOADS.len()], options.requests));
@@ -71,13 +82,17 @@ impl<'a> Judge<'a> {
         for index in 0..options.random as u64 {
             settings.push(task.random_scenario(options.requests, &mut generator(seed, index)));
         }
-        let workloads = task.validation.iter().cycle();
-        let settings = settings.into_iter().zip(workloads).zip(seed..);
-        Self { settings: settings.map(|((scenario, workload), seed)| (workload, scenario, seed)).collect(), weights }
+        Self::in_scenarios(task, settings, weights, seed, stop)
     }
 
     /// Settings in which many balancers decide on polled reports alone, some of them old.
-    pub fn crowded(task: &Task<'a>, weights: RewardWeights, options: JudgeOptions, seed: u64) -> Self {
+    pub fn crowded(
+        task: &Task<'a>,
+        weights: RewardWeights,
+        options: JudgeOptions,
+        seed: u64,
+        stop: &StopFlag,
+    ) -> Result<Self> {
         const LOAD: f64 = 0.75;
         let mut settings = Vec::new();
         for _ in 0..options.standard.div_ceil(2) {
@@ -89,30 +104,50 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        let workloads = task.validation.iter().cycle();
-        let settings = settings.into_iter().zip(workloads).zip(seed..);
-        Self { settings: settings.map(|((scenario, workload), seed)| (workload, scenario, seed)).collect(), weights }
+        Self::in_scenarios(task, settings, weights, seed, stop)
+    }
+
+    fn in_scenarios(
+        task: &Task<'a>,
+        scenarios: Vec<Scenario>,
+        weights: RewardWeights,
+        seed: u64,
+        stop: &StopFlag,
+    ) -> Result<Self> {
+        let settings = scenarios.into_iter().zip(task.validation.iter().cycle()).zip(seed..);
+        let settings: Vec<Setting<'a>> =
+            settings.map(|((scenario, workload), seed)| (workload, scenario, seed)).collect();
+        let rule = replay(&settings, &|| Box::new(Ext::default()), stop)?;
+        Ok(Self { settings, rule, weights })
     }
 
     /// Judges an artifact's policy.
     pub fn artifact(&self, artifact: &[u8], stop: &StopFlag) -> Result<Verdict> {
         let model = Model::parse(artifact)?;
-        self.judge(&|| Box::new(Learned::new(model)), stop)
+        Ok(self.verdict(replay(&self.settings, &|| Box::new(Learned::new(model)), stop)?))
     }
 
-    /// Judges the analytic rule that the policy starts from.
-    pub fn rule(&self, stop: &StopFlag) -> Result<Verdict> {
-        self.judge(&|| Box::new(Ext::default()), stop)
+    /// The verdict on the analytic rule that the policy starts from.
+    pub fn rule(&self) -> Verdict {
+        self.verdict(self.rule.clone())
     }
 
-    fn judge<'p>(&self, policy: &(dyn Fn() -> Box<dyn Policy + 'p> + Sync), stop: &StopFlag) -> Result<Verdict> {
-        let replay = |(workload, scenario, seed): &(&Workload, Scenario, u64)| {
-            stop.check()?;
-            let outcome = simulate(scenario, workload, policy().as_mut(), *seed);
-            Ok(Metrics::of(&outcome, &MetricsOptions::default()))
-        };
-        let metrics = self.settings.par_iter().map(replay).collect::<Result<Vec<_>>>()?;
-        let objectives = metrics.iter().map(|metrics| self.weights.objective(metrics)).collect();
-        Ok(Verdict { metrics, objectives })
+    fn verdict(&self, metrics: Vec<Metrics>) -> Verdict {
+        let objectives = metrics.iter().zip(&self.rule).map(|(own, rule)| self.weights.objective(own, rule)).collect();
+        Verdict { metrics, objectives }
     }
+}
+
+/// A policy's figures in each setting.
+fn replay<'p>(
+    settings: &[Setting<'_>],
+    policy: &(dyn Fn() -> Box<dyn Policy + 'p> + Sync),
+    stop: &StopFlag,
+) -> Result<Vec<Metrics>> {
+    let one = |(workload, scenario, seed): &Setting<'_>| {
+        stop.check()?;
+        let outcome = simulate(scenario, workload, policy().as_mut(), *seed);
+        Ok(Metrics::of(&outcome, &MetricsOptions::default()))
+    };
+    settings.par_iter().map(one).collect()
 }

@@ -6,6 +6,9 @@
 //!           + timeout · share of requests that failed or timed out
 //! ```
 //!
+//! Beside it stands a replay under the analytic rule: of each logarithm, `regret` times what it
+//! exceeds the rule's is added.
+//!
 //! Logarithms, so that a percent counts alike in an idle and in a busy fleet. The rewards
 //! are the gradient of that objective, decision by decision: a second of latency is worth
 //! 1 / mean of a logarithm. The tail stands in for the 99th percentile by the mean over the
@@ -36,6 +39,12 @@ pub struct RewardWeights {
     /// Weight of requests that time out or fail.
     #[arg(long = "reward-timeout", value_name = "WEIGHT", default_value_t = Self::DEFAULT.timeout)]
     pub timeout: f64,
+    /// How many times more it counts where a figure is worse than the analytic rule's: what is
+    /// won in one figure is not to be paid for by another. For evolution strategies and for
+    /// choosing, as the median.
+    #[arg(long = "reward-regret", value_name = "WEIGHT", default_value_t = Self::DEFAULT.regret)]
+    #[serde(default)]
+    pub regret: f64,
 }
 
 /// A decision and what is known of it at once.
@@ -57,15 +66,19 @@ const MARGINAL_MAX: f64 = 30.0;
 
 impl RewardWeights {
     /// Two thirds for means and the median, one third for tails.
-    pub const DEFAULT: Self = Self { latency: 0.35, median: 0.15, tail: 0.34, ttft: 0.16, timeout: 1.0 };
+    pub const DEFAULT: Self = Self { latency: 0.35, median: 0.15, tail: 0.34, ttft: 0.16, timeout: 1.0, regret: 4.0 };
 
-    /// The objective of a replay; lower is better.
-    pub fn objective(&self, metrics: &Metrics) -> f64 {
-        let ln = |seconds: f64| seconds.max(1e-6).ln();
-        self.latency * ln(metrics.latency_mean_s)
-            + self.median * ln(metrics.latency_p50_s)
-            + self.tail * 0.5 * (ln(metrics.latency_p99_s) + ln(metrics.ttft_p99_s))
-            + self.ttft * ln(metrics.ttft_mean_s)
+    /// The objective of a replay, beside one under the analytic rule; lower is better.
+    pub fn objective(&self, metrics: &Metrics, rule: &Metrics) -> f64 {
+        let cost = |weight: f64, figure: fn(&Metrics) -> f64| {
+            let [own, of_rule] = [metrics, rule].map(|metrics| figure(metrics).max(1e-6).ln());
+            weight * (own + self.regret * (own - of_rule).max(0.0))
+        };
+        cost(self.latency, |metrics| metrics.latency_mean_s)
+            + cost(self.median, |metrics| metrics.latency_p50_s)
+            + cost(0.5 * self.tail, |metrics| metrics.latency_p99_s)
+            + cost(0.5 * self.tail, |metrics| metrics.ttft_p99_s)
+            + cost(self.ttft, |metrics| metrics.ttft_mean_s)
             + self.timeout * (metrics.timeout_share + metrics.failed_share)
     }
 
@@ -161,8 +174,12 @@ mod tests {
             ..Metrics::default()
         };
         let weights = RewardWeights::DEFAULT;
-        let gain = |scale: f64| weights.objective(&metrics(1.01 * scale)) - weights.objective(&metrics(scale));
+        let objective = |scale: f64, rule: f64| weights.objective(&metrics(scale), &metrics(rule));
+        let gain = |scale: f64| objective(1.01 * scale, 2.0 * scale) - objective(scale, 2.0 * scale);
         assert!((gain(1.0) - gain(50.0)).abs() < 1e-12);
         assert!((gain(1.0) - 1.01f64.ln()).abs() < 1e-12);
+        // Worse than the rule, it counts more.
+        let regretted = objective(1.01, 1.0) - objective(1.0, 1.0);
+        assert!((regretted - (1.0 + weights.regret) * 1.01f64.ln()).abs() < 1e-12);
     }
 }

@@ -68,7 +68,7 @@ pub fn roll_out(
         Ok(Episode {
             rewards: weights.rewards(&outcome, &actor.placements),
             truncated: workload.trace().requests.len() > options.requests,
-            objective: weights.objective(&metrics),
+            objective: weights.objective(&metrics, &metrics),
             ..actor.episode
         })
     };

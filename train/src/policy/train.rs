@@ -82,7 +82,7 @@ impl PolicyOptions {
             entropy: 1e-3,
             kl_max: 0.03,
         },
-        es: EsOptions { generations: 24, pairs: 10, sigma: 0.03, learning_rate: 0.01, scenarios: 6, requests: 2500 },
+        es: EsOptions { generations: 48, pairs: 10, sigma: 0.03, learning_rate: 0.01, scenarios: 6, requests: 2500 },
         reward: RewardWeights::DEFAULT,
         judge: JudgeOptions { standard: 4, random: 16, requests: 3000 },
         judge_every: 4,
@@ -92,7 +92,7 @@ impl PolicyOptions {
         collect: CollectOptions { scenarios: 16, requests: 2000, ..Self::FULL.collect },
         fit: FitOptions { rounds: 2, learning_rate: 1e-3, ..Self::FULL.fit },
         ppo: PpoOptions { iterations: 4, ..Self::FULL.ppo },
-        es: EsOptions { generations: 6, requests: 1500, ..Self::FULL.es },
+        es: EsOptions { generations: 16, requests: 1500, ..Self::FULL.es },
         judge: JudgeOptions { standard: 2, random: 8, requests: 2000 },
         ..Self::FULL
     };
@@ -255,8 +255,8 @@ fn fine_tune(
     stop: &StopFlag,
     stage: &Stage<'_>,
 ) -> Result<FineTuned> {
-    let judge = Judge::new(task, options.reward, options.judge, seed ^ SEED_JUDGE);
-    let rule = judge.rule(stop)?;
+    let judge = Judge::new(task, options.reward, options.judge, seed ^ SEED_JUDGE, stop)?;
+    let rule = judge.rule();
     let judged = |weights: &PolicyWeights| judge.artifact(&task.compile(weights, "policy")?, stop);
     let imitation = judged(imitated)?;
     let mut stages = Vec::new();
@@ -321,7 +321,7 @@ fn choose_herding_weight(
     seed: u64,
     stop: &StopFlag,
 ) -> Result<PolicyWeights> {
-    let crowded = Judge::crowded(task, options.reward, options.judge, seed);
+    let crowded = Judge::crowded(task, options.reward, options.judge, seed, stop)?;
     let mut best = (f64::INFINITY, weights.clone());
     for herding_weight in HERDING_WEIGHTS {
         let candidate = PolicyWeights { herding_weight, ..weights.clone() };

@@ -9,17 +9,29 @@ use crate::process;
 /// What tract computes with, which is not optimised otherwise, and what calls it.
 const OPTIMISED: [&str; 4] = ["tract-core", "tract-data", "tract-linalg", "evenkeel-export"];
 
-/// Runs the exporter's benchmark on one core; ONNX Runtime takes part once `cargo xtask test`
-/// has installed its Python wheel.
+/// Runs the exporter's benchmark on one core, then the trainer's, which has burn in it; ONNX Runtime
+/// takes part once `cargo xtask test` has installed its Python wheel.
 pub(super) fn run() -> Result<()> {
-    process::run(process::cargo(arguments()).arg("--no-run"))?;
+    let mut with_others = bench("evenkeel-export", "network");
+    with_others.extend(OPTIMISED.map(|package| format!("--config=profile.release.package.{package}.opt-level=3")));
+    run_pinned(&with_others)?;
+    run_pinned(&bench("evenkeel-train", "networks"))
+}
+
+fn bench(package: &str, name: &str) -> Vec<String> {
+    ["bench", "--profile", "release", "--package", package, "--bench", name].map(String::from).to_vec()
+}
+
+/// Builds, then runs on one core.
+fn run_pinned(arguments: &[String]) -> Result<()> {
+    process::run(process::cargo(arguments).arg("--no-run"))?;
     let mut command = match last_core() {
         Some(core) => {
             let mut pinned = process::program("taskset", ["--cpu-list", &core]);
-            pinned.arg(process::cargo(arguments()).get_program()).args(arguments());
+            pinned.arg(process::cargo(arguments).get_program()).args(arguments);
             pinned
         }
-        None => process::cargo(arguments()),
+        None => process::cargo(arguments),
     };
     if std::env::var_os("EVENKEEL_ONNXRUNTIME").is_none()
         && let Some(library) = onnx_runtime()
@@ -27,12 +39,6 @@ pub(super) fn run() -> Result<()> {
         command.env("EVENKEEL_ONNXRUNTIME", library);
     }
     process::run(&mut command)
-}
-
-fn arguments() -> Vec<String> {
-    let fixed = ["bench", "--profile", "release", "--package", "evenkeel-export", "--bench", "network"];
-    let optimised = OPTIMISED.iter().map(|package| format!("--config=profile.release.package.{package}.opt-level=3"));
-    fixed.into_iter().map(String::from).chain(optimised).collect()
 }
 
 /// The last of the cores that this process may use, where Linux says so.

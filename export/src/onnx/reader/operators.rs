@@ -13,8 +13,9 @@ use super::Reading;
 use super::error::Refusal;
 
 /// The operators that can be read, by their ONNX names.
-pub const SUPPORTED_OPERATORS: [&str; 19] = [
+pub const SUPPORTED_OPERATORS: [&str; 20] = [
     "Add",
+    "Clip",
     "Concat",
     "Constant",
     "Div",
@@ -52,6 +53,7 @@ pub(super) fn add(node: &Node, reading: &mut Reading) -> Result<(), Refusal> {
         Node::Tanh(_) => activation::tanh(reading, inputs),
         Node::Relu(_) => activation::relu(reading, inputs),
         Node::Sigmoid(_) => activation::sigmoid(reading, inputs),
+        Node::Clip(clip) => activation::clip(reading, inputs, &clip.config),
         Node::LeakyRelu(leaky) => activation::leaky_relu(reading, inputs, leaky.config.alpha as f32),
         Node::ReduceMean(reduce) => mean::mean(reading, inputs, &reduce.config),
         Node::Concat(concat) => columns::concat(reading, inputs, concat.config.axis),

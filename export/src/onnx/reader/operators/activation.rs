@@ -1,6 +1,7 @@
 //! Elementwise functions.
 
 use onnx_ir::Argument;
+use onnx_ir::node::clip::{ClipConfig, ClipInput};
 
 use crate::ir::{Combination, Function, Operation, ValueId};
 use crate::onnx::reader::{Reading, error::Refusal};
@@ -15,6 +16,17 @@ pub(super) fn relu(reading: &mut Reading, inputs: &[Argument]) -> Result<ValueId
 
 pub(super) fn sigmoid(reading: &mut Reading, inputs: &[Argument]) -> Result<ValueId, Refusal> {
     map(reading, inputs, Function::Sigmoid)
+}
+
+/// Without a limit, that of finite numbers.
+pub(super) fn clip(reading: &mut Reading, inputs: &[Argument], config: &ClipConfig) -> Result<ValueId, Refusal> {
+    let limit = |given: &Option<ClipInput>, otherwise| match given {
+        None => Ok(otherwise),
+        Some(ClipInput::Static(limit)) => Ok(*limit as f32),
+        Some(ClipInput::Runtime(_)) => Err(Refusal::new("the limits of Clip must be constants".to_owned())),
+    };
+    let (least, most) = (limit(&config.min, f32::MIN)?, limit(&config.max, f32::MAX)?);
+    map(reading, inputs, Function::Clip { least, most })
 }
 
 /// `relu(x) − alpha · relu(−x)`: exact, since one of the terms is always zero.
