@@ -212,6 +212,9 @@ pub(crate) struct DemoArgs {
     /// What it is called.
     #[arg(long, default_value = "NGINX with Evenkeel")]
     pub(crate) right_name: String,
+    /// Artifact whose forecaster foresees the demand.
+    #[arg(long, value_name = "FILE.ekm")]
+    pub(crate) model: PathBuf,
     /// Port of the page.
     #[arg(long, default_value_t = 8800)]
     pub(crate) port: u16,

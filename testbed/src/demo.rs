@@ -6,9 +6,11 @@
 //!
 //! | Part | What it does |
 //! |---|---|
+//! | [`foresight`] | what demand was foreseen, and what came |
 //! | [`recorder`] | what was seen lately, in the form in which the page draws it |
 //! | [`page`] | the page and what it asks for |
 
+pub mod foresight;
 pub mod page;
 pub mod recorder;
 

@@ -55,6 +55,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let _nginx = nginx::start(&folder, &module, &servers)?;
     let mut demo =
         program(release("evenkeel-testbed"), ["demo", "--requests", "50000", "--port", &options.port.to_string()]);
+    demo.arg("--model").arg(&artifact);
     for (side, server) in ["--left", "--right"].into_iter().zip(&servers) {
         demo.args([side, &format!("127.0.0.1:{}", server.port)]);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use evenkeel_testbed::compare::run::Hosts;
+use evenkeel_testbed::demo::foresight::Foresight;
 use evenkeel_testbed::demo::{self, Side, page};
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
@@ -14,8 +15,11 @@ use tokio::task::LocalSet;
 use super::compare::setting;
 use crate::cli::DemoArgs;
 
-/// Between two points of the page's curves.
+/// Between two points of the page's curves of latency.
 const TICK: Duration = Duration::from_millis(500);
+
+/// Ticks between two points of the demand.
+const TICKS_OF_DEMAND: u32 = 4;
 
 pub(crate) fn run(arguments: &DemoArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -43,17 +47,32 @@ async fn show(arguments: &DemoArgs) -> Result<()> {
     let address = SocketAddr::from(([127, 0, 0, 1], arguments.port));
     let listener = TcpListener::bind(address).await.with_context(|| format!("{address}: cannot listen there"))?;
     println!("open http://{address}/");
-    tokio::task::spawn_local(page::serve(listener, Rc::clone(&sides), Rc::new(page::about(&setting))));
-    let ticking = Rc::clone(&sides);
-    tokio::task::spawn_local(async move {
-        loop {
-            tokio::time::sleep(TICK).await;
-            for side in ticking.iter() {
-                let now_s = side.hosts.clock().now_s();
-                side.recorder.borrow_mut().tick(now_s, side.progress.borrow().due(now_s));
-            }
-        }
-    });
+    let path = &arguments.model;
+    let artifact = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let step_s = (TICK * TICKS_OF_DEMAND).as_secs_f64() * setting.time_scale;
+    let demand = Rc::new(RefCell::new(Foresight::new(artifact, step_s).with_context(|| path.display().to_string())?));
+    let about = Rc::new(page::about(&setting));
+    tokio::task::spawn_local(page::serve(listener, Rc::clone(&sides), Rc::clone(&demand), about));
+    tokio::task::spawn_local(tick(Rc::clone(&sides), demand));
     demo::run(&setting, sides, arguments.setting.seed).await?;
     Ok(())
+}
+
+/// Adds points to the page's curves, for ever.
+async fn tick(sides: Rc<[Side; 2]>, demand: Rc<RefCell<Foresight>>) {
+    // Requests that were due, whether or not they have ended: the same for both sides.
+    let due = |now_s: f64| sides[1].progress.borrow().due(now_s);
+    let (mut due_before, mut stepped_s) = (0, 0.0);
+    for ticks in 1_u32.. {
+        tokio::time::sleep(TICK).await;
+        for side in sides.iter() {
+            side.recorder.borrow_mut().tick(side.hosts.clock().now_s());
+        }
+        if ticks.is_multiple_of(TICKS_OF_DEMAND) {
+            let now_s = sides[1].hosts.clock().now_s();
+            let due = due(now_s);
+            demand.borrow_mut().step(now_s, (due - due_before) as f64 / (now_s - stepped_s).max(1e-9));
+            (due_before, stepped_s) = (due, now_s);
+        }
+    }
 }

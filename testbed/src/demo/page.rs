@@ -6,6 +6,7 @@
 //! POST /hosts/3/slow?factor=4         to host 3 of both sides; likewise crash, restart, heal
 //! ```
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::spawn_local;
 
+use super::foresight::Foresight;
 use super::{Side, recorder};
 use crate::compare::Setting;
 use crate::emulator::admin;
@@ -26,13 +28,13 @@ use crate::emulator::admin;
 const PAGE: &str = include_str!("page.html");
 
 /// Answers whoever looks, for ever. To be called within a `LocalSet`.
-pub async fn serve(listener: TcpListener, sides: Rc<[Side; 2]>, about: Rc<Value>) {
+pub async fn serve(listener: TcpListener, sides: Rc<[Side; 2]>, demand: Rc<RefCell<Foresight>>, about: Rc<Value>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let (sides, about) = (Rc::clone(&sides), Rc::clone(&about));
+        let (sides, demand, about) = (Rc::clone(&sides), Rc::clone(&demand), Rc::clone(&about));
         spawn_local(async move {
             let service = hyper::service::service_fn(|request: Request<Incoming>| {
-                let response = answer(&sides, &about, &request);
+                let response = answer(&sides, &demand.borrow(), &about, &request);
                 async move { Ok::<_, Infallible>(response) }
             });
             // A browser that breaks off is no news.
@@ -51,11 +53,11 @@ pub fn about(setting: &Setting) -> Value {
     })
 }
 
-fn answer(sides: &[Side; 2], about: &Value, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(sides: &[Side; 2], demand: &Foresight, about: &Value, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
     let (status, kind, body) = match (request.method(), path.as_slice()) {
         (&Method::GET, [""]) => (StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned()),
-        (&Method::GET, ["state"]) => (StatusCode::OK, "application/json", state(sides, about).to_string()),
+        (&Method::GET, ["state"]) => (StatusCode::OK, "application/json", state(sides, demand, about).to_string()),
         (&Method::POST, ["hosts", host, command]) => {
             let query = request.uri().query();
             let results = sides.iter().map(|side| admin::run(side.hosts.servers(), host, command, query).map(|_| ()));
@@ -72,7 +74,7 @@ fn answer(sides: &[Side; 2], about: &Value, request: &Request<Incoming>) -> Resp
     response
 }
 
-fn state(sides: &[Side; 2], about: &Value) -> Value {
+fn state(sides: &[Side; 2], demand: &Foresight, about: &Value) -> Value {
     let sides = sides.each_ref().map(|side| {
         let hosts: Vec<Value> = side.hosts.servers().iter().map(|host| admin::look(host)).collect();
         let mut seen = side.recorder.borrow().json();
@@ -80,5 +82,5 @@ fn state(sides: &[Side; 2], about: &Value) -> Value {
         seen["hosts"] = json!(hosts);
         seen
     });
-    json!({"about": about, "sides": sides})
+    json!({"about": about, "sides": sides, "demand": demand.json()})
 }

@@ -33,12 +33,8 @@ pub struct Recorder {
     seen: VecDeque<Seen>,
     answered: u64,
     failed: u64,
-    /// Requests due up to the last tick, of the replays before and of the present one.
-    due_at_tick: u64,
     means_s: VecDeque<f64>,
     p99s_s: VecDeque<f64>,
-    rates_per_s: VecDeque<f64>,
-    ticked_s: f64,
 }
 
 impl Recorder {
@@ -55,17 +51,12 @@ impl Recorder {
         });
     }
 
-    /// Forgets what is too old, and adds a point to the curves. `due`: requests that were due
-    /// by now, whether or not they have ended.
-    pub fn tick(&mut self, now_s: f64, due: u64) {
+    /// Forgets what is too old, and adds a point to the curves.
+    pub fn tick(&mut self, now_s: f64) {
         self.seen.retain(|seen| seen.ended_s > now_s - WINDOW_S);
         let latencies = self.latencies();
         keep(&mut self.means_s, latencies.mean());
         keep(&mut self.p99s_s, latencies.quantile(0.99));
-        let rate_per_s = (due - self.due_at_tick) as f64 / (now_s - self.ticked_s).max(1e-9);
-        keep(&mut self.rates_per_s, rate_per_s);
-        self.due_at_tick = due;
-        self.ticked_s = now_s;
     }
 
     /// Everything, for the page.
@@ -82,7 +73,6 @@ impl Recorder {
             "distribution": self.distribution(),
             "means_s": self.means_s.iter().map(|value| number(*value)).collect::<Vec<_>>(),
             "p99s_s": self.p99s_s.iter().map(|value| number(*value)).collect::<Vec<_>>(),
-            "rates_per_s": self.rates_per_s,
         })
     }
 

@@ -23,6 +23,9 @@ use crate::emulator::server::{HOST_HEADER, SERVICE_HEADER};
 /// The request's header with the prompt's tokens, for proxies that decide by them.
 pub const PROMPT_TOKENS_HEADER: &str = "x-prompt-tokens";
 
+/// The request's header with its session, for proxies that mind where a prompt's beginning is cached.
+pub const SESSION_HEADER: &str = "x-session";
+
 /// Where requests go, and how.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -147,6 +150,9 @@ impl Client {
                 self.options.stream,
                 if self.options.stream { "{\"include_usage\":true}" } else { "null" },
             );
+            if let Some(session) = plan.session(index) {
+                request = request.header(SESSION_HEADER, format!("{session:x}"));
+            }
             request = request
                 .method(Method::POST)
                 .uri(self.options.path.as_deref().unwrap_or("/v1/completions"))

@@ -22,6 +22,8 @@ pub struct Plan {
     pub requests: Vec<Due>,
     /// Seed of the prompts' text where the trace has no prefixes.
     pub seed: u64,
+    /// Blocks that all prompts begin with: instructions to the model, say.
+    common_blocks: usize,
 }
 
 impl Plan {
@@ -34,7 +36,14 @@ impl Plan {
         let first_s = trace.requests.first().map_or(0.0, |first| first.arrival_s);
         let due = |request: &Request| Due { due_s: (request.arrival_s - first_s) / rate_scale, request: *request };
         let requests = trace.requests.iter().take(requests_max).map(due).collect();
-        Self { trace, requests, seed }
+        let common_blocks = common_blocks(&trace);
+        Self { trace, requests, seed, common_blocks }
+    }
+
+    /// What a client would name its session by: the first block of the prompt that is not every
+    /// prompt's. `None` where the trace tells of no such block.
+    pub fn session(&self, index: usize) -> Option<u64> {
+        self.trace.prefix(&self.requests[index].request).get(self.common_blocks).copied()
     }
 
     /// At such a rate that the requests offer the scenario's load, as in the simulator.
@@ -56,6 +65,14 @@ impl Plan {
     pub fn has_tokens(&self) -> bool {
         self.trace.has_tokens()
     }
+}
+
+/// How many blocks all of the trace's prompts begin with.
+fn common_blocks(trace: &Trace) -> usize {
+    let mut prefixes = trace.requests.iter().map(|request| trace.prefix(request));
+    let Some(first) = prefixes.next() else { return 0 };
+    let in_common = |other: &[u64]| first.iter().zip(other).take_while(|(own, their)| own == their).count();
+    prefixes.map(in_common).fold(first.len(), usize::min)
 }
 
 #[cfg(test)]
@@ -85,5 +102,16 @@ mod tests {
         let capacity_per_s = scenario.capacity_per_s(&TokenMeans::of(&trace().requests));
         let offered_per_s = 99.0 / plan.duration_s();
         assert!((offered_per_s / capacity_per_s - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn sessions_are_told_apart_behind_what_all_prompts_share() {
+        let prefix = |begin: u32, len: u16| Request { prefix_begin: begin, prefix_len: len, ..Request::new(0.0, 9, 1) };
+        let requests = vec![prefix(0, 3), prefix(3, 2), prefix(0, 2), prefix(5, 1)];
+        let mut trace = Trace { prefix_blocks: vec![7, 1, 2, 7, 4, 7], requests, ..Trace::default() };
+        let sessions = |plan: &Plan| (0..plan.requests.len()).map(|index| plan.session(index)).collect::<Vec<_>>();
+        assert_eq!(sessions(&Plan::new(trace.clone(), 1.0, 9, 0)), [Some(1), Some(4), Some(1), None]);
+        trace.requests.push(Request::new(0.0, 9, 1));
+        assert_eq!(sessions(&Plan::new(trace, 1.0, 9, 0)), [Some(7), Some(7), Some(7), Some(7), None]);
     }
 }

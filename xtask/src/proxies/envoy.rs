@@ -57,6 +57,7 @@ impl Policy {
                 let options = json!({
                     "artifact": backend.artifact,
                     "tokens": "x-prompt-tokens",
+                    "key": "x-session",
                     "telemetry": backend.telemetry,
                 });
                 let fields = json!({

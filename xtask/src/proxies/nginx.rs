@@ -52,7 +52,8 @@ impl Policy {
             Self::LeastConn => "least_conn;".to_owned(),
             Self::RandomTwo => "random two least_conn;".to_owned(),
             Self::Evenkeel => format!(
-                "evenkeel {} zone=z{port}:512k telemetry={}; evenkeel_tokens $http_x_prompt_tokens;",
+                "evenkeel {} zone=z{port}:1m telemetry={}; evenkeel_tokens $http_x_prompt_tokens; \
+                 evenkeel_key $http_x_session;",
                 backend.artifact.display(),
                 backend.telemetry.display()
             ),
