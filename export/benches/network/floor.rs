@@ -1,12 +1,12 @@
-//! What the network must take at least, by the core's clock.
+//! What the network must take at least, by what the core can do.
 
 use evenkeel_export::Program;
 use evenkeel_runtime::program::Op;
 use evenkeel_runtime::simd::Level;
 
-/// Nanoseconds of the multiply-adds: two vectors a cycle, whole vectors of rows, or of
+/// Nanoseconds of the multiply-adds at so many numbers a nanosecond: whole vectors of rows, or of
 /// outputs where one row stands for all.
-pub(crate) fn multiply_adds_ns(program: &Program, level: Level, rows: usize, clock_ghz: f64) -> f64 {
+pub(crate) fn multiply_adds_ns(program: &Program, level: Level, rows: usize, per_ns: f64) -> f64 {
     let layers = program.instructions.iter().filter(|instruction| instruction.op == Op::Linear);
     let products = layers.map(|layer| {
         let [a, dst] = [layer.a, layer.dst].map(|index| program.registers[usize::from(index)]);
@@ -14,7 +14,7 @@ pub(crate) fn multiply_adds_ns(program: &Program, level: Level, rows: usize, clo
         let vectors = if dst.uniform { outputs.div_ceil(lanes(level)) } else { outputs * rows.div_ceil(lanes(level)) };
         inputs * vectors
     });
-    products.sum::<usize>() as f64 / 2.0 / clock_ghz
+    (products.sum::<usize>() * lanes(level)) as f64 / per_ns
 }
 
 /// Nanoseconds of reading inputs and weights and writing scores, once each: two loads of a

@@ -34,15 +34,17 @@ fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for level in Level::available().filter(|level| asked.is_empty() || asked.iter().any(|name| name == level.name())) {
         let model = model.with_level(level);
+        let multiply_adds_per_ns = timing::multiply_adds_per_ns(level, clock_ghz);
+        println!("{:>9} at best {multiply_adds_per_ns:.0} multiply-adds a nanosecond", level.name());
         for hosts in HOSTS {
-            measure(&model, level, hosts, clock_ghz);
+            measure(&model, level, hosts, multiply_adds_per_ns);
         }
     }
     println!("decide, features, network: least and median of batches; p50/p99: of single calls, without");
     println!("and with a thread that sends and answers requests; cold: median after 8 MiB of other memory");
 }
 
-fn measure(model: &Model<'_>, level: Level, hosts: usize, clock_ghz: f64) {
+fn measure(model: &Model<'_>, level: Level, hosts: usize, multiply_adds_per_ns: f64) {
     let upstream = Upstream::new(hosts);
     let state = upstream.state(model);
     let policy = model.policy().expect("a policy");
@@ -111,7 +113,7 @@ fn measure(model: &Model<'_>, level: Level, hosts: usize, clock_ghz: f64) {
         pair(acted.least - acting.least, acted.median - acting.median),
         if level == Level::detect() { of(features) } else { String::from("-") },
         of(network),
-        floor_ns(level, hosts, clock_ghz),
+        floor_ns(level, hosts, multiply_adds_per_ns),
         pair(alone.0, alone.1),
         pair(with_writer.0, with_writer.1),
         cold.0
@@ -126,15 +128,15 @@ fn pair(first: f64, second: f64) -> String {
     format!("{first:.0}/{second:.0}")
 }
 
-/// What the multiply-adds alone must take: two vectors a cycle.
-fn floor_ns(level: Level, hosts: usize, clock_ghz: f64) -> f64 {
+/// What the multiply-adds alone must take.
+fn floor_ns(level: Level, hosts: usize, multiply_adds_per_ns: f64) -> f64 {
     let lanes = match level.name() {
         "avx512" => 16,
         "avx2" => 8,
         _ => 4,
     };
     let padded = if lanes < LANES { hosts.next_multiple_of(lanes) } else { stride(hosts) };
-    (policy::MULTIPLY_ADDS * padded / lanes) as f64 / 2.0 / clock_ghz
+    (policy::MULTIPLY_ADDS * padded) as f64 / multiply_adds_per_ns
 }
 
 /// Another thread's requests, to all hosts in turn.

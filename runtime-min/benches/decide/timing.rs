@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use evenkeel_runtime::simd::Level;
+
 /// Calls timed together, so that reading the clock does not count.
 const CALLS: u32 = 16;
 /// Batches of calls.
@@ -86,6 +88,62 @@ pub(crate) fn clock_ghz() -> f64 {
         ROUNDS as f64 * 6.0 / begin.elapsed().as_nanos() as f64
     });
     runs.fold(0.0, f64::max)
+}
+
+/// Multiply-adds of numbers, fused, that the core does in a nanosecond at best: measured, for CPUs with
+/// the same instructions do one or two vectors of them a cycle. On the baseline, which may have no such
+/// instruction, two vectors of four a cycle.
+pub(crate) fn multiply_adds_per_ns(level: Level, clock_ghz: f64) -> f64 {
+    const ROUNDS: usize = 20_000;
+    let (run, lanes): (fn(usize), usize) = match level.name() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is one that the machine has.
+        "avx512" => (|rounds| unsafe { peak::avx512(rounds) }, 16),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        "avx2" => (|rounds| unsafe { peak::avx2(rounds) }, 8),
+        _ => return 8.0 * clock_ghz,
+    };
+    let times = sorted((0..200).map(|_| {
+        let begin = Instant::now();
+        run(ROUNDS);
+        begin.elapsed().as_nanos() as f64
+    }));
+    (ROUNDS * CHAINS * lanes) as f64 / times[0]
+}
+
+/// Multiply-adds that run side by side, enough to hide how long each takes.
+const CHAINS: usize = 12;
+
+/// Multiply-adds and nothing else.
+#[cfg(target_arch = "x86_64")]
+mod peak {
+    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm512_fmadd_ps, _mm512_set1_ps};
+    use std::hint::black_box;
+
+    use super::CHAINS;
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn avx512(rounds: usize) {
+        let (x, mut sums) = (black_box(_mm512_set1_ps(0.5)), [_mm512_set1_ps(0.0); CHAINS]);
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(x, x, *sum);
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn avx2(rounds: usize) {
+        let (x, mut sums) = (black_box(_mm256_set1_ps(0.5)), [_mm256_set1_ps(0.0); CHAINS]);
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(x, x, *sum);
+            }
+        }
+        black_box(sums);
+    }
 }
 
 fn sorted(times: impl Iterator<Item = f64>) -> Vec<f64> {

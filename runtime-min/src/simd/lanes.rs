@@ -101,8 +101,7 @@ pub(crate) trait Lanes:
     fn low_bytes(four: [Self; 4]) -> Self;
 
     /// Integers: adds the products of the four bytes, those of `bytes` without sign, those of
-    /// `weights` with. By the instruction for it where there is one and it is
-    /// proven.
+    /// `weights` with. `vnni` proves that there is an instruction for it.
     fn add_byte_products(self, bytes: Self, weights: Self, vnni: Option<Vnni>) -> Self;
 
     /// Signed integers to numbers.

@@ -20,7 +20,10 @@ use anyhow::{Context, Result};
 use burn::prelude::Device;
 use evenkeel_datasets::random::generator;
 use evenkeel_export::{Forecast, compile, with_int8_forecaster};
-use evenkeel_runtime::forecast::{Calibration, FORECAST_FEATURES, HORIZONS};
+use evenkeel_runtime::forecast::features::history_len;
+use evenkeel_runtime::forecast::{
+    Calibration, FORECAST_FEATURES, Forecaster, HORIZONS, History, QUANTILE_COUNT, Rolling,
+};
 use evenkeel_runtime::simd::Level;
 use evenkeel_runtime::{HOST_FEATURES, Model, Program, stride};
 use evenkeel_train::export::generic_service;
@@ -72,8 +75,35 @@ fn main() -> Result<()> {
         burn(FORECAST_FEATURES, HORIZONS, |input| foreseeing.predict_rows(input, HORIZONS)),
         ours,
     );
-    println!("forecasts: {HORIZONS} horizons, a row each");
+    for (name, model) in [("", &model), (" in 8-bit integers", &rounded)] {
+        let forecaster = model.forecaster().context("no forecaster")?;
+        line(&format!("whole step of the forecaster{name}"), step(forecaster), ours);
+    }
+    println!("forecasts: {HORIZONS} horizons, a row each; a whole step: a value comes, features, network, calibration");
     Ok(())
+}
+
+/// A value comes and the demand is foreseen, with the history of two weeks and a rolling calibration.
+fn step(forecaster: &Forecaster<'_>) -> Measured {
+    let step_s = forecaster.calibration().step_s;
+    let mut memory = vec![0.0; history_len(step_s)];
+    let mut rolling = Rolling::new();
+    let mut history = History::new(&mut memory).with_rolling(&mut rolling);
+    let steps = history_len(step_s) as u32;
+    let rate = |step: u32| 50.0 + 20.0 * (step as f32 / 46.0).sin() + (step * 7919 % 13) as f32;
+    (0..steps).for_each(|step| history.push(rate(step)));
+    let mut scratch = vec![0.0; forecaster.scratch_len()];
+    let mut quantiles = [[0.0; QUANTILE_COUNT]; HORIZONS];
+    let mut now = steps;
+    measure(
+        || (),
+        || {
+            now += 1;
+            history.push(rate(now));
+            let epoch_s = f64::from(now) * f64::from(step_s);
+            black_box(forecaster.forecast(&mut history, epoch_s, &mut scratch, &mut quantiles));
+        },
+    )
 }
 
 fn line(name: &str, Measured { warm: (median, p99), .. }: Measured, ours: Measured) {
