@@ -52,7 +52,7 @@ pub(super) fn round<V: Lanes, const BLOCKS: usize>(
             let x = column(input);
             largest = largest.max(x).max(zero - x);
             // Zero, or NaN for what is infinite or NaN: the row's results are to be that too.
-            not_finite = not_finite + (x - x);
+            not_finite = x.mul_add(zero, not_finite);
         }
         let inverse = lanes.fill(127.0) / largest;
         let words = inputs.div_ceil(WORD);
