@@ -14,7 +14,7 @@
 
 use super::linear::{Weights, number};
 use crate::LANES;
-use crate::simd::{Lanes, Vnni};
+use crate::simd::{Lanes, Registers, Vnni};
 
 /// Inputs in a word.
 const WORD: usize = 4;
@@ -29,27 +29,35 @@ pub(super) const fn packed_len(inputs: usize, outputs: usize) -> usize {
     (inputs.div_ceil(WORD) + 1) * outputs
 }
 
-/// Rounds `inputs` columns of `a`, each `pitch` after the one before, to words and scales in the
-/// columns of `dst`.
+/// Where results go: columns, each `pitch` after the one before, of so many blocks of rows.
+pub(super) struct Output<'a> {
+    pub(super) columns: &'a mut [f32],
+    pub(super) pitch: usize,
+    pub(super) blocks: usize,
+}
+
+impl Output<'_> {
+    #[inline(always)]
+    fn store<V: Lanes>(&mut self, result: V, column: usize, row: usize) {
+        let place = self.columns.get_mut(column * self.pitch + row..).and_then(|numbers| numbers.first_chunk_mut());
+        if let Some(block) = place {
+            result.store(block);
+        }
+    }
+}
+
+/// Rounds `inputs` columns of `a`, each `pitch` after the one before, to words and scales.
 #[inline(always)]
-pub(super) fn round<V: Lanes, const BLOCKS: usize>(
-    lanes: V,
-    a: &[f32],
-    pitch: usize,
-    inputs: usize,
-    dst: &mut [f32],
-    dst_pitch: usize,
-) {
+pub(super) fn round<V: Lanes>(lanes: V, a: &[f32], pitch: usize, inputs: usize, mut out: Output<'_>) {
     /// Added to a number within ±127, this leaves it, raised by 128, in the low byte.
     const ROUND_AND_RAISE: f32 = 12_582_912.0 + 128.0;
     /// Least magnitude that is told from zero.
     const TINY: f32 = 1e-30;
     let zero = lanes.fill(0.0);
-    for block in 0..BLOCKS {
-        let column = |input: usize| column(lanes, a, input * pitch + block * LANES);
+    for row in (0..out.blocks * LANES).step_by(LANES) {
         let (mut largest, mut not_finite) = (lanes.fill(TINY), zero);
         for input in 0..inputs {
-            let x = column(input);
+            let x = column(lanes, a, input * pitch + row);
             largest = largest.max(x).max(zero - x);
             // Zero, or NaN for what is infinite or NaN: the row's results are to be that too.
             not_finite = x.mul_add(zero, not_finite);
@@ -59,17 +67,15 @@ pub(super) fn round<V: Lanes, const BLOCKS: usize>(
         for word in 0..words {
             let mut bytes = [zero; WORD];
             for (byte, input) in bytes.iter_mut().zip(word * WORD..inputs) {
-                *byte = column(input).mul_add(inverse, lanes.fill(ROUND_AND_RAISE));
+                *byte = column(lanes, a, input * pitch + row).mul_add(inverse, lanes.fill(ROUND_AND_RAISE));
             }
-            store(V::low_bytes(bytes), dst, word * dst_pitch + block * LANES);
+            out.store(V::low_bytes(bytes), word, row);
         }
-        let scale = largest.mul_add(lanes.fill(1.0 / 127.0), not_finite);
-        store(scale, dst, words * dst_pitch + block * LANES);
+        out.store(largest.mul_add(lanes.fill(1.0 / 127.0), not_finite), words, row);
     }
 }
 
 /// A layer on rounded rows.
-#[derive(Clone, Copy)]
 pub(super) struct Layer<'a> {
     /// Words of weights, `width` for each word of inputs, and as many initial sums.
     pub(super) packed: Weights<'a>,
@@ -81,38 +87,30 @@ pub(super) struct Layer<'a> {
     pub(super) pitch: usize,
     /// Words of a row.
     pub(super) words: usize,
+    pub(super) out: Output<'a>,
 }
 
 impl Layer<'_> {
-    /// Computes `BLOCKS` blocks of rows into the columns of `dst`.
+    /// Computes it.
     #[inline(always)]
-    pub(super) fn on_rows<V: Lanes, const BLOCKS: usize>(self, lanes: V, dst: &mut [f32], dst_pitch: usize) {
+    pub(super) fn run<V: Lanes>(mut self, lanes: V) {
         let vnni = Vnni::detect();
-        for block in 0..BLOCKS {
+        for row in (0..self.out.blocks * LANES).step_by(LANES) {
             let mut output = 0;
+            while output + 8 <= self.width && V::REGISTERS != Registers::Memory {
+                self.outputs::<V, 8>(lanes, vnni, output, row);
+                output += 8;
+            }
             while output < self.width {
-                if output + 8 <= self.width {
-                    self.outputs::<V, 8>(lanes, vnni, output, block * LANES, dst, dst_pitch);
-                    output += 8;
-                } else {
-                    self.outputs::<V, 1>(lanes, vnni, output, block * LANES, dst, dst_pitch);
-                    output += 1;
-                }
+                self.outputs::<V, 1>(lanes, vnni, output, row);
+                output += 1;
             }
         }
     }
 
     /// Some outputs of the rows from `row` on.
     #[inline(always)]
-    fn outputs<V: Lanes, const OUTPUTS: usize>(
-        self,
-        lanes: V,
-        vnni: Option<Vnni>,
-        begin: usize,
-        row: usize,
-        dst: &mut [f32],
-        dst_pitch: usize,
-    ) {
+    fn outputs<V: Lanes, const OUTPUTS: usize>(&mut self, lanes: V, vnni: Option<Vnni>, begin: usize, row: usize) {
         let mut sums = self.words_of::<V, OUTPUTS>(lanes, self.words, begin);
         for word in 0..self.words {
             let bytes = column(lanes, self.a, word * self.pitch + row);
@@ -125,13 +123,13 @@ impl Layer<'_> {
         for (output, sum) in (begin..).zip(sums) {
             let scale = scale * lanes.fill(number(self.numbers, self.width + output));
             let result = sum.signed_to_number().mul_add(scale, lanes.fill(number(self.numbers, output)));
-            store(result, dst, output * dst_pitch + row);
+            self.out.store(result, output, row);
         }
     }
 
     /// A word of each of some outputs, in all lanes.
     #[inline(always)]
-    fn words_of<V: Lanes, const OUTPUTS: usize>(self, lanes: V, word: usize, begin: usize) -> [V; OUTPUTS] {
+    fn words_of<V: Lanes, const OUTPUTS: usize>(&self, lanes: V, word: usize, begin: usize) -> [V; OUTPUTS] {
         let mut words = [lanes.fill(0.0); OUTPUTS];
         let row = self.packed.get(word * self.width + begin..).and_then(|row| row.first_chunk::<OUTPUTS>());
         if let Some(row) = row {
@@ -146,11 +144,4 @@ impl Layer<'_> {
 #[inline(always)]
 fn column<V: Lanes>(lanes: V, numbers: &[f32], at: usize) -> V {
     numbers.get(at..).and_then(|numbers| numbers.first_chunk()).map_or(lanes.fill(0.0), |block| lanes.load(block))
-}
-
-#[inline(always)]
-fn store<V: Lanes>(result: V, dst: &mut [f32], at: usize) {
-    if let Some(block) = dst.get_mut(at..).and_then(|numbers| numbers.first_chunk_mut()) {
-        result.store(block);
-    }
 }

@@ -71,8 +71,8 @@ pub(super) enum Bias {
 /// What a step does.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Action {
-    /// A linear layer: index of `W`, bias, and what follows.
-    Linear { weights: u32, bias: Bias, activation: Activation },
+    /// A linear layer: index of `W`, bias, what the results are clipped to, and what follows.
+    Linear { weights: u32, bias: Bias, range: (f32, f32), activation: Activation },
     /// An activation alone.
     Activate(Activation),
     /// `scale · a + offset`.
@@ -313,7 +313,7 @@ impl<'r, 'a> Builder<'r, 'a> {
         let (from, from_width, width) = (self.place(a), self.width(a), self.width(dst));
         let on_rows = !self.records.register(dst).uniform;
         let mut bias = if bias == NO_WEIGHTS { Bias::None } else { Bias::Weights(bias) };
-        let mut activation = Activation::None;
+        let (mut activation, mut range) = (Activation::None, (f32::NEG_INFINITY, f32::INFINITY));
         let mut taken = 1;
         if on_rows && let Some((sum, uniform)) = self.uniform_added(index, dst) {
             bias = match (bias, self.place(uniform)) {
@@ -335,12 +335,16 @@ impl<'r, 'a> Builder<'r, 'a> {
             && next.a == dst
             && self.is_dead_after(index + taken, dst, next.dst)
         {
-            (activation, dst) = (found, next.dst);
+            match found {
+                Activation::Clip(least, most) => range = (least, most),
+                other => activation = other,
+            }
+            dst = next.dst;
             taken += 1;
         }
         // The result may go where the layer's input was, but not while that is read.
         let dst = if dst == a { self.write_elsewhere(dst) } else { self.write(dst) };
-        let action = Action::Linear { weights, bias, activation };
+        let action = Action::Linear { weights, bias, range, activation };
         self.push(Step { action, dst, a: from, b: from, width, from_width });
         taken
     }

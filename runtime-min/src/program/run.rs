@@ -4,7 +4,7 @@ use super::linear::{self, Biases, Layer, Weights, number};
 use super::plan::{Action, Activation, Bias, Place, Plan, Step};
 use super::{GROUP, int8, stride};
 use crate::LANES;
-use crate::simd::{Block, Kernel, Lanes, math};
+use crate::simd::{Block, Kernel, Lanes, Registers, math};
 
 /// Runs a plan in scratch memory long enough for it.
 pub(super) struct Run<'a> {
@@ -86,16 +86,21 @@ impl<V: Lanes> Machine<'_, V> {
         for step in segment {
             self.add_bias(step);
         }
+        // One block at a time where there are no more rows, or no registers for more: that saves
+        // half of the code.
+        let group = match V::REGISTERS {
+            Registers::OneOf32 | Registers::TwoOf16 => GROUP,
+            Registers::OneOf16 | Registers::Memory => LANES,
+        };
         let stride = self.memory.stride;
-        for row in (0..stride).step_by(GROUP) {
+        for row in (0..stride).step_by(group) {
             self.memory.row = row;
-            if stride - row >= GROUP {
-                for step in segment {
-                    self.on_rows::<2>(step);
-                }
-            } else {
-                for step in segment {
-                    self.on_rows::<1>(step);
+            let blocks = (stride - row).min(group) / LANES;
+            for step in segment {
+                match step.action {
+                    Action::Round | Action::LinearInt8 { .. } => self.call_on_integers(step, blocks),
+                    _ if group == GROUP && blocks == 2 => self.on_rows::<2>(step),
+                    _ => self.on_rows::<1>(step),
                 }
             }
         }
@@ -108,6 +113,35 @@ impl<V: Lanes> Machine<'_, V> {
         let (rest, after) = self.scratch.split_at_mut_checked(end)?;
         let (before, dst) = rest.split_at_mut_checked(begin)?;
         Some((dst, Operands { before, after, end }))
+    }
+
+    /// A step in 8-bit integers, which is too rare for a copy of its code in each place.
+    #[inline(always)]
+    fn call_on_integers(&mut self, step: &Step, blocks: usize) {
+        let (weights, rows, memory) = (self.weights, self.rows, self.memory);
+        let machine = Machine { lanes: (), weights, rows, memory, scratch: &mut *self.scratch };
+        self.lanes.call(OnIntegers { machine, step, blocks });
+    }
+
+    /// A step in 8-bit integers on so many blocks of rows.
+    #[inline(always)]
+    fn on_integers(&mut self, step: &Step, blocks: usize) {
+        let (lanes, weights, memory) = (self.lanes, self.weights, self.memory);
+        let (width, inputs) = (usize::from(step.width), usize::from(step.from_width));
+        let Area { begin, pitch } = memory.area(step.dst);
+        let end = begin + width.saturating_sub(1) * pitch + blocks * LANES;
+        let Some((columns, operands)) = self.split(begin, end) else { return };
+        let out = int8::Output { columns, pitch, blocks };
+        let a = memory.area(step.a);
+        let (from, pitch) = (operands.get(a.begin), a.pitch);
+        if let Action::LinearInt8 { packed, numbers } = step.action {
+            let packed = slice_of(weights, packed, int8::packed_len(inputs, width));
+            let numbers = slice_of(weights, numbers, 2 * width);
+            let words = int8::rounded_columns(inputs) - 1;
+            int8::Layer { packed, numbers, width, a: from, pitch, words, out }.run(lanes);
+        } else {
+            int8::round(lanes, from, pitch, inputs, out);
+        }
     }
 
     /// A step on `BLOCKS` blocks of rows.
@@ -125,7 +159,7 @@ impl<V: Lanes> Machine<'_, V> {
         let a_operand = Operand { numbers: from, pitch: a.pitch };
         let mut columns = Columns::<V, BLOCKS> { lanes, dst, pitch };
         match step.action {
-            Action::Linear { weights: first, bias, activation } => {
+            Action::Linear { weights: first, bias, range, .. } => {
                 let from_width = usize::from(step.from_width);
                 let bias = match bias {
                     Bias::None => Biases::Weights(&[]),
@@ -139,32 +173,11 @@ impl<V: Lanes> Machine<'_, V> {
                     a: from,
                     pitch: a.pitch,
                     inputs: from_width,
-                    range: match activation {
-                        Activation::Clip(least, most) => (least, most),
-                        _ => (f32::NEG_INFINITY, f32::INFINITY),
-                    },
-                };
-                layer.on_rows::<V, BLOCKS>(lanes, columns.dst, pitch);
-                if matches!(activation, Activation::Clip(..)) {
-                    return;
-                }
-            }
-            Action::Round => {
-                int8::round::<V, BLOCKS>(lanes, from, a.pitch, usize::from(step.from_width), columns.dst, pitch);
-            }
-            Action::LinearInt8 { packed, numbers } => {
-                let inputs = usize::from(step.from_width);
-                let layer = int8::Layer {
-                    packed: slice_of(weights, packed, int8::packed_len(inputs, width)),
-                    numbers: slice_of(weights, numbers, 2 * width),
-                    width,
-                    a: from,
-                    pitch: a.pitch,
-                    words: int8::rounded_columns(inputs) - 1,
+                    range,
                 };
                 layer.on_rows::<V, BLOCKS>(lanes, columns.dst, pitch);
             }
-            Action::MeanRows | Action::AddBias(_) => {}
+            Action::MeanRows | Action::AddBias(_) | Action::Round | Action::LinearInt8 { .. } => {}
             action => columns.zip(action, width, a_operand, b_operand),
         }
         columns.activate(step.action.activation(), width);
@@ -185,7 +198,7 @@ impl<V: Lanes> Machine<'_, V> {
         let blocks = len / LANES;
         let padded = |numbers| Operand { numbers, pitch: LANES };
         match step.action {
-            Action::Linear { weights: first, bias, .. } => {
+            Action::Linear { weights: first, bias, range, .. } => {
                 let from_width = usize::from(step.from_width);
                 let matrix = slice_of(weights, first, from_width * width);
                 let bias = match bias {
@@ -193,6 +206,7 @@ impl<V: Lanes> Machine<'_, V> {
                     Bias::None | Bias::Uniform(_) => &[],
                 };
                 linear::on_one_row(full, matrix, bias, width, a.get(..from_width).unwrap_or(a), columns.dst);
+                columns.map(blocks, Activation::Clip(range.0, range.1));
             }
             Action::MeanRows => mean_rows(lanes, rows, memory.stride, width, a, columns.dst),
             Action::Copy => {
@@ -217,6 +231,23 @@ impl<V: Lanes> Machine<'_, V> {
         for ((index, to), from) in dst.iter_mut().enumerate().zip(operands.get(memory.area(step.a).begin)) {
             *to = number(bias, index) + from;
         }
+    }
+}
+
+/// A step in 8-bit integers, to be run by itself.
+struct OnIntegers<'a> {
+    machine: Machine<'a, ()>,
+    step: &'a Step,
+    blocks: usize,
+}
+
+impl Kernel for OnIntegers<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes>(self, lanes: V) {
+        let Machine { weights, rows, memory, scratch, .. } = self.machine;
+        Machine { lanes, weights, rows, memory, scratch }.on_integers(self.step, self.blocks);
     }
 }
 

@@ -30,6 +30,13 @@ pub(super) fn run<const N: usize, K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx2([_mm256_setzero_ps(); N]))
 }
 
+/// The same on both registers, not inlined.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+fn call<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2([_mm256_setzero_ps(); 2]))
+}
+
 /// An expression of intrinsics.
 macro_rules! avx2 {
     ($expression:expr) => {{
@@ -103,6 +110,11 @@ impl<const N: usize> Lanes for Avx2<N> {
     #[inline(always)]
     fn fill(self, number: f32) -> Self {
         Self([avx2!(_mm256_set1_ps(number)); N])
+    }
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        avx2!(call(kernel))
     }
 
     #[inline(always)]

@@ -29,6 +29,13 @@ pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(_mm512_setzero_ps()))
 }
 
+/// The same, not inlined.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+fn call<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512(_mm512_setzero_ps()))
+}
+
 /// An expression of intrinsics.
 macro_rules! avx512 {
     ($expression:expr) => {{
@@ -88,6 +95,11 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn fill(self, number: f32) -> Self {
         Self(avx512!(_mm512_set1_ps(number)))
+    }
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        avx512!(call(kernel))
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use core::ops::{Add, Div, Mul, Sub};
 
-use super::Vnni;
+use super::{Kernel, Vnni};
 use crate::LANES;
 use crate::slot::HostSlot;
 
@@ -51,6 +51,10 @@ pub(crate) trait Lanes:
     fn fill_bits(self, bits: u32) -> Self {
         self.fill(f32::from_bits(bits))
     }
+
+    /// Runs a kernel of its own on vectors that compute all lanes: called, not inlined. For what is
+    /// too rare for a copy in each place.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// Reads a block.
     fn load(self, block: &Block) -> Self;

@@ -6,7 +6,7 @@
 use core::array;
 use core::ops::{Add, Div, Mul, Sub};
 
-use super::{Block, Lanes, Registers, Vnni};
+use super::{Block, Kernel, Lanes, Registers, Vnni};
 use crate::LANES;
 use crate::slot::HostSlot;
 
@@ -104,6 +104,11 @@ impl Lanes for Portable {
     #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn fill(self, number: f32) -> Self {
         Self([number; LANES])
+    }
+
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
     }
 
     #[inline(always)]
