@@ -16,7 +16,7 @@ use super::network::{PolicyNetwork, PolicyWeights};
 
 /// Key of the metadata. It names the form of the network too, so that the numbers of another one are
 /// not taken for these.
-pub const KEY: &str = "policy_numbers_clip";
+pub const KEY: &str = "policy_numbers_2";
 
 /// The numbers as text.
 pub fn encode(weights: &PolicyWeights) -> String {
@@ -48,7 +48,7 @@ pub fn read(path: &Path, kind: ServiceKind) -> Result<PolicyWeights> {
         format!("{}: the copy of its policy is not one of this release; train without --from", path.display())
     })?;
     weights.herding_weight = model.service().herding_weight;
-    Ok(weights)
+    Ok(weights.served())
 }
 
 fn name(kind: ServiceKind) -> &'static str {

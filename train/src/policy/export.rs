@@ -3,7 +3,7 @@
 use evenkeel_export::onnx::{BuildError, GraphBuilder, OnnxModel};
 use evenkeel_runtime::HOST_FEATURES;
 
-use super::network::{BOUND, PolicyWeights};
+use super::network::PolicyWeights;
 use crate::layers::dense;
 
 /// Builds the graph: input `features` `[hosts, HOST_FEATURES]`, output `score`
@@ -19,9 +19,9 @@ pub fn onnx(weights: &PolicyWeights, metadata: &[(&str, &str)]) -> Result<OnnxMo
     let second = dense(&mut graph, first, &weights.second);
     let second = graph.clip(second, -1.0, 1.0);
     let residual = dense(&mut graph, second, &weights.output);
-    let scaled = graph.affine(residual, 1.0 / BOUND, 0.0);
+    let scaled = graph.affine(residual, 1.0 / weights.bound, 0.0);
     let squashed = graph.tanh(scaled);
-    let bounded = graph.affine(squashed, BOUND, 0.0);
+    let bounded = graph.affine(squashed, weights.bound, 0.0);
     let estimate = graph.slice_columns(features, 0, 1);
     let estimate = graph.affine(estimate, weights.estimate_weight, 0.0);
     let score = graph.add(estimate, bounded);

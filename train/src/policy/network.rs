@@ -13,8 +13,10 @@
 //!
 //! The host graph is complete within an upstream, so one round of mean-aggregated
 //! messages (Kipf and Welling's graph convolution with the mean as its normalisation) is
-//! the mean over all hosts. The bound `c` keeps the score within `c` of the analytic
-//! estimate whatever the weights are.
+//! the mean over all hosts. The bound `c` keeps the score within `c` of the weighted
+//! analytic estimate whatever the weights are. While the network learns it is wide; a policy that
+//! is to be served gets one of [`SERVED_BOUND`]` · w`, so that what the score says of a host stays
+//! within a factor of `e²` of the estimate.
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -31,8 +33,11 @@ use crate::layers::{Weights, floats, linear_from, seeded_linear, weights_of};
 pub const HIDDEN_1: usize = 16;
 /// Width of the second hidden layer.
 pub const HIDDEN_2: usize = 8;
-/// The residual's bound `c`: a factor of e^2.5 ≈ 12 on the estimate, either way.
+/// The residual's bound `c` while the network learns.
 pub const BOUND: f32 = 2.5;
+/// The bound of a served policy, in units of its weighted estimate: a factor of e² ≈ 7 on the
+/// estimate, either way.
+pub const SERVED_BOUND: f32 = 2.0;
 
 /// The network on a device.
 #[derive(Module, Debug)]
@@ -43,6 +48,8 @@ pub struct PolicyNetwork {
     output: Linear,
     /// Weight `w` of the estimate.
     estimate_weight: Param<Tensor<1>>,
+    /// The residual's bound `c`.
+    bound: f32,
 }
 
 /// The network's numbers: what checkpoints and the ONNX export hold.
@@ -58,10 +65,17 @@ pub struct PolicyWeights {
     pub output: Weights,
     /// `w`.
     pub estimate_weight: f32,
+    /// The residual's bound `c`.
+    #[serde(default = "wide")]
+    pub bound: f32,
     /// Weight against herding (see [`evenkeel_runtime::herding`]): not a part of the
     /// network, but trained with it.
     #[serde(default)]
     pub herding_weight: f32,
+}
+
+fn wide() -> f32 {
+    BOUND
 }
 
 impl PolicyNetwork {
@@ -73,6 +87,7 @@ impl PolicyNetwork {
             second: seeded_linear(HIDDEN_1, HIDDEN_2, 1.0, rng, device),
             output: seeded_linear(HIDDEN_2, 1, 0.1, rng, device),
             estimate_weight: Param::from_data(TensorData::new(vec![1.0f32], [1]), device),
+            bound: BOUND,
         }
     }
 
@@ -91,7 +106,7 @@ impl PolicyNetwork {
         let first = (from_host + context).clamp(-1.0, 1.0);
         let second = self.second.forward(first.reshape([decisions * hosts, HIDDEN_1])).clamp(-1.0, 1.0);
         let residual = self.output.forward(second).reshape([decisions, hosts]);
-        let bounded = tanh(residual / BOUND) * BOUND;
+        let bounded = tanh(residual / self.bound) * self.bound;
         let estimate = features.slice([0..decisions, 0..hosts, 0..1]).reshape([decisions, hosts]);
         estimate * self.estimate_weight.val().reshape([1, 1]) + bounded
     }
@@ -124,6 +139,7 @@ impl PolicyNetwork {
             second: weights_of(&self.second),
             output: weights_of(&self.output),
             estimate_weight: floats(self.estimate_weight.val()).first().copied().unwrap_or(1.0),
+            bound: self.bound,
             herding_weight: 0.0,
         }
     }
@@ -136,11 +152,24 @@ impl PolicyNetwork {
             second: linear_from(&weights.second, device),
             output: linear_from(&weights.output, device),
             estimate_weight: Param::from_data(TensorData::new(vec![weights.estimate_weight], [1]), device),
+            bound: weights.bound,
         }
     }
 }
 
 impl PolicyWeights {
+    /// The policy as it is to learn on.
+    #[must_use]
+    pub fn unbound(self) -> Self {
+        Self { bound: BOUND, ..self }
+    }
+
+    /// The policy as it is to be served: bound to the estimate.
+    #[must_use]
+    pub fn served(self) -> Self {
+        Self { bound: BOUND.min(SERVED_BOUND * self.estimate_weight.abs()).max(1e-3), ..self }
+    }
+
     /// All numbers in one row, for what treats them alike.
     pub fn to_numbers(&self) -> Vec<f32> {
         let mut numbers = vec![self.estimate_weight];

@@ -171,7 +171,7 @@ pub fn train(
     stage: &Stage<'_>,
 ) -> Result<TrainedPolicy> {
     let mut state = task.folder.load::<Checkpoint>(CHECKPOINT)?.unwrap_or_else(|| {
-        let weights = start.cloned().unwrap_or_else(|| fresh(task, seed, device));
+        let weights = start.map_or_else(|| fresh(task, seed, device), |start| start.clone().unbound());
         Checkpoint { rounds_done: 0, weights, curve: Vec::new(), fine_tuned: None }
     });
     if state.rounds_done < options.fit.rounds {
@@ -300,7 +300,8 @@ fn fine_tune(
             es::fine_tune(task, imitated, &options.es, &options.reward, seed, stop, &mut on_iteration)?;
         }
     }
-    let (weights, verdict) = best;
+    let weights = best.0.served();
+    let verdict = judged(&weights)?;
     match options.fine_tune {
         FineTune::None => {}
         FineTune::Ppo => stages.push(summarise("ppo", &verdict, &rule)),
