@@ -1,5 +1,4 @@
-//! Linear layers in 8-bit integers: a quarter of the memory, and on CPUs with VNNI a fraction of
-//! the time.
+//! Linear layers in 8-bit integers: a quarter of the memory, and on CPUs with VNNI less time.
 //!
 //! Each row of the input is rounded by its own largest magnitude, `a[i] ≈ scale · q[i]` with
 //! `q` within ±127, and raised by 128, since the instruction wants bytes without sign:
