@@ -2,39 +2,57 @@
 //! watch them.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 use clap::Args;
 
 use crate::e2e::{self, HOSTS};
 use crate::process::{self, program};
-use crate::proxies::{self, Backend, nginx, release};
+use crate::proxies::{self, Backend, Running, nginx, release};
 use crate::test;
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Trace to learn from and, its last part, to replay; the synthetic service if none is given
     #[arg(long)]
-    trace: Option<PathBuf>,
+    pub(crate) trace: Option<PathBuf>,
     /// Artifact to use instead of training one
     #[arg(long)]
-    artifact: Option<PathBuf>,
+    pub(crate) artifact: Option<PathBuf>,
     /// Offered work as a share of the fleet's capacity
     #[arg(long, default_value_t = 0.7)]
-    load: f64,
+    pub(crate) load: f64,
     /// Seconds of service time in a second on the wall
     #[arg(long, default_value_t = 4.0)]
-    time_scale: f64,
+    pub(crate) time_scale: f64,
     /// Port of the page
     #[arg(long, default_value_t = 8800)]
-    port: u16,
+    pub(crate) port: u16,
     /// First of some twenty ports that are used besides
     #[arg(long, default_value_t = 21_100)]
-    first_port: u16,
+    pub(crate) first_port: u16,
+}
+
+/// Ports that are used from the first one on, the page's not among them: hosts of both sides, then
+/// their proxies.
+pub(crate) const PORTS: u16 = 2 * HOSTS + 2;
+
+/// The proxies and the telemetry agent, which end when this is dropped, and the page's command.
+pub(crate) struct Demo {
+    pub(crate) show: Command,
+    /// Where they keep their files.
+    pub(crate) folder: PathBuf,
+    _servers: [Running; 2],
 }
 
 /// Builds everything, trains a model unless one is given, and shows both until it is stopped.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    process::run(&mut start(options)?.show)
+}
+
+/// The same up to the page, which is still to be started.
+pub(crate) fn start(options: &Options) -> Result<Demo> {
     let folder = proxies::folder("demo")?;
     e2e::build()?;
     let module = test::nginx::build()?;
@@ -51,14 +69,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         nginx::Server { port: first, policy: nginx::Policy::LeastConn, backend: &left },
         nginx::Server { port: first + 1, policy: nginx::Policy::Evenkeel, backend: &right },
     ];
-    let _agent = right.start_agent(&folder, 50)?;
-    let _nginx = nginx::start(&folder, &module, &servers)?;
-    let mut demo =
+    let running = [right.start_agent(&folder, 50)?, nginx::start(&folder, &module, &servers)?];
+    let mut show =
         program(release("evenkeel-testbed"), ["demo", "--requests", "50000", "--port", &options.port.to_string()]);
-    demo.arg("--model").arg(&artifact);
+    show.arg("--model").arg(&artifact);
     for (side, server) in ["--left", "--right"].into_iter().zip(&servers) {
-        demo.args([side, &format!("127.0.0.1:{}", server.port)]);
+        show.args([side, &format!("127.0.0.1:{}", server.port)]);
     }
-    e2e::setting(&mut demo, options.trace.as_deref(), options.load, options.time_scale, options.first_port)?;
-    process::run(&mut demo)
+    e2e::setting(&mut show, options.trace.as_deref(), options.load, options.time_scale, options.first_port)?;
+    Ok(Demo { show, folder, _servers: running })
 }

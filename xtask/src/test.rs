@@ -13,6 +13,7 @@ pub(crate) mod nginx;
 mod nginx_source;
 mod nginx_valgrind;
 mod packages;
+mod page;
 pub(crate) mod python;
 mod reports;
 mod summary;
@@ -68,7 +69,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 30] = [
+const STEPS: [Step; 31] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -93,6 +94,7 @@ const STEPS: [Step; 30] = [
     slow("NGINX from source, address sanitizer", |_| nginx_source::run(&training::default_artifact())),
     slow("NGINX module, valgrind", |_| nginx_valgrind::run(&training::default_artifact())),
     slow("Envoy module", |_| envoy::run(&training::default_artifact())),
+    slow("live page in Chromium", |_| page::run(&training::default_artifact())),
     slow("trained ONNX files in Python", python::check_trained),
     slow("training on wgpu against the CPU", training::wgpu),
     slow("gym-rs adapter", |_| checks::gym_rs()),
