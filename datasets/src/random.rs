@@ -58,6 +58,22 @@ pub fn normal(rng: &mut Pcg64Mcg, mean: f64, deviation: f64) -> f64 {
     mean + deviation * radius * cos(TAU * uniform(rng))
 }
 
+/// Poisson with the given mean: the number of arrivals of a steady stream. Counted out one by one up
+/// to a mean of 64, from there on a rounded normal of the same mean and deviation.
+pub fn poisson(rng: &mut Pcg64Mcg, mean: f64) -> u64 {
+    const COUNTED_MAX: f64 = 64.0;
+    if mean > COUNTED_MAX {
+        return (normal(rng, mean, sqrt(mean)) + 0.5).max(0.0) as u64;
+    }
+    let mut arrivals = 0;
+    let mut passed = exponential(rng, 1.0);
+    while passed < mean {
+        arrivals += 1;
+        passed += exponential(rng, 1.0);
+    }
+    arrivals
+}
+
 /// Log-normal: `mu` and `sigma` are the mean and the standard deviation of its logarithm, so
 /// that its median is `exp(mu)` and its mean `exp(mu + sigma²/2)`.
 #[inline]
@@ -130,6 +146,9 @@ mod tests {
         check(moments(|rng| normal(rng, -2.0, 1.5)), -2.0, 1.5);
         let (mean, variance) = (0.125_f64.exp(), 0.25_f64.exp_m1() * 0.25_f64.exp());
         check(moments(|rng| log_normal(rng, 0.0, 0.5)), mean, variance.sqrt());
+        check(moments(|rng| poisson(rng, 2.5) as f64), 2.5, 2.5_f64.sqrt());
+        check(moments(|rng| poisson(rng, 400.0) as f64), 400.0, 20.0);
+        assert_eq!(poisson(&mut generator(1, 1), 0.0), 0);
         check(moments(|rng| gamma(rng, 4.0, 0.5)), 2.0, 1.0);
         check(moments(|rng| gamma(rng, 0.25, 8.0)), 2.0, 4.0);
         // Shape 2 is Rayleigh's distribution: mean √π/2, variance 1 − π/4.

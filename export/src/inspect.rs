@@ -55,6 +55,7 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "  a replica carries  {} requests/s", scale.replica_requests_per_s)?;
             writeln!(f, "  looked ahead       {} s, at the {} quantile", scale.lead_s, scale.quantile)?;
             writeln!(f, "  headroom           {}", scale.headroom)?;
+            writeln!(f, "  a rise goes on by  {} of its slope", scale.trend)?;
         }
         writeln!(f, "\nMetadata")?;
         for line in json::pretty(self.model.metadata_json()).lines() {

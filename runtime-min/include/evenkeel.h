@@ -559,9 +559,10 @@ typedef struct ek_scale {
    */
   float headroom;
   /**
-   * Must be 0.
+   * Share of the present slope, 0 to 2, by which a rise is taken to go on until the lead
+   * time; 0 looks at the present rate and the forecast alone.
    */
-  uint32_t reserved;
+  float trend;
 } ek_scale;
 
 /**
@@ -590,9 +591,9 @@ typedef struct ek_demand_reading {
    */
   float history_days;
   /**
-   * 0.
+   * By how much the rate changes, in requests a second every second.
    */
-  uint32_t reserved;
+  float slope_per_s2;
 } ek_demand_reading;
 
 /**
@@ -1285,7 +1286,7 @@ ek_code ek_model_scale(const struct ek_model *model, struct ek_scale *scale);
 
 /**
  * Whether the values are within their ranges: capacity and lead positive, a quantile from
- * 0.1 to 0.9, a headroom from 1 to 10.
+ * 0.1 to 0.9, a headroom from 1 to 10, a trend from 0 to 2.
  *
  * # Safety
  * - `scale` is NULL or points to an initialised structure.

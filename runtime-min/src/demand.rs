@@ -1,21 +1,26 @@
 //! Demand of a service, foreseen and in replica-equivalents: what a proxy tells scalers.
 //!
 //! ```text
-//! arrivals ─► rate of each step ─► History ─► Forecaster ─► quantiles ─┐
-//!     └─────► rate of the present ─────────────────────────────────────┴─► max · headroom / capacity
+//! arrivals ─► rate of each step ─► History ─► Forecaster ─► quantiles ──┐
+//!     ├─────► Trend, carried on to the lead time ───────────────────────┤
+//!     └─────► rate of the present ──────────────────────────────────────┴─► max · headroom / capacity
 //! ```
 //!
 //! Each proxy publishes its own share, and shares add up; "desired replicas" would not.
 //! All workers of a proxy count arrivals into one [`Demand`] in shared memory; one of them
 //! ticks it, every second or so.
 
+mod ahead;
 mod scale;
+mod trend;
 
+pub use ahead::{at_quantile, most_within};
 pub use scale::{SCALE_BYTES, ScaleModel};
+pub use trend::{TREND_S, Trend};
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::forecast::{Forecaster, HORIZONS, History, QUANTILE_COUNT, QUANTILES, Quantiles};
+use crate::forecast::{Forecaster, HORIZONS, History, QUANTILE_COUNT, Quantiles};
 use crate::math;
 use crate::slot::AtomicF32;
 
@@ -41,6 +46,10 @@ pub struct Demand {
     /// Whether the step under way was seen from its beginning.
     step_is_whole: AtomicU64,
     present_per_s: AtomicF32,
+    /// A [`Trend`]: mean of the rates, mean of that, seconds seen.
+    trend: [AtomicF32; 3],
+    /// How much of the step under way was over at the last tick, in seconds.
+    elapsed_s: AtomicF32,
     history_days: AtomicF32,
     forecasts: AtomicU64,
     quantiles_per_s: [[AtomicF32; QUANTILE_COUNT]; HORIZONS],
@@ -54,8 +63,9 @@ pub struct DemandReading {
     /// The most that is foreseen within the lead time, in requests a second, at the
     /// quantile asked for; NaN where there is no forecast.
     pub forecast_per_s: f32,
-    /// Replica-equivalents: the larger of the two, with headroom, over what a replica
-    /// carries.
+    /// By how much the present rate changes, in requests a second every second.
+    pub slope_per_s2: f32,
+    /// Replica-equivalents, by [`ScaleModel::replicas`].
     pub replicas: f32,
     /// Days of history that the forecast rests on; under 1, it is a guess from the present
     /// level. NaN where there is no forecast.
@@ -84,6 +94,9 @@ impl Demand {
         self.tick_present(now_us);
         let Some(forecaster) = forecaster else { return false };
         let step_s = f64::from(forecaster.calibration().step_s);
+        // Without a remainder, for which the C library would need that of floating point.
+        let begin_s = (epoch_s / step_s) as u64 as f64 * step_s;
+        self.elapsed_s.store((epoch_s - begin_s).clamp(0.0, step_s.max(0.0)) as f32);
         if !self.tick_step(history, step_s, epoch_s) {
             return false;
         }
@@ -114,6 +127,11 @@ impl Demand {
         let rate_per_s = arrivals.saturating_sub(before) as f32 / elapsed_s;
         let keep = math::exp(-elapsed_s / PRESENT_S);
         self.present_per_s.update(|old| old * keep + rate_per_s * (1.0 - keep));
+        let mut trend = self.trend();
+        trend.update(rate_per_s, elapsed_s);
+        for (place, value) in self.trend.iter().zip([trend.once, trend.twice, trend.seen_s]) {
+            place.store(value);
+        }
     }
 
     /// Closes the steps that have ended; whether there was one.
@@ -142,19 +160,24 @@ impl Demand {
         true
     }
 
+    fn trend(&self) -> Trend {
+        let [once, twice, seen_s] = self.trend.each_ref().map(AtomicF32::load);
+        Trend { once, twice, seen_s }
+    }
+
     /// What is known now. While a tick is under way, some quantiles may be the new ones
     /// and others still the old.
     pub fn read(&self, forecaster: Option<&Forecaster<'_>>, scale: &ScaleModel) -> DemandReading {
         let present_per_s = self.present_per_s.load();
+        let trend = self.trend();
         let has_forecast = self.forecasts.load(Relaxed) > 0;
         let forecaster = forecaster.filter(|_| has_forecast);
         let forecast_per_s = forecaster.map_or(f32::NAN, |forecaster| self.foreseen_per_s(forecaster, scale));
-        // `max` takes the present where nothing is foreseen.
-        let demand_per_s = present_per_s.max(forecast_per_s);
         DemandReading {
             present_per_s,
             forecast_per_s,
-            replicas: demand_per_s * scale.headroom / scale.replica_requests_per_s,
+            slope_per_s2: trend.slope_per_s2(),
+            replicas: scale.replicas(present_per_s, &trend, forecast_per_s),
             history_days: forecaster.map_or(f32::NAN, |_| self.history_days.load()),
         }
     }
@@ -162,15 +185,11 @@ impl Demand {
     /// The most that is foreseen from now until a replica asked for now would serve.
     fn foreseen_per_s(&self, forecaster: &Forecaster<'_>, scale: &ScaleModel) -> f32 {
         let calibration = forecaster.calibration();
-        let column = QUANTILES.iter().position(|q| *q >= scale.quantile - 1e-3).unwrap_or(QUANTILE_COUNT - 1);
-        let mut most_per_s = 0.0f32;
-        for (steps, row) in calibration.horizons.iter().zip(&self.quantiles_per_s) {
-            most_per_s = most_per_s.max(row.get(column).map_or(0.0, AtomicF32::load));
-            if *steps as f32 * calibration.step_s >= scale.lead_s {
-                break;
-            }
-        }
-        most_per_s
+        let values = self.quantiles_per_s.each_ref().map(|row| {
+            let row = row.each_ref().map(AtomicF32::load);
+            at_quantile(&row, scale.quantile)
+        });
+        most_within(&calibration.horizons, &values, calibration.step_s, self.elapsed_s.load(), scale.lead_s)
     }
 }
 
@@ -238,7 +257,7 @@ mod tests {
             arrive(&demand, 10);
             demand.tick_present(second * 1_000_000);
         }
-        let scale = ScaleModel { replica_requests_per_s: 4.0, lead_s: 60.0, quantile: 0.9, headroom: 1.2 };
+        let scale = ScaleModel { replica_requests_per_s: 4.0, lead_s: 60.0, quantile: 0.9, headroom: 1.2, trend: 0.0 };
         let reading = demand.read(None, &scale);
         assert!((reading.replicas - 3.0).abs() < 0.05, "{reading:?}");
         assert!(reading.forecast_per_s.is_nan());

@@ -1,10 +1,11 @@
 //! Demand over time, and who foresees it.
 
-use evenkeel_datasets::Series;
+use evenkeel_datasets::{Series, random};
 
 use super::TICK_S;
 
-/// A rate of requests, known at steps and interpolated in between.
+/// A rate of requests, known at steps and interpolated in between; and how many of them were counted
+/// in each tick, which is a matter of chance (Poisson), the same for whoever looks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demand {
     /// Seconds between two values.
@@ -12,9 +13,9 @@ pub struct Demand {
     /// Requests a second, at the middle of each step. Those before `begin` are the past.
     values_per_s: Vec<f64>,
     begin: usize,
-    /// Sums of the rates at ticks, from the first tick that is known up to each, exclusive:
-    /// a mean over any window of ticks is one difference.
-    sums_per_s: Vec<f64>,
+    /// Requests counted from the first tick that is known up to each, exclusive: a mean over
+    /// any window of ticks is one difference.
+    counted: Vec<f64>,
     /// Number of ticks before the beginning.
     past_ticks: usize,
 }
@@ -40,12 +41,14 @@ impl Demand {
             })
             .collect();
         let past_ticks = (begin as f64 * series.step_s / TICK_S) as usize;
-        let mut demand = Self { step_s: series.step_s, values_per_s, begin, sums_per_s: Vec::new(), past_ticks };
-        let mut sum = 0.0;
-        demand.sums_per_s = (0..=past_ticks + demand.ticks())
+        let mut demand = Self { step_s: series.step_s, values_per_s, begin, counted: Vec::new(), past_ticks };
+        let mut rng = random::generator(1, 0xC0_0A7ED);
+        let mut counted = 0.0;
+        demand.counted = (0..=past_ticks + demand.ticks())
             .map(|tick| {
-                let before = sum;
-                sum += demand.at_per_s((tick as f64 - past_ticks as f64) * TICK_S);
+                let before = counted;
+                let rate_per_s = demand.at_per_s((tick as f64 - past_ticks as f64) * TICK_S);
+                counted += random::poisson(&mut rng, rate_per_s * TICK_S) as f64;
                 before
             })
             .collect();
@@ -61,21 +64,21 @@ impl Demand {
         self.values_per_s[left] * (1.0 - share) + self.values_per_s[right] * share
     }
 
-    /// Mean over the minute before.
+    /// What was counted in the minute before, a second.
     pub fn last_minute_per_s(&self, now_s: f64) -> f64 {
         self.mean_before_per_s(now_s, 60.0)
     }
 
-    /// Mean over the last so many seconds, in whole ticks, that of `now_s` included; of
-    /// those only that the past knows.
+    /// What was counted in the last so many seconds, a second: whole ticks, that of `now_s`
+    /// included, of those only that the past knows.
     pub fn mean_before_per_s(&self, now_s: f64, window_s: f64) -> f64 {
         let last = (self.past_ticks as f64 + now_s / TICK_S).max(0.0) as usize + 1;
-        let last = last.min(self.sums_per_s.len() - 1);
+        let last = last.min(self.counted.len() - 1);
         let first = last.saturating_sub((window_s / TICK_S).round().max(1.0) as usize);
         if first == last {
             return self.at_per_s(now_s);
         }
-        (self.sums_per_s[last] - self.sums_per_s[first]) / (last - first) as f64
+        (self.counted[last] - self.counted[first]) / ((last - first) as f64 * TICK_S)
     }
 
     /// The most between two times after the beginning.
@@ -144,7 +147,17 @@ mod tests {
         assert_eq!(demand.most_per_s(0.0, 90.0), 2.0);
         assert_eq!(demand.most_per_s(0.0, 105.0), 2.5);
         assert_eq!(demand.ticks(), 12);
-        assert_eq!(demand.mean_before_per_s(60.0, 60.0), (1.0 + 1.0 + 1.25 + 1.5) / 4.0);
         assert!(demand.knows(-60.0) && !demand.knows(-61.0));
+    }
+
+    #[test]
+    fn what_is_counted_is_the_rate_and_its_chance() {
+        let demand = Demand::new(&Series { step_s: 60.0, values: vec![20.0; 6000], ..Series::default() }, 0, 1.0);
+        let minutes: Vec<f64> = (1..6000).map(|minute| demand.last_minute_per_s(f64::from(minute) * 60.0)).collect();
+        let mean = minutes.iter().sum::<f64>() / minutes.len() as f64;
+        let variance = minutes.iter().map(|rate| (rate - mean) * (rate - mean)).sum::<f64>() / minutes.len() as f64;
+        assert!((mean - 20.0).abs() < 0.05, "{mean}");
+        // 1200 requests a minute deviate by their root.
+        assert!((variance * 60.0 / 20.0 - 1.0).abs() < 0.1, "{variance}");
     }
 }

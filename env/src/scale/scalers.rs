@@ -59,6 +59,11 @@ impl Seen<'_> {
         demand_per_s / self.replica_per_s
     }
 
+    /// Requests a second, counted over the last so many seconds.
+    fn mean_per_s(&self, window_s: f64) -> f64 {
+        self.demand.mean_before_per_s(self.now_s, window_s)
+    }
+
     /// Replicas asked for so far.
     fn asked(&self) -> u32 {
         self.ready + self.starting

@@ -20,7 +20,7 @@ fn artifact() -> Vec<u8> {
     let forecast = Forecast { onnx: &forecast_path, calibration: &calibration.encode() };
     let metadata = r#"{"tool": "evenkeel 0.1.0", "trained_on": {"name": "synthetic service", "days": 28,
         "split": [0.6, 0.15, 0.25]}, "seed": 7, "date": "2025-01-31"}"#;
-    let scale = ScaleModel { replica_requests_per_s: 2.5, lead_s: 85.0, quantile: 0.9, headroom: 1.1 };
+    let scale = ScaleModel { replica_requests_per_s: 2.5, lead_s: 85.0, quantile: 0.9, headroom: 1.1, trend: 0.5 };
     with_scale(&compile(Some(&path), Some(forecast), &service(), metadata).unwrap(), &scale).unwrap()
 }
 
@@ -51,7 +51,7 @@ fn damaged_artifacts_are_refused() {
 
 #[test]
 fn another_scale_replaces_the_one_before() {
-    let scale = ScaleModel { replica_requests_per_s: 7.0, lead_s: 4.0, quantile: 0.8, headroom: 1.0 };
+    let scale = ScaleModel { replica_requests_per_s: 7.0, lead_s: 4.0, quantile: 0.8, headroom: 1.0, trend: 0.5 };
     let before = artifact();
     let after = with_scale(&before, &scale).unwrap();
     let model = Model::parse(&after).unwrap();

@@ -73,11 +73,13 @@ pub(crate) struct ScaleOptions {
     pub(crate) quantile: Option<f32>,
     /// Factor on the demand, 1 to 10.
     pub(crate) headroom: Option<f32>,
+    /// Share of the present slope by which a rise is taken to go on.
+    pub(crate) trend: Option<f32>,
 }
 
 const FIELDS: &[&str] =
     &["artifact", "mode", "tokens", "key", "class", "max_tokens", "output_tokens", "slow_start", "telemetry", "scale"];
-const SCALE_FIELDS: &[&str] = &["capacity", "lead", "quantile", "headroom"];
+const SCALE_FIELDS: &[&str] = &["capacity", "lead", "quantile", "headroom", "trend"];
 
 /// Longer than any start that can be called slow.
 const SLOW_START_MAX_S: f64 = 86_400.0;
@@ -121,7 +123,7 @@ pub(crate) fn object(json: &[u8], known: &'static [&'static str]) -> Result<Map<
 }
 
 fn scale(fields: &Map<String, Value>) -> Result<ScaleOptions, ConfigError> {
-    const EXPECTED: &str = "an object with some of the fields capacity, lead, quantile, headroom";
+    const EXPECTED: &str = "an object with some of the fields capacity, lead, quantile, headroom, trend";
     let fields = match fields.get("scale") {
         None => return Ok(ScaleOptions::default()),
         Some(Value::Object(fields)) => fields,
@@ -150,6 +152,7 @@ fn scale(fields: &Map<String, Value>) -> Result<ScaleOptions, ConfigError> {
         lead: number("lead", "scale.lead", 0.0..=1e6, "seconds")?,
         quantile: number("quantile", "scale.quantile", 0.1..=0.9, "0.1 to 0.9")?,
         headroom: number("headroom", "scale.headroom", 1.0..=10.0, "1 to 10")?,
+        trend: number("trend", "scale.trend", 0.0..=2.0, "0 to 2")?,
     })
 }
 

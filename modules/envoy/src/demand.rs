@@ -14,6 +14,7 @@ use crate::config::ScaleOptions;
 const LEAD_S: f32 = 120.0;
 const QUANTILE: f32 = 0.9;
 const HEADROOM: f32 = 1.1;
+const TREND: f32 = 0.5;
 
 /// A cluster's demand: counted by all workers, ticked by the main thread.
 #[derive(Debug, Default)]
@@ -67,6 +68,7 @@ impl Forecast {
             lead_s: pick(options.lead, trained.map(|scale| scale.lead_s), LEAD_S),
             quantile: pick(options.quantile, trained.map(|scale| scale.quantile), QUANTILE),
             headroom: pick(options.headroom, trained.map(|scale| scale.headroom), HEADROOM),
+            trend: pick(options.trend, trained.map(|scale| scale.trend), TREND),
         };
         self.demand.read(model.forecaster(), &scale)
     }

@@ -30,6 +30,7 @@ ngx_http_evenkeel_scale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     scale->lead_s = 60;
     scale->quantile = 0.9f;
     scale->headroom = 1;
+    scale->trend = 0.5f;
 
     value = cf->args->elts;
 
@@ -46,6 +47,9 @@ ngx_http_evenkeel_scale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                == NGX_OK
             || ngx_http_evenkeel_scale_number(&value[i], "headroom=",
                                               &scale->headroom)
+               == NGX_OK
+            || ngx_http_evenkeel_scale_number(&value[i], "trend=",
+                                              &scale->trend)
                == NGX_OK)
         {
             continue;
@@ -54,7 +58,8 @@ ngx_http_evenkeel_scale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\", expected "
                            "capacity=REQUESTS_PER_S, lead=SECONDS, "
-                           "quantile=0.1...0.9 or headroom=1...10",
+                           "quantile=0.1...0.9, headroom=1...10 or "
+                           "trend=0...2",
                            &value[i]);
         return NGX_CONF_ERROR;
     }
@@ -63,7 +68,8 @@ ngx_http_evenkeel_scale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"capacity\" (requests a second that a replica "
                            "carries) must be given and positive, \"quantile\" "
-                           "0.1 to 0.9, \"headroom\" 1 to 10");
+                           "0.1 to 0.9, \"headroom\" 1 to 10, \"trend\" "
+                           "0 to 2");
         return NGX_CONF_ERROR;
     }
 

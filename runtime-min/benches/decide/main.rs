@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/builder.rs"]
 mod builder;
+mod changed;
 mod policy;
 mod timing;
 mod upstream;
@@ -28,8 +29,8 @@ fn main() {
     let clock_ghz = timing::clock_ghz();
     println!("clock {clock_ghz:.2} GHz; nanoseconds a call");
     println!(
-        "{:>9} {:>6} {:>14} {:>14} {:>14} {:>7} {:>13} {:>13} {:>7}",
-        "level", "hosts", "decide", "features", "network", "floor", "p50/p99", "with writer", "cold"
+        "{:>9} {:>6} {:>14} {:>14} {:>14} {:>7} {:>13} {:>13} {:>7} {:>14}",
+        "level", "hosts", "decide", "features", "network", "floor", "p50/p99", "with writer", "cold", "changed/cold"
     );
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for level in Level::available().filter(|level| asked.is_empty() || asked.iter().any(|name| name == level.name())) {
@@ -41,7 +42,8 @@ fn main() {
         }
     }
     println!("decide, features, network: least and median of batches; p50/p99: of single calls, without");
-    println!("and with a thread that sends and answers requests; cold: median after 8 MiB of other memory");
+    println!("and with a thread that sends and answers requests; cold: median after 8 MiB of other memory;");
+    println!("changed: the least that recomputing what changed alone would take, see changed.rs");
 }
 
 fn measure(model: &Model<'_>, level: Level, hosts: usize, multiply_adds_per_ns: f64) {
@@ -98,6 +100,7 @@ fn measure(model: &Model<'_>, level: Level, hosts: usize, multiply_adds_per_ns: 
         },
     );
 
+    let (changed, changed_cold) = changed(model, &state, hosts, &mut fresh);
     let mut columns = vec![0.0; policy.scratch_len(hosts)];
     let features = timing::batches(|| {
         let (request, now_us) = fresh();
@@ -107,7 +110,7 @@ fn measure(model: &Model<'_>, level: Level, hosts: usize, multiply_adds_per_ns: 
         black_box(policy.run(hosts, black_box(&mut columns)));
     });
     println!(
-        "{:>9} {:>6} {:>14} {:>14} {:>14} {:>7.0} {:>13} {:>13} {:>7.0}",
+        "{:>9} {:>6} {:>14} {:>14} {:>14} {:>7.0} {:>13} {:>13} {:>7.0} {:>14}",
         level.name(),
         hosts,
         pair(acted.least - acting.least, acted.median - acting.median),
@@ -116,8 +119,35 @@ fn measure(model: &Model<'_>, level: Level, hosts: usize, multiply_adds_per_ns: 
         floor_ns(level, hosts, multiply_adds_per_ns),
         pair(alone.0, alone.1),
         pair(with_writer.0, with_writer.1),
-        cold.0
+        cold.0,
+        if level == Level::detect() { pair(changed - acting.least, changed_cold) } else { String::from("-") },
     );
+}
+
+/// [`changed::Kept`] in batches, each decision acted upon, and in single calls with cold caches.
+fn changed<'r>(
+    model: &Model<'_>,
+    state: &State<'_>,
+    hosts: usize,
+    fresh: &mut impl FnMut() -> (Request<'r>, u64),
+) -> (f64, f64) {
+    let mut kept = changed::Kept::new(model, hosts);
+    let acted = timing::batches(|| {
+        let (request, now_us) = fresh();
+        let row = kept.decide(model, state, &request, now_us);
+        serve(state, model, row as u32, request.prompt_tokens, now_us);
+    });
+    let mut flood = Flood::default();
+    let prepare = &mut || {
+        let (request, now_us) = fresh();
+        serve(state, model, (now_us / 700 % hosts as u64) as u32, request.prompt_tokens, now_us);
+        flood.evict();
+        (request, now_us)
+    };
+    let cold = timing::singles_of(200, prepare, &mut |(request, now_us)| {
+        black_box(kept.decide(model, state, &request, now_us));
+    });
+    (acted.least, cold.0)
 }
 
 fn of(times: Times) -> String {

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! 0    u32 version   f32 replica_requests_per_s   f32 lead_s   f32 quantile
-//! 16   f32 headroom  (zero to 32)
+//! 16   f32 headroom  f32 trend   (zero to 32)
 //! ```
 //!
 //! All little-endian. An artifact without the section publishes rates and no replicas.
 
+use super::Trend;
 use crate::artifact::ArtifactError;
 
 /// Length of the section.
@@ -26,6 +27,8 @@ pub struct ScaleModel {
     pub quantile: f32,
     /// Factor on the demand, at least 1: room for what happens between two decisions.
     pub headroom: f32,
+    /// Share of the present slope, 0 to 2, by which a rise is taken to go on until the lead time.
+    pub trend: f32,
 }
 
 impl ScaleModel {
@@ -36,22 +39,23 @@ impl ScaleModel {
     /// its range.
     pub fn decode(section: &[u8]) -> Result<Self, ArtifactError> {
         let section: &[u8; SCALE_BYTES] = section.first_chunk().ok_or(ArtifactError::Scale)?;
-        let [version, capacity, lead, quantile, headroom, zeros @ ..] =
+        let [version, capacity, lead, quantile, headroom, trend, zeros @ ..] =
             *section.as_chunks::<4>().0.first_chunk::<8>().ok_or(ArtifactError::Scale)?;
         let model = Self {
             replica_requests_per_s: f32::from_le_bytes(capacity),
             lead_s: f32::from_le_bytes(lead),
             quantile: f32::from_le_bytes(quantile),
             headroom: f32::from_le_bytes(headroom),
+            trend: f32::from_le_bytes(trend),
         };
-        let is_valid = u32::from_le_bytes(version) == VERSION && zeros == [[0; 4]; 3] && model.is_valid();
+        let is_valid = u32::from_le_bytes(version) == VERSION && zeros == [[0; 4]; 2] && model.is_valid();
         if is_valid { Ok(model) } else { Err(ArtifactError::Scale) }
     }
 
     /// The section of this model.
     pub fn encode(&self) -> [u8; SCALE_BYTES] {
         let mut section = [0; SCALE_BYTES];
-        let fields = [self.replica_requests_per_s, self.lead_s, self.quantile, self.headroom];
+        let fields = [self.replica_requests_per_s, self.lead_s, self.quantile, self.headroom, self.trend];
         let (version, rest) = section.split_at_mut(4);
         version.copy_from_slice(&VERSION.to_le_bytes());
         for (word, field) in rest.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
@@ -61,12 +65,23 @@ impl ScaleModel {
     }
 
     /// Whether every value is within its range: a capacity and a lead that are positive and
-    /// sane, a quantile that is forecast, a headroom from 1 to 10.
+    /// sane, a quantile that is forecast, a headroom from 1 to 10, a trend from 0 to 2.
     pub fn is_valid(&self) -> bool {
         (1e-6..=1e9).contains(&self.replica_requests_per_s)
             && (0.0..=1e6).contains(&self.lead_s)
             && (0.1..=0.9).contains(&self.quantile)
             && (1.0..=10.0).contains(&self.headroom)
+            && (0.0..=2.0).contains(&self.trend)
+    }
+
+    /// The demand to be ready for, in replica-equivalents: the most of the present one beyond chance,
+    /// of where its rise leads, and of what is foreseen (NaN where nothing is), with headroom, over
+    /// what a replica carries.
+    pub fn replicas(&self, present_per_s: f32, trend: &Trend, forecast_per_s: f32) -> f32 {
+        let level_per_s = trend.sure_level_per_s(present_per_s);
+        let rising_per_s = level_per_s + self.trend * trend.sure_slope_per_s2() * self.lead_s;
+        // `max` takes the other where one is NaN.
+        rising_per_s.max(forecast_per_s) * self.headroom / self.replica_requests_per_s
     }
 }
 
@@ -74,7 +89,8 @@ impl ScaleModel {
 mod tests {
     use super::*;
 
-    const MODEL: ScaleModel = ScaleModel { replica_requests_per_s: 2.5, lead_s: 85.0, quantile: 0.9, headroom: 1.1 };
+    const MODEL: ScaleModel =
+        ScaleModel { replica_requests_per_s: 2.5, lead_s: 85.0, quantile: 0.9, headroom: 1.1, trend: 0.5 };
 
     #[test]
     fn a_section_is_read_as_it_was_written() {
@@ -83,7 +99,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for at in [0, 4, 8, 12, 16, 20, 31] {
+        for at in [0, 4, 8, 12, 16, 20, 24, 31] {
             let mut section = MODEL.encode();
             section[at..(at + 4).min(SCALE_BYTES)].fill(0xFF);
             assert_eq!(ScaleModel::decode(&section), Err(ArtifactError::Scale), "byte {at}");

@@ -15,7 +15,7 @@ use crate::forecast::{History, Rolling};
 pub const EK_DEMAND_ALIGNMENT: usize = 64;
 
 /// Marks memory that holds a demand of this layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"EKdmnd_2");
+const MAGIC: u64 = u64::from_le_bytes(*b"EKdmnd_3");
 
 /// Demand of a service in the caller's memory, which may be shared between processes.
 #[derive(Debug)]
@@ -48,8 +48,9 @@ pub struct EkScale {
     pub quantile: f32,
     /// Factor on the demand, 1 to 10.
     pub headroom: f32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// Share of the present slope, 0 to 2, by which a rise is taken to go on until the lead
+    /// time; 0 looks at the present rate and the forecast alone.
+    pub trend: f32,
 }
 
 /// What is known of the demand. Shares of several proxies add up.
@@ -67,8 +68,8 @@ pub struct EkDemandReading {
     pub replicas: f32,
     /// Days of history that the forecast rests on; NaN where there is no forecast.
     pub history_days: f32,
-    /// 0.
-    pub reserved: u32,
+    /// By how much the rate changes, in requests a second every second.
+    pub slope_per_s2: f32,
 }
 
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
@@ -267,7 +268,7 @@ pub unsafe extern "C" fn ek_demand_read(
             forecast_per_s: read.forecast_per_s,
             replicas: if given.is_some() { read.replicas } else { f32::NAN },
             history_days: read.history_days,
-            reserved: 0,
+            slope_per_s2: read.slope_per_s2,
         };
         // SAFETY: checked above.
         unsafe { reading.write(answer) };
@@ -276,7 +277,8 @@ pub unsafe extern "C" fn ek_demand_read(
 }
 
 /// Where it is not known what a replica carries, the rates still are.
-const RATES: ScaleModel = ScaleModel { replica_requests_per_s: 1.0, lead_s: 60.0, quantile: 0.9, headroom: 1.0 };
+const RATES: ScaleModel =
+    ScaleModel { replica_requests_per_s: 1.0, lead_s: 60.0, quantile: 0.9, headroom: 1.0, trend: 0.0 };
 
 /// What the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing.
 ///
@@ -290,8 +292,8 @@ pub unsafe extern "C" fn ek_model_scale(model: *const EkModel, scale: *mut EkSca
         let found = unsafe { model::required(model) }?.scale().ok_or(EkCode::NoScale)?;
         // SAFETY: forwarded to the caller.
         let struct_size = unsafe { memory::struct_size(scale) }? as u32;
-        let ScaleModel { replica_requests_per_s, lead_s, quantile, headroom } = *found;
-        let answer = EkScale { struct_size, replica_requests_per_s, lead_s, quantile, headroom, reserved: 0 };
+        let ScaleModel { replica_requests_per_s, lead_s, quantile, headroom, trend } = *found;
+        let answer = EkScale { struct_size, replica_requests_per_s, lead_s, quantile, headroom, trend };
         // SAFETY: checked above.
         unsafe { scale.write(answer) };
         Ok(())
@@ -299,7 +301,7 @@ pub unsafe extern "C" fn ek_model_scale(model: *const EkModel, scale: *mut EkSca
 }
 
 /// Whether the values are within their ranges: capacity and lead positive, a quantile from
-/// 0.1 to 0.9, a headroom from 1 to 10.
+/// 0.1 to 0.9, a headroom from 1 to 10, a trend from 0 to 2.
 ///
 /// # Safety
 /// - `scale` is NULL or points to an initialised structure.
@@ -311,13 +313,9 @@ pub unsafe extern "C" fn ek_scale_check(scale: *const EkScale) -> EkCode {
 
 impl EkScale {
     fn to_runtime(self) -> Result<ScaleModel, EkCode> {
-        let Self { replica_requests_per_s, lead_s, quantile, headroom, reserved, .. } = self;
-        let scale = ScaleModel { replica_requests_per_s, lead_s, quantile, headroom };
-        match (reserved, scale.is_valid()) {
-            (0, true) => Ok(scale),
-            (0, false) => Err(EkCode::ScaleRange),
-            _ => Err(EkCode::Reserved),
-        }
+        let Self { replica_requests_per_s, lead_s, quantile, headroom, trend, .. } = self;
+        let scale = ScaleModel { replica_requests_per_s, lead_s, quantile, headroom, trend };
+        if scale.is_valid() { Ok(scale) } else { Err(EkCode::ScaleRange) }
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn valid() -> Vec<Vec<u8>> {
     let metadata = (format::METADATA, b"{}".to_vec());
     let service = (format::SERVICE, service().encode().to_vec());
     let calibration = (format::CALIBRATION, Calibration::new(600.0).encode().to_vec());
-    let scale = ScaleModel { replica_requests_per_s: 2.0, lead_s: 60.0, quantile: 0.9, headroom: 1.1 };
+    let scale = ScaleModel { replica_requests_per_s: 2.0, lead_s: 60.0, quantile: 0.9, headroom: 1.1, trend: 0.5 };
     let scale = (format::SCALE, scale.encode().to_vec());
     vec![
         estimate_artifact(1.0),

@@ -89,7 +89,10 @@ pub fn run(arguments: &ScaleTuneArgs) -> Result<()> {
     print!("{}", table(&trial, &comparison, arguments));
     let scale = scale_model(&trial, &best.shares, arguments);
     println!("a replica carries {} requests/s; looked {} s ahead", scale.replica_requests_per_s, scale.lead_s);
-    println!("at the {:.2} quantile, with a headroom of {:.3}", scale.quantile, scale.headroom);
+    println!(
+        "at the {:.2} quantile, with a headroom of {:.3}; {:.2} of a rise is taken to go on",
+        scale.quantile, scale.headroom, scale.trend
+    );
     let tested = service.test.run(&trial.options, entry.build(&trial.parameters(&best.shares)).as_mut(), 1);
     println!("test part: {}", summary(&tested));
     if let Some(path) = &arguments.json {
@@ -246,6 +249,7 @@ fn scale_model(trial: &Trial<'_>, shares: &[f64], arguments: &ScaleTuneArgs) -> 
         replica_requests_per_s: arguments.replica_capacity as f32,
         lead_s: (named("lead_factor") * arguments.cold_start) as f32,
         quantile: named("quantile") as f32,
-        headroom: named("forecast_headroom").max(1.0) as f32,
+        headroom: named("headroom") as f32,
+        trend: named("trend") as f32,
     }
 }

@@ -1,7 +1,8 @@
 //! An artifact's forecasts, as an autoscaler asks for them.
 
 use evenkeel_env::scale::Foresight;
-use evenkeel_runtime::forecast::{HORIZONS, QUANTILE_COUNT, QUANTILES, Quantiles};
+use evenkeel_runtime::demand::{at_quantile, most_within};
+use evenkeel_runtime::forecast::{HORIZONS, Quantiles};
 
 /// Forecasts made at the end of each step.
 #[derive(Clone, Debug)]
@@ -25,25 +26,17 @@ impl Foresight for Foreseen {
     fn most_per_s(&self, now_s: f64, lead_s: f64, quantile: f64) -> Option<f64> {
         let step = (now_s / self.step_s) as usize;
         let forecast = self.forecasts.get(step)?;
-        // Horizon 1 is the step under way.
-        let last = (((now_s + lead_s) / self.step_s) as usize - step + 1) as u32;
-        let place = (quantile * 10.0 - 1.0).clamp(0.0, (QUANTILE_COUNT - 1) as f64);
-        let (left, share) = (place as usize, place.fract());
-        let mut most = 0.0f64;
-        for (horizon, row) in self.horizons.iter().zip(forecast) {
-            let right = f64::from(row[(left + 1).min(QUANTILES.len() - 1)]);
-            most = most.max(f64::from(row[left]) * (1.0 - share) + right * share);
-            if *horizon >= last {
-                break;
-            }
-        }
-        Some(most * self.factor)
+        let values = forecast.each_ref().map(|row| at_quantile(row, quantile as f32));
+        let elapsed_s = now_s - step as f64 * self.step_s;
+        let most = most_within(&self.horizons, &values, self.step_s as f32, elapsed_s as f32, lead_s as f32);
+        Some(f64::from(most) * self.factor)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use evenkeel_runtime::forecast::QUANTILE_COUNT;
 
     #[test]
     fn the_most_within_the_lead_is_foreseen() {
@@ -53,8 +46,10 @@ mod tests {
         }
         let horizons = std::array::from_fn(|index| index as u32 + 1);
         let foreseen = Foreseen::new(vec![first], horizons, 60.0, 2.0);
-        assert_eq!(foreseen.most_per_s(0.0, 30.0, 0.9), Some(2.0 * 18.0));
-        assert_eq!(foreseen.most_per_s(45.0, 30.0, 0.5), Some(2.0 * 24.0));
+        // In the middle of the first step the curve is at its value, half a minute later half way on.
+        assert_eq!(foreseen.most_per_s(30.0, 0.0, 0.9), Some(2.0 * 18.0));
+        assert_eq!(foreseen.most_per_s(30.0, 30.0, 0.9), Some(2.0 * 23.0));
+        assert_eq!(foreseen.most_per_s(30.0, 60.0, 0.5), Some(2.0 * 24.0));
         assert_eq!(foreseen.most_per_s(0.0, 0.0, 0.85), Some(2.0 * 17.5));
         assert_eq!(foreseen.most_per_s(60.0, 0.0, 0.5), None);
     }

@@ -12,6 +12,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "target_utilisation", default: 0.7, min: 0.3, max: 1.0 },
     Parameter { name: "tolerance", default: 0.1, min: 0.0, max: 0.2 },
     Parameter { name: "down_window_s", default: 300.0, min: 0.0, max: 1800.0 },
+    Parameter { name: "metrics_window_s", default: 60.0, min: 15.0, max: 900.0 },
 ];
 
 /// The autoscaler.
@@ -22,6 +23,7 @@ pub struct Horizontal {
     target: f64,
     tolerance: f64,
     down_window_s: f64,
+    metrics_window_s: f64,
     polled: Option<(f64, f64)>,
     window: Window,
 }
@@ -38,8 +40,19 @@ impl Horizontal {
     }
 
     fn new(name: &'static str, polled_every_s: f64, parameters: &[f64]) -> Self {
-        let [target, tolerance, down_window_s] = parameters[..] else { unreachable!("the registry counts them") };
-        Self { name, polled_every_s, target, tolerance, down_window_s, polled: None, window: Window::default() }
+        let [target, tolerance, down_window_s, metrics_window_s] = parameters[..] else {
+            unreachable!("the registry counts them")
+        };
+        Self {
+            name,
+            polled_every_s,
+            target,
+            tolerance,
+            down_window_s,
+            metrics_window_s,
+            polled: None,
+            window: Window::default(),
+        }
     }
 
     /// Replicas for a demand, without windows.
@@ -63,7 +76,7 @@ impl Scaler for Horizontal {
     fn desired(&mut self, seen: &Seen<'_>) -> u32 {
         let (_, demand_per_s) = *match &mut self.polled {
             Some(polled) if seen.now_s - polled.0 < self.polled_every_s => polled,
-            polled => polled.insert((seen.now_s, seen.demand_per_s)),
+            polled => polled.insert((seen.now_s, seen.mean_per_s(self.metrics_window_s))),
         };
         let recommended = self.recommended(seen, demand_per_s);
         self.window.most(seen.now_s, self.down_window_s, recommended)

@@ -12,6 +12,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "ahead_s", default: 180.0, min: 15.0, max: 1800.0 },
     Parameter { name: "trend_noise", default: 0.01, min: 0.0001, max: 1.0 },
     Parameter { name: "down_window_s", default: 300.0, min: 0.0, max: 1800.0 },
+    Parameter { name: "metrics_window_s", default: 60.0, min: 15.0, max: 900.0 },
 ];
 
 /// The autoscaler.
@@ -21,6 +22,7 @@ pub struct Kalman {
     ahead_s: f64,
     trend_noise: f64,
     down_window_s: f64,
+    metrics_window_s: f64,
     /// Level, trend a tick, and their covariance (level, both, trend), in units of the
     /// measurement's variance.
     state: Option<[f64; 5]>,
@@ -29,10 +31,10 @@ pub struct Kalman {
 
 impl Kalman {
     pub(super) fn new(parameters: &[f64]) -> Self {
-        let [target, ahead_s, trend_noise, down_window_s] = parameters[..] else {
+        let [target, ahead_s, trend_noise, down_window_s, metrics_window_s] = parameters[..] else {
             unreachable!("the registry counts them")
         };
-        Self { target, ahead_s, trend_noise, down_window_s, state: None, window: Window::default() }
+        Self { target, ahead_s, trend_noise, down_window_s, metrics_window_s, state: None, window: Window::default() }
     }
 
     /// Predicts a tick, corrects by a measurement, and returns the level `ahead_s` from now.
@@ -67,8 +69,9 @@ impl Scaler for Kalman {
     }
 
     fn desired(&mut self, seen: &Seen<'_>) -> u32 {
-        let floor_per_s = self.filter(seen.demand_per_s);
-        let replicas = (seen.replicas(floor_per_s.max(seen.demand_per_s)) / self.target).ceil() as u32;
+        let present_per_s = seen.mean_per_s(self.metrics_window_s);
+        let floor_per_s = self.filter(present_per_s);
+        let replicas = (seen.replicas(floor_per_s.max(present_per_s)) / self.target).ceil() as u32;
         self.window.most(seen.now_s, self.down_window_s, replicas)
     }
 }

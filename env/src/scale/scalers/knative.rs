@@ -40,10 +40,9 @@ impl Scaler for Knative {
     }
 
     fn desired(&mut self, seen: &Seen<'_>) -> u32 {
-        let mean_per_s = |window_s: f64| seen.demand.mean_before_per_s(seen.now_s, window_s);
-        let replicas = |per_s: f64| (seen.replicas(per_s) / self.target).ceil() as u32;
-        let stable = replicas(mean_per_s(self.stable_window_s));
-        let panic = replicas(mean_per_s(self.stable_window_s / 10.0));
+        let replicas = |window_s: f64| (seen.replicas(seen.mean_per_s(window_s)) / self.target).ceil() as u32;
+        let stable = replicas(self.stable_window_s);
+        let panic = replicas(self.stable_window_s / 10.0);
         if f64::from(panic) >= self.panic_threshold * f64::from(seen.ready.max(1)) {
             self.panics_until_s = seen.now_s + self.stable_window_s;
         }

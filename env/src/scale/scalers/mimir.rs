@@ -10,6 +10,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "target_utilisation", default: 0.7, min: 0.3, max: 1.0 },
     Parameter { name: "tolerance", default: 0.1, min: 0.0, max: 0.2 },
     Parameter { name: "down_window_s", default: 300.0, min: 0.0, max: 1800.0 },
+    Parameter { name: "metrics_window_s", default: 60.0, min: 15.0, max: 900.0 },
     Parameter { name: "week_before_factor", default: 1.0, min: 0.5, max: 1.5 },
 ];
 
@@ -26,7 +27,7 @@ pub struct Mimir {
 
 impl Mimir {
     pub(super) fn new(parameters: &[f64]) -> Self {
-        let (reactive, factor) = parameters.split_at(3);
+        let (reactive, factor) = parameters.split_at(4);
         Self { reactive: Horizontal::kubernetes(reactive), target: parameters[0], factor: factor[0] }
     }
 }

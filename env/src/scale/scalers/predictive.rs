@@ -11,6 +11,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "lead_s", default: 300.0, min: 0.0, max: 3600.0 },
     Parameter { name: "forecast_factor", default: 1.0, min: 0.5, max: 1.5 },
     Parameter { name: "down_window_s", default: 300.0, min: 0.0, max: 1800.0 },
+    Parameter { name: "metrics_window_s", default: 60.0, min: 15.0, max: 900.0 },
 ];
 
 const HOUR_S: f64 = 3600.0;
@@ -25,6 +26,7 @@ pub struct Predictive {
     lead_s: f64,
     factor: f64,
     down_window_s: f64,
+    metrics_window_s: f64,
     /// Number of the hour, and what was forecast for it.
     forecast: Option<(i64, f64)>,
     window: Window,
@@ -32,8 +34,10 @@ pub struct Predictive {
 
 impl Predictive {
     pub(super) fn new(parameters: &[f64]) -> Self {
-        let [target, lead_s, factor, down_window_s] = parameters[..] else { unreachable!("the registry counts them") };
-        Self { target, lead_s, factor, down_window_s, forecast: None, window: Window::default() }
+        let [target, lead_s, factor, down_window_s, metrics_window_s] = parameters[..] else {
+            unreachable!("the registry counts them")
+        };
+        Self { target, lead_s, factor, down_window_s, metrics_window_s, forecast: None, window: Window::default() }
     }
 
     /// The most of an hour: a week ago and the day before, averaged, where they are known.
@@ -75,7 +79,8 @@ impl Scaler for Predictive {
     fn desired(&mut self, seen: &Seen<'_>) -> u32 {
         let hour = ((seen.now_s + self.lead_s) / HOUR_S).floor() as i64;
         let forecast_per_s = self.hour_per_s(seen, hour) * self.factor;
-        let replicas = (seen.replicas(forecast_per_s.max(seen.demand_per_s)) / self.target).ceil() as u32;
+        let replicas =
+            (seen.replicas(forecast_per_s.max(seen.mean_per_s(self.metrics_window_s))) / self.target).ceil() as u32;
         self.window.most(seen.now_s, self.down_window_s, replicas)
     }
 }
