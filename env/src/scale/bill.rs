@@ -22,6 +22,7 @@ pub struct Bill {
     last_change: i64,
     demand: f64,
     capacity: f64,
+    paid_capacity: f64,
 }
 
 impl Bill {
@@ -42,6 +43,7 @@ impl Bill {
         }
         self.demand += arriving_per_s;
         self.capacity += tick.capacity_per_s;
+        self.paid_capacity += tick.paid_per_s;
         if tick.change != 0 {
             self.changes += 1.0;
             if tick.change.signum() == -self.last_change.signum() {
@@ -54,6 +56,12 @@ impl Bill {
     /// Hours of replicas paid for.
     pub fn replica_hours(&self) -> f64 {
         self.paid * TICK_S / 3600.0
+    }
+
+    /// The same over those that the demand takes at a utilisation of 1, had replicas no cold
+    /// start and came in fractions.
+    pub fn replica_hours_over_needed(&self) -> f64 {
+        self.paid_capacity / self.demand.max(1e-12)
     }
 
     /// Hours that the run took.

@@ -61,6 +61,8 @@ pub struct Tick {
     pub paid: u32,
     /// Requests a second that the ready ones carry at the objective.
     pub capacity_per_s: f64,
+    /// Requests a second that all that are paid for would carry.
+    pub paid_per_s: f64,
     /// Share of the arriving requests that missed the objective.
     pub missed_share: f64,
     /// Change of the number of replicas asked for.
@@ -126,7 +128,9 @@ impl Replicas {
         } else {
             ((arriving_per_s - capacity_per_s) / arriving_per_s.max(1e-12)).clamp(0.0, 1.0)
         };
-        Tick { ready: self.ready, paid: self.ready + self.starting(), capacity_per_s, missed_share, change }
+        let paid = self.ready + self.starting();
+        let paid_per_s = f64::from(paid) * self.options.replica_per_s;
+        Tick { ready: self.ready, paid, capacity_per_s, paid_per_s, missed_share, change }
     }
 
     fn warm_up(&mut self) {

@@ -150,16 +150,13 @@ fn table(trial: &Trial<'_>, comparison: &Comparison, arguments: &ScaleTuneArgs) 
     let _ = writeln!(
         text,
         "{:<15}{:>10}{:>16}{:>11}{:>11}{:>15}",
-        "", "mean cost", "capacity/demand", "missed %", "changes/h", "front covered"
+        "", "mean cost", "hours/needed", "missed %", "changes/h", "front covered"
     );
     let row = |text: &mut String, name: &str, cost: f64, worth: [f64; 3], covered: Option<f64>| {
         let covered = covered.map_or_else(String::new, |covered| format!("{covered:.4}"));
-        let [capacity, missed, changes] = worth;
-        let _ = writeln!(
-            text,
-            "{name:<15}{cost:>10.4}{capacity:>16.3}{:>11.3}{changes:>11.2}{covered:>15}",
-            100.0 * missed
-        );
+        let [hours, missed, changes] = worth;
+        let _ =
+            writeln!(text, "{name:<15}{cost:>10.4}{hours:>16.3}{:>11.3}{changes:>11.2}{covered:>15}", 100.0 * missed);
     };
     let start = trial.worth(&trial.default_shares());
     row(&mut text, "as it comes", start.cost, start.objectives, None);
@@ -176,8 +173,7 @@ fn table(trial: &Trial<'_>, comparison: &Comparison, arguments: &ScaleTuneArgs) 
     text.push_str("\nPareto front of all vectors tried:\n");
     let front = comparison.front();
     for tried in thinned(&front) {
-        let [capacity, missed, changes] = tried.worth.objectives;
-        row(&mut text, "", tried.worth.cost, [capacity, missed, changes], None);
+        row(&mut text, "", tried.worth.cost, tried.worth.objectives, None);
     }
     text.push('\n');
     text
@@ -202,9 +198,9 @@ fn figures(
         trial.entry.parameters.iter().zip(values).map(|(p, value)| (p.name.to_owned(), json!(value))).collect()
     };
     let point = |tried: &Tried| {
-        let [capacity, missed, changes] = tried.worth.objectives;
+        let [hours, missed, changes] = tried.worth.objectives;
         json!({
-            "capacity_over_demand": capacity,
+            "replica_hours_over_needed": hours,
             "missed_share": missed,
             "changes_per_hour": changes,
             "parameters": parameters(&tried.shares),
@@ -222,6 +218,7 @@ fn figures(
         "front": comparison.front().into_iter().map(point).collect::<Vec<_>>(),
         "test": {
             "replica_hours": tested.replica_hours(),
+            "replica_hours_over_needed": tested.replica_hours_over_needed(),
             "capacity_over_demand": tested.capacity_over_demand(),
             "missed_share": tested.missed_share(),
             "changes_per_hour": tested.changes_per_hour(),
@@ -231,9 +228,9 @@ fn figures(
 
 fn summary(bill: &Bill) -> String {
     format!(
-        "{:.1} replica-hours, {:.3} times the demand, {:.3} % missed",
+        "{:.1} replica-hours, {:.3} times those needed, {:.3} % missed",
         bill.replica_hours(),
-        bill.capacity_over_demand(),
+        bill.replica_hours_over_needed(),
         100.0 * bill.missed_share()
     )
 }

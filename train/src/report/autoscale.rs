@@ -24,7 +24,7 @@ const CLASSES: [&str; 9] = ["ours", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s
 /// A figure of a bill, and how it is written.
 type Column = (fn(&Bill) -> f64, fn(f64) -> String);
 
-/// Something in a Pareto plot: a name, a class, and points of capacity over demand and the
+/// Something in a Pareto plot: a name, a class, and points of replica-hours over those needed and the
 /// share that missed.
 struct Cloud {
     name: String,
@@ -94,7 +94,7 @@ pub(super) fn page(outcomes: &[Outcome], needed: &[NeededOn]) -> String {
             let is_bound = policy[0].policy == "clairvoyant";
             let class = if is_bound { "o0" } else { CLASSES[clouds.len() % CLASSES.len()] };
             let point =
-                |outcome: &Outcome| [outcome.mean(Bill::capacity_over_demand), outcome.mean(Bill::missed_share)];
+                |outcome: &Outcome| [outcome.mean(Bill::replica_hours_over_needed), outcome.mean(Bill::missed_share)];
             clouds.push(Cloud { name: policy[0].policy.to_owned(), class, points: policy.iter().map(point).collect() });
         }
         out.push_str(&plot(&title, &clouds, true));
@@ -110,7 +110,7 @@ fn table(outcomes: &[Outcome]) -> String {
         "policy",
         "tuned for",
         "replica-hours",
-        "over demand",
+        "over those needed",
         "missed",
         "time under",
         "time over",
@@ -129,7 +129,7 @@ fn table(outcomes: &[Outcome]) -> String {
         put!(out, "<tr class=\"{class}\"><th scope=\"row\">{}</th><td>{}</td>", outcome.policy, typeset(&tuned));
         let figures: [Column; 9] = [
             (Bill::replica_hours, number::compact),
-            (Bill::capacity_over_demand, number::significant),
+            (Bill::replica_hours_over_needed, number::significant),
             (Bill::missed_share, number::percent),
             (Bill::under_time_share, number::percent),
             (Bill::over_time_share, number::percent),
@@ -183,7 +183,7 @@ fn plot(title: &str, clouds: &[Cloud], joined: bool) -> String {
     let points = || clouds.iter().flat_map(|cloud| cloud.points.iter().filter(shown));
     let mut chart = Chart::new(
         SIZE,
-        Axis::linear("capacity over demand", points().map(|point| point[0]), number::significant),
+        Axis::linear("replica-hours over those needed", points().map(|point| point[0]), number::significant),
         Axis::linear("requests that missed", points().map(|point| point[1]).chain([0.0]), number::percent),
         &format!("Capacity over demand against the share of requests that missed: {title}"),
     );

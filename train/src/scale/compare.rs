@@ -73,7 +73,7 @@ impl Contender {
     }
 }
 
-/// The two objectives that fronts are drawn in: capacity over demand, share missed.
+/// The two objectives that fronts are drawn in: replica-hours over those needed, share missed.
 fn plane(worth: &Worth) -> [f64; 2] {
     [worth.objectives[0], worth.objectives[1]]
 }
@@ -88,7 +88,7 @@ impl Comparison {
         all.min_by(|a, b| a.worth.cost.total_cmp(&b.worth.cost)).expect("a comparison has a search")
     }
 
-    /// What none of the vectors tried beats, by capacity.
+    /// What none of the vectors tried beats, by replica-hours.
     pub fn front(&self) -> Vec<&Tried> {
         let found = self.contenders.iter().flat_map(|contender| &contender.found);
         let tried: Vec<&Tried> = found.flat_map(|found| &found.tried).collect();

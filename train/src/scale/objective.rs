@@ -17,9 +17,9 @@ pub struct Objective {
 impl Objective {
     /// The cost of a run; the least is the best. Beyond what may miss, each further multiple
     /// of it costs as much as ten times the capacity.
-    fn cost(&self, [capacity_over_demand, missed_share, changes_per_hour]: [f64; 3]) -> f64 {
+    fn cost(&self, [hours_over_needed, missed_share, changes_per_hour]: [f64; 3]) -> f64 {
         let beyond = (missed_share / self.missed_share_max - 1.0).max(0.0);
-        capacity_over_demand + self.change_cost * changes_per_hour + 10.0 * beyond
+        hours_over_needed + self.change_cost * changes_per_hour + 10.0 * beyond
     }
 
     /// The cost of what a run under another objective was worth.
@@ -52,7 +52,7 @@ impl Trial<'_> {
     /// What the same is worth.
     pub fn worth(&self, shares: &[f64]) -> Worth {
         let bill = self.run(shares);
-        let objectives = [bill.capacity_over_demand(), bill.missed_share(), bill.changes_per_hour()];
+        let objectives = [bill.replica_hours_over_needed(), bill.missed_share(), bill.changes_per_hour()];
         Worth { cost: self.objective.cost(objectives), objectives }
     }
 

@@ -21,7 +21,7 @@ pub struct Budget {
 pub struct Worth {
     /// One number for searches that minimise one.
     pub cost: f64,
-    /// Capacity over demand, share of the requests that missed, changes an hour.
+    /// Replica-hours over those needed, share of the requests that missed, changes an hour.
     pub objectives: [f64; 3],
 }
 

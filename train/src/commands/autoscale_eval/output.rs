@@ -14,8 +14,9 @@ use crate::scale::duel::{Point, duel};
 type Figure = (&'static str, fn(&Bill) -> f64);
 
 /// Figures of a run, by their names in the JSON.
-const FIGURES: [Figure; 9] = [
+const FIGURES: [Figure; 10] = [
     ("replica_hours", Bill::replica_hours),
+    ("replica_hours_over_needed", Bill::replica_hours_over_needed),
     ("capacity_over_demand", Bill::capacity_over_demand),
     ("missed_share", Bill::missed_share),
     ("under_time_share", Bill::under_time_share),
@@ -66,7 +67,7 @@ pub(super) fn table(outcomes: &[Outcome]) -> String {
         "policy",
         "tuned %",
         "replica-h",
-        "/ demand",
+        "/ needed",
         "missed %",
         "under %",
         "over %",
@@ -82,7 +83,7 @@ pub(super) fn table(outcomes: &[Outcome]) -> String {
             outcome.policy,
             tuned_for(outcome),
             outcome.mean(Bill::replica_hours),
-            outcome.mean(Bill::capacity_over_demand),
+            outcome.mean(Bill::replica_hours_over_needed),
             100.0 * outcome.mean(Bill::missed_share),
             100.0 * outcome.mean(Bill::under_time_share),
             100.0 * outcome.mean(Bill::over_time_share),
@@ -105,7 +106,7 @@ fn tuned_for(outcome: &Outcome) -> String {
 fn duels(outcomes: &[Outcome]) -> String {
     let points = |is_in: &dyn Fn(&str) -> bool| -> Vec<Point> {
         let of = outcomes.iter().filter(|outcome| is_in(outcome.policy));
-        of.map(|outcome| [outcome.mean(Bill::capacity_over_demand), outcome.mean(Bill::missed_share)]).collect()
+        of.map(|outcome| [outcome.mean(Bill::replica_hours_over_needed), outcome.mean(Bill::missed_share)]).collect()
     };
     let ours = points(&|name| name == "evenkeel");
     let is_reactive = |name: &str| scalers::find(name).is_some_and(scalers::Entry::is_reactive);
@@ -123,10 +124,10 @@ fn duels(outcomes: &[Outcome]) -> String {
             let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
             let _ = writeln!(
                 text,
-                "against the {name} that misses at most {} %: {} × its capacity at no more misses; its misses are {} × \
-                 ours at no more capacity",
+                "against the {name} that misses at most {} %: {} × its replica-hours at no more misses; its misses \
+                 are {} × ours at no more replica-hours",
                 100.0 * share,
-                ratio(found.capacity_ratio),
+                ratio(found.hours_ratio),
                 ratio(found.misses_ratio)
             );
         }
