@@ -251,6 +251,23 @@ mod tests {
     }
 
     #[test]
+    fn a_rise_is_carried_on_until_a_replica_would_serve() {
+        let demand = Demand::default();
+        // Two requests a second more every minute, for half an hour: to 60 a second.
+        for second in 1..=1800 {
+            arrive(&demand, second / 30);
+            demand.tick_present(second as u64 * 1_000_000);
+        }
+        let scale = |trend| ScaleModel { replica_requests_per_s: 1.0, lead_s: 300.0, quantile: 0.9, headroom: 1.0, trend };
+        let [still, half, whole] = [0.0, 0.5, 1.0].map(|trend| demand.read(None, &scale(trend)).replicas);
+        assert!((still - 60.0).abs() < 1.5, "{still}");
+        // Ten more within the lead, less what may be chance.
+        assert!((whole - 70.0).abs() < 3.0, "{whole}");
+        assert!((half - 0.5 * (still + whole)).abs() < 0.1, "{half}");
+        assert!((demand.read(None, &scale(0.0)).slope_per_s2 - 1.0 / 30.0).abs() < 2e-3);
+    }
+
+    #[test]
     fn without_a_forecast_the_present_is_the_demand() {
         let demand = Demand::default();
         for second in 1..=600 {

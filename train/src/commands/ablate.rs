@@ -122,6 +122,9 @@ struct Row {
     latency_p99_s: Estimate,
     ttft_mean_s: Estimate,
     ttft_p99_s: Estimate,
+    /// The four figures of each training, seed by seed: equal seeds of two variants draw the
+    /// same scenarios.
+    per_seed: Vec<Figures>,
 }
 
 /// Trains, replays, and prints the table.
@@ -174,6 +177,7 @@ pub fn run(arguments: &AblateArgs) -> Result<()> {
             latency_p99_s: over(|figures| figures[1]),
             ttft_mean_s: over(|figures| figures[2]),
             ttft_p99_s: over(|figures| figures[3]),
+            per_seed: figures,
         });
         stage.done(&format!("{} trainings", arguments.seeds));
     }
