@@ -94,9 +94,8 @@ impl Scaler for Foresighted {
         let needed = self.needed(seen);
         let lately = self.window.most(seen.now_s, self.down_window_s, needed);
         let asked = seen.asked();
-        if seen.replicas(f64::from(self.trend.sure_level_per_s(seen.demand_per_s as f32)))
-            > PANIC_THRESHOLD * f64::from(seen.ready)
-        {
+        let present_per_s = f64::from(self.trend.sure_level_per_s(seen.demand_per_s as f32));
+        if seen.replicas(present_per_s) > PANIC_THRESHOLD * f64::from(seen.ready) {
             self.panics_until_s = seen.now_s + seen.cold_start_s.max(60.0);
         }
         if lately > asked {
