@@ -60,8 +60,8 @@ pub enum TelemetryKind {
     /// All that the runtime can use.
     #[default]
     Full,
-    /// What vLLM's metrics tell: requests running and waiting, and the KV cache's use, but
-    /// neither the prompt tokens that wait nor the present step time.
+    /// What vLLM's metrics tell: requests running and waiting, the KV cache's use, and, by the
+    /// histogram of the time between tokens, the step time, but not the prompt tokens that wait.
     Vllm,
 }
 
@@ -71,7 +71,7 @@ impl TelemetryKind {
     pub fn of(self, report: Telemetry) -> Telemetry {
         match self {
             Self::Full => report,
-            Self::Vllm => Telemetry { pending_prefill_tokens: f32::NAN, step_s: f32::NAN, ..report },
+            Self::Vllm => Telemetry { pending_prefill_tokens: f32::NAN, ..report },
         }
     }
 }

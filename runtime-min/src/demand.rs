@@ -258,7 +258,8 @@ mod tests {
             arrive(&demand, second / 30);
             demand.tick_present(second as u64 * 1_000_000);
         }
-        let scale = |trend| ScaleModel { replica_requests_per_s: 1.0, lead_s: 300.0, quantile: 0.9, headroom: 1.0, trend };
+        let scale =
+            |trend| ScaleModel { replica_requests_per_s: 1.0, lead_s: 300.0, quantile: 0.9, headroom: 1.0, trend };
         let [still, half, whole] = [0.0, 0.5, 1.0].map(|trend| demand.read(None, &scale(trend)).replicas);
         assert!((still - 60.0).abs() < 1.5, "{still}");
         // Ten more within the lead, less what may be chance.

@@ -26,12 +26,12 @@ pub(crate) fn run(arguments: &CompareArgs) -> Result<()> {
     let seeds: Vec<u64> = (arguments.setting.seed..).take(arguments.repeats as usize).collect();
     let mut results = Vec::new();
     for proxy in proxies {
-        let predicted = match &proxy.simulated_as {
+        let predicted: Result<Vec<Vec<_>>, _> = match &proxy.simulated_as {
             Some(policy) => seeds.iter().map(|seed| predict::predict(&setting, policy, &artifact, *seed)).collect(),
             None => Ok(Vec::new()),
         };
         let predicted = predicted.with_context(|| proxy.name.clone())?;
-        results.push(ProxyResult { proxy, measured: Vec::new(), predicted });
+        results.push(ProxyResult { proxy, measured: Vec::new(), predicted: predicted.concat() });
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(measure(arguments, &setting, &seeds, &mut results))?;

@@ -44,7 +44,7 @@ fn simulator_and_sockets_agree() {
             let observations = replay_through(&setting, &hosts, &result.proxy, seed).await.unwrap();
             assert_eq!(observations.len(), 200);
             result.measured.push(Summary::new(&observations, setting.warm_up_share).metrics);
-            result.predicted.push(predict::predict(&setting, "round_robin", &[], seed).unwrap());
+            result.predicted.extend(predict::predict(&setting, "round_robin", &[], seed).unwrap());
         }
         let mean = |metrics: &[Metrics]| metrics.iter().map(|m| m.latency_mean_s).sum::<f64>() / 2.0;
         let (measured_s, predicted_s) = (mean(&result.measured), mean(&result.predicted));

@@ -197,7 +197,7 @@ pub enum TelemetryContents {
     /// All that the runtime can use.
     #[default]
     Full,
-    /// Requests running and waiting and KV cache use: neither waiting prompt tokens nor step time.
+    /// Requests running and waiting, KV cache use and step time, but not the waiting prompt tokens.
     Vllm,
 }
 

@@ -61,7 +61,7 @@ pub fn fine_tune(
             .flat_map(|direction| [options.sigma, -options.sigma].map(|sigma| (direction, sigma)))
             .map(|(direction, sigma)| {
                 let moved = numbers.iter().zip(direction).map(|(number, along)| number + sigma * along);
-                start.with_numbers(&moved.collect::<Vec<f32>>())
+                start.with_numbers(&moved.collect::<Vec<f32>>()).served()
             })
             .collect();
         let scenario = |index: u64| {

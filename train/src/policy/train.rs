@@ -93,7 +93,7 @@ impl PolicyOptions {
         fit: FitOptions { rounds: 2, learning_rate: 1e-3, ..Self::FULL.fit },
         ppo: PpoOptions { iterations: 4, ..Self::FULL.ppo },
         es: EsOptions { generations: 16, requests: 1500, ..Self::FULL.es },
-        judge: JudgeOptions { standard: 2, random: 8, requests: 2000 },
+        judge: JudgeOptions { standard: 4, random: 16, requests: 2000 },
         ..Self::FULL
     };
     /// A first look.
@@ -257,7 +257,9 @@ fn fine_tune(
 ) -> Result<FineTuned> {
     let judge = Judge::new(task, options.reward, options.judge, seed ^ SEED_JUDGE, stop)?;
     let rule = judge.rule();
-    let judged = |weights: &PolicyWeights| judge.artifact(&task.compile(weights, "policy")?, stop);
+    // What is fine-tuned and judged is what will be served: bound.
+    let imitated = &imitated.clone().served();
+    let judged = |weights: &PolicyWeights| judge.artifact(&task.compile(&weights.clone().served(), "policy")?, stop);
     let imitation = judged(imitated)?;
     let mut stages = Vec::new();
     let mut best = (imitated.clone(), imitation.clone());
