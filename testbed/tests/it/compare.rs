@@ -46,7 +46,7 @@ fn simulator_and_sockets_agree() {
             result.measured.push(Summary::new(&observations, setting.warm_up_share).metrics);
             result.predicted.extend(predict::predict(&setting, "round_robin", &[], seed).unwrap());
         }
-        let mean = |metrics: &[Metrics]| metrics.iter().map(|m| m.latency_mean_s).sum::<f64>() / 2.0;
+        let mean = |metrics: &[Metrics]| metrics.iter().map(|m| m.latency_mean_s).sum::<f64>() / metrics.len() as f64;
         let (measured_s, predicted_s) = (mean(&result.measured), mean(&result.predicted));
         // A wake-up costs two milliseconds of service time here, on a busy machine several.
         let excess_s = measured_s - predicted_s;
