@@ -82,9 +82,10 @@ pub(super) fn page(outcomes: &[Outcome], needed: &[NeededOn]) -> String {
     let mut out = String::from(
         "<header><h1>Autoscaling</h1></header>\n<section id=\"scalers\">\n<h2>Scalers</h2>\n\
          <p>Test split; each scaler was tuned on the validation split, with the same number of runs, for several \
-         shares of misses. Means over seeds of the replicas' starts. Under and over: share of the time with less, \
-         or more, capacity than demand; accuracy: the capacity that was missing, or too much, over demand, averaged \
-         over the run.</p>\n",
+         shares of misses. Means over seeds of the replicas' starts. Replica-hours count replicas that start as well; \
+         needed are those that the demand takes, had replicas no cold start and came in fractions. Under and over: \
+         share of the time with less, or more, capacity than demand; accuracy: the capacity that was missing, or too \
+         much, over demand, averaged over the run.</p>\n",
     );
     let is_same = |a: &Outcome, b: &Outcome| a.series == b.series && a.cold_start_s == b.cold_start_s;
     for block in outcomes.chunk_by(is_same) {
