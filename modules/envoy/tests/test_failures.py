@@ -142,10 +142,14 @@ class Feedback(Case):
             [host] = self.hosts({"delay_s": 0.005, "status": status})
             envoy = self.envoy([host], workers=2, log=False).start()
             envoy.load(400)
-            time.sleep(0.05)
-            envoy.load(8, clients=4)
+
+            def seen_after_a_few_more():
+                envoy.load(8, clients=4)
+                return envoy.status()[0][host.address]
+
+            # What Envoy has counted out is told to whoever chooses next; on a busy machine not at once.
+            until(lambda: seen_after_a_few_more()["in_flight"] <= 16, "what was answered stays in flight")
             seen = envoy.status()[0][host.address]
-            self.assertLessEqual(seen["in_flight"], 16)
             self.assertEqual(seen["failed_total"] > 300, fails, seen)
             self.assertIsNone(seen["latency_s"])
             envoy.stop()
