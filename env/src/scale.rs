@@ -45,7 +45,6 @@ pub fn run(
         let now_s = tick as f64 * TICK_S;
         let seen = Seen {
             now_s,
-            demand_per_s: demand.last_minute_per_s(now_s),
             demand,
             foresight,
             ready: fleet.ready(),

@@ -37,8 +37,6 @@ pub trait Scaler {
 pub struct Seen<'a> {
     /// Seconds since the run began.
     pub now_s: f64,
-    /// Requests a second over the last minute.
-    pub demand_per_s: f64,
     /// The past. All but [`Clairvoyant`] ask it for times up to now only.
     pub demand: &'a Demand,
     /// What is foreseen.
@@ -72,10 +70,7 @@ impl Seen<'_> {
 
 impl std::fmt::Debug for Seen<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seen")
-            .field("now_s", &self.now_s)
-            .field("demand_per_s", &self.demand_per_s)
-            .finish_non_exhaustive()
+        f.debug_struct("Seen").field("now_s", &self.now_s).finish_non_exhaustive()
     }
 }
 

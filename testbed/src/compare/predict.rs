@@ -2,7 +2,7 @@
 
 use evenkeel_env::metrics::{Metrics, MetricsOptions};
 use evenkeel_env::policies::{self, Learned};
-use evenkeel_env::{Outcome, Policy, Workload, simulate};
+use evenkeel_env::{Outcome, Policy, Scenario, Workload, simulate};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::artifact::ArtifactError;
 
@@ -38,20 +38,23 @@ const LOAD_STEP: f64 = 1e-3;
 /// # Errors
 /// [`PredictError`] if there is no such policy, or no artifact for it.
 pub fn predict(setting: &Setting, policy: &str, artifact: &[u8], seed: u64) -> Result<Vec<Metrics>, PredictError> {
-    let load = |run: u64| setting.load * (1.0 + LOAD_STEP * (run as f64 - 0.5 * (RUNS - 1) as f64));
-    (0..RUNS).map(|run| predict_run(&Setting { load: load(run), ..setting.clone() }, policy, artifact, seed)).collect()
+    let workload = Workload::new(setting.window(seed), &setting.training());
+    let scenario = setting.wall_scenario();
+    let one = |run: u64| {
+        let mut policy = build(policy, artifact)?;
+        let load = scenario.load * (1.0 + LOAD_STEP * (run as f64 - 0.5 * (RUNS - 1) as f64));
+        let outcome = simulate(&Scenario { load, ..scenario.clone() }, &workload, policy.as_mut(), seed);
+        Ok(Metrics::of(&in_service_time(outcome, setting.time_scale), &MetricsOptions::default()))
+    };
+    (0..RUNS).map(one).collect()
 }
 
-fn predict_run(setting: &Setting, policy: &str, artifact: &[u8], seed: u64) -> Result<Metrics, PredictError> {
-    let mut instance: Box<dyn Policy + '_> = if policy == TRAINED {
-        Box::new(Learned::new(Model::parse(artifact)?))
-    } else {
-        let entry = policies::find(policy).ok_or_else(|| PredictError::Policy(policy.to_owned()))?;
-        entry.build_default()
-    };
-    let workload = Workload::new(setting.window(seed), &setting.training());
-    let outcome = simulate(&setting.wall_scenario(), &workload, instance.as_mut(), seed);
-    Ok(Metrics::of(&in_service_time(outcome, setting.time_scale), &MetricsOptions::default()))
+fn build<'a>(policy: &str, artifact: &'a [u8]) -> Result<Box<dyn Policy + 'a>, PredictError> {
+    if policy == TRAINED {
+        return Ok(Box::new(Learned::new(Model::parse(artifact)?)));
+    }
+    let entry = policies::find(policy).ok_or_else(|| PredictError::Policy(policy.to_owned()))?;
+    Ok(entry.build_default())
 }
 
 /// An outcome in wall time, told in service time.

@@ -22,6 +22,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: "down_window_s", default: 300.0, min: 0.0, max: 1800.0 },
 ];
 
+/// What was counted in so many seconds is the present rate.
+const PRESENT_WINDOW_S: f64 = 60.0;
 /// Less demand than this share of a replica is none.
 const NO_DEMAND: f32 = 0.01;
 /// A fleet of many is made smaller by more than this share of it, or not yet.
@@ -62,8 +64,7 @@ impl Foresighted {
     }
 
     /// Replicas for the present and for what is to come.
-    fn needed(&mut self, seen: &Seen<'_>) -> u32 {
-        self.trend.update(seen.demand_per_s as f32, TICK_S as f32);
+    fn needed(&self, seen: &Seen<'_>, present_per_s: f32) -> u32 {
         let scale = ScaleModel {
             replica_requests_per_s: seen.replica_per_s as f32,
             lead_s: (self.lead_factor * seen.cold_start_s) as f32,
@@ -73,7 +74,7 @@ impl Foresighted {
         };
         let foreseen_per_s = seen.foresight.most_per_s(seen.now_s, f64::from(scale.lead_s), self.quantile);
         let foreseen_per_s = foreseen_per_s.map_or(f32::NAN, |per_s| per_s as f32);
-        let needed = scale.replicas(seen.demand_per_s as f32, &self.trend, foreseen_per_s);
+        let needed = scale.replicas(present_per_s, &self.trend, foreseen_per_s);
         // What is left of a rate that dies away is no reason to keep a replica.
         if needed < NO_DEMAND { 0 } else { needed.ceil() as u32 }
     }
@@ -91,11 +92,13 @@ impl Scaler for Foresighted {
     }
 
     fn desired(&mut self, seen: &Seen<'_>) -> u32 {
-        let needed = self.needed(seen);
+        let present_per_s = seen.mean_per_s(PRESENT_WINDOW_S) as f32;
+        self.trend.update(present_per_s, TICK_S as f32);
+        let needed = self.needed(seen, present_per_s);
         let lately = self.window.most(seen.now_s, self.down_window_s, needed);
         let asked = seen.asked();
-        let present_per_s = f64::from(self.trend.sure_level_per_s(seen.demand_per_s as f32));
-        if seen.replicas(present_per_s) > PANIC_THRESHOLD * f64::from(seen.ready) {
+        let sure_per_s = f64::from(self.trend.sure_level_per_s(present_per_s));
+        if seen.replicas(sure_per_s) > PANIC_THRESHOLD * f64::from(seen.ready) {
             self.panics_until_s = seen.now_s + seen.cold_start_s.max(60.0);
         }
         if lately > asked {
@@ -124,16 +127,7 @@ mod tests {
     }
 
     fn seen<'a>(demand: &'a Demand, now_s: f64, ready: u32, foresight: &'a dyn Foresight) -> Seen<'a> {
-        Seen {
-            now_s,
-            demand_per_s: demand.last_minute_per_s(now_s),
-            demand,
-            foresight,
-            ready,
-            starting: 0,
-            replica_per_s: 1.0,
-            cold_start_s: 120.0,
-        }
+        Seen { now_s, demand, foresight, ready, starting: 0, replica_per_s: 1.0, cold_start_s: 120.0 }
     }
 
     /// Nothing until an hour has passed.
