@@ -9,7 +9,7 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use evenkeel_runtime::{Outcome, ServiceModel, State, Status, Ticket, orca};
+use evenkeel_runtime::{Outcome, State, Status, Ticket, orca};
 
 use crate::abi::{HOST_STAT_REQUEST_ERRORS, HOST_STAT_REQUESTS_ACTIVE};
 use crate::clock;
@@ -72,10 +72,10 @@ pub(crate) fn first_byte(claim: &Claim, report: Option<&[u8]>) {
     let now_us = clock::now_us();
     let state = claim.worker.region.state();
     if let Some(open) = claim.worker.tickets.borrow_mut().claimed(claim.slot, claim.sent_us) {
-        state.first_byte(&mut open.ticket, now_us);
+        state.first_token(&mut open.ticket, now_us);
     }
     if let Some(telemetry) = report.and_then(orca::parse) {
-        state.report(claim.slot, &telemetry, now_us);
+        state.report(claim.slot, &telemetry, now_us, now_us);
     }
 }
 
@@ -104,11 +104,11 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     let after_start_us = |ns: i64| (ns >= 0).then(|| sent_us + ns as u64 / 1_000).map(|us| us.min(now_us));
     let first_byte_us = after_start_us(timing.first_upstream_rx_byte_received_ns);
     if let Some(first_byte_us) = first_byte_us
-        && ticket.first_byte_us == 0
+        && ticket.first_token_us == 0
     {
-        state.first_byte(&mut ticket, first_byte_us);
+        state.first_token(&mut ticket, first_byte_us);
         if let Some(telemetry) = entry.response_header(ORCA_HEADER).and_then(orca::parse) {
-            state.report(slot, &telemetry, first_byte_us);
+            state.report(slot, &telemetry, first_byte_us, first_byte_us);
         }
     }
     let settings = worker.settings.borrow();
@@ -139,7 +139,12 @@ pub(crate) fn log(entry: LogEntry<'_>) {
         _ => now_us,
     };
     let model = settings.artifact.current();
-    state.finish(&ticket, &Outcome { status, output_tokens }, model.model().service(), ended_us.max(ticket.sent_us));
+    state.finish(
+        &ticket,
+        &Outcome { status, output_tokens },
+        Some(model.model().service()),
+        ended_us.max(ticket.sent_us),
+    );
 }
 
 /// Counts a request out without learning from it.
@@ -149,30 +154,8 @@ pub(crate) fn forget(state: &State<'_>, ticket: &Ticket) {
 
 /// Ends a request whose time is not known: an end at its start adds nothing to averages.
 fn end(state: &State<'_>, ticket: &Ticket, status: Status) {
-    state.finish(ticket, &Outcome { status, output_tokens: 0 }, &UNTIMED, ticket.sent_us);
+    state.finish(ticket, &Outcome { status, output_tokens: 0 }, None, ticket.sent_us);
 }
-
-/// A service whose times do not matter, as no sample is taken.
-const UNTIMED: ServiceModel = ServiceModel {
-    kind: evenkeel_runtime::ServiceKind::Fifo,
-    step_base_s: 0.0,
-    step_per_request_s: 0.0,
-    step_per_kv_token_s: 0.0,
-    step_per_prefill_token_s: 0.0,
-    batch_max: 1.0,
-    kv_capacity_tokens: 1.0,
-    prompt_tokens_mean: 1.0,
-    output_tokens_mean: 1.0,
-    service_mean_s: 1.0,
-    servers: 1.0,
-    step_typical_s: 1.0,
-    latency_typical_s: 1.0,
-    ttft_typical_s: 1.0,
-    queue_weight: 1.0,
-    kv_weight: 0.0,
-    delay_weight: 0.0,
-    herding_weight: 0.0,
-};
 
 /// Ends the requests that Envoy no longer has under way.
 ///

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     fn ticket(host: u32, sent_us: u64) -> Open {
-        let ticket = Ticket { host, prompt_tokens: 1, sent_us, first_byte_us: 0, in_flight_at_send: 1 };
+        let ticket = Ticket { host, prompt_tokens: 1, sent_us, first_token_us: 0, in_flight_at_send: 1 };
         Open { ticket, key: 0, class: 0, output_tokens: 0 }
     }
 
