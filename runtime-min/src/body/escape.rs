@@ -30,11 +30,22 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
+    /// Adds a character (`char::encode_utf8` could panic, as far as the compiler knows).
     fn add(&mut self, character: char) {
-        let mut utf8 = [0; 4];
-        for byte in character.encode_utf8(&mut utf8).bytes() {
+        let code = u32::from(character);
+        let continued = |shift: u32| 0x80 | (code >> shift) as u8 & 0x3F;
+        match code {
+            0..0x80 => self.push(&[code as u8]),
+            0x80..0x800 => self.push(&[0xC0 | (code >> 6) as u8, continued(0)]),
+            0x800..0x10000 => self.push(&[0xE0 | (code >> 12) as u8, continued(6), continued(0)]),
+            _ => self.push(&[0xF0 | (code >> 18) as u8, continued(12), continued(6), continued(0)]),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes {
             if let Some(place) = self.bytes.get_mut(self.len) {
-                *place = byte;
+                *place = *byte;
                 self.len += 1;
             }
         }

@@ -216,7 +216,7 @@ impl Kept {
         let end = self.len.saturating_add(piece.len());
         match self.bytes.get_mut(self.len..end) {
             Some(room) => {
-                room.copy_from_slice(piece);
+                room.iter_mut().zip(piece).for_each(|(place, byte)| *place = *byte);
                 self.len = end;
             }
             None => self.len = KEPT_BYTES + 1,

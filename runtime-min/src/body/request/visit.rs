@@ -99,7 +99,7 @@ impl Facts {
         self.model.push(piece);
         let end = self.model_len.saturating_add(piece.len());
         if let Some(room) = self.model_bytes.get_mut(self.model_len..end) {
-            room.copy_from_slice(piece);
+            room.iter_mut().zip(piece).for_each(|(place, byte)| *place = *byte);
         }
         self.model_len = end;
     }
