@@ -20,6 +20,22 @@ fn fold(a: u64, b: u64) -> u64 {
     (product >> 64) as u64 ^ product as u64
 }
 
+/// Up to seven bytes as a number, the first one lowest, by loads that overlap.
+#[inline]
+fn short(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        return u64::from(first) | u64::from(last) << (((len - 4) * 8) & 63);
+    }
+    match *bytes {
+        [first] => u64::from(first),
+        [first, second] => u64::from(first) | u64::from(second) << 8,
+        [first, second, third] => u64::from(first) | u64::from(second) << 8 | u64::from(third) << 16,
+        _ => 0,
+    }
+}
+
 /// A hash of all bytes so far.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
@@ -51,14 +67,12 @@ impl Chain {
                 word = next >> (64 - shift);
             }
         }
-        let mut shift = shift;
-        for byte in last {
-            word |= u64::from(*byte) << shift;
-            shift += 8;
-            if shift == 64 {
-                state = fold(state ^ word, FACTOR);
-                (word, shift) = (0, 0);
-            }
+        let (end, bits) = (short(last), last.len() as u32 * 8);
+        word |= end << shift;
+        if shift + bits >= 64 {
+            state = fold(state ^ word, FACTOR);
+            // A shift of 0 does not come here: there are at most 56 bits.
+            word = end >> (64 - shift);
         }
         (self.state, self.word) = (state, word);
     }

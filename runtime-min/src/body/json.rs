@@ -9,6 +9,7 @@
 //! are compared where they lie, and copied only when a piece ends inside of them; containers
 //! of no interest are passed over without looking at their names.
 
+mod numbers;
 mod strings;
 
 use super::escape::Escape;
@@ -55,7 +56,8 @@ pub(super) trait Visitor {
     /// What a string in this place is read for; called once at its beginning.
     fn string(&mut self, place: Self::Place, inside: &mut Self::Place) -> Interest;
 
-    /// Takes the first character's presence, or the next characters or bytes.
+    /// Takes the next characters or bytes of a string; for [`Interest::Begin`], all that is
+    /// there from the first character on, whatever of it belongs to the string.
     fn piece(&mut self, place: Self::Place, piece: &[u8]);
 
     /// Takes a short string whole; one of more than 32 bytes is handed over as empty.
@@ -135,6 +137,11 @@ impl<P: Copy + Default + PartialEq> Scanner<P> {
         self.escape = Escape::default();
     }
 
+    /// Whether the next byte is the first of a document.
+    pub(super) fn is_fresh(&self, root: P) -> bool {
+        self.mode == Mode::Between && self.depth == 0 && !self.is_name_next && self.value == root
+    }
+
     /// Looks at the next bytes, up to the end of a document that is an object or a list.
     /// Returns how many that were and whether it ended.
     pub(super) fn feed<V: Visitor<Place = P>>(&mut self, visitor: &mut V, bytes: &[u8]) -> (usize, bool) {
@@ -156,7 +163,7 @@ impl<P: Copy + Default + PartialEq> Scanner<P> {
                 Mode::Text => self.text(visitor, rest),
                 Mode::Bytes(is_escaped) => self.bytes(visitor, rest, is_escaped),
                 Mode::Number => self.number(visitor, rest),
-                Mode::Literal => self.literal(visitor, rest),
+                Mode::Literal => self.literal(rest),
             };
         }
         (bytes.len(), false)
@@ -189,14 +196,13 @@ impl<P: Copy + Default + PartialEq> Scanner<P> {
     /// Looks at what stands between strings, numbers and words.
     fn between<'b, V: Visitor<Place = P>>(&mut self, visitor: &mut V, bytes: &'b [u8]) -> (&'b [u8], bool) {
         let mut inside = self.inside();
+        if V::is_verbatim(inside) {
+            return (self.verbatim(visitor, bytes, inside), false);
+        }
         let mut is_of_interest = inside != P::default() || self.depth == 0;
         let mut rest = bytes;
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
-            let is_verbatim = is_of_interest && V::is_verbatim(inside);
-            if is_verbatim && !byte.is_ascii_whitespace() && !matches!(byte, b'0'..=b'9' | b'-' | b'a'..=b'z') {
-                visitor.piece(inside, core::slice::from_ref(byte));
-            }
             match byte {
                 b'"' if !is_of_interest => {
                     self.mode = Mode::Skip(false);
@@ -214,6 +220,9 @@ impl<P: Copy + Default + PartialEq> Scanner<P> {
                     self.open(visitor, *byte == b'[');
                     inside = self.inside();
                     is_of_interest = inside != P::default();
+                    if V::is_verbatim(inside) {
+                        return (self.verbatim(visitor, rest, inside), false);
+                    }
                 }
                 b'}' | b']' if self.depth > 0 => {
                     self.depth -= 1;
@@ -223,24 +232,37 @@ impl<P: Copy + Default + PartialEq> Scanner<P> {
                     inside = self.inside();
                     is_of_interest = inside != P::default();
                     self.is_name_next = false;
+                    if V::is_verbatim(inside) {
+                        return (self.verbatim(visitor, rest, inside), false);
+                    }
                 }
-                b',' if is_of_interest => {
+                b',' if is_of_interest && self.depth > 0 => {
                     self.is_name_next = !self.is_in_list();
                     if !self.is_name_next {
                         self.value = visitor.item(inside);
                     }
                 }
                 b'0'..=b'9' | b'-' if is_of_interest => {
+                    let begin = prefixed(bytes, rest);
+                    if let Some((number, after)) = numbers::short(begin) {
+                        visitor.number(self.value, Some(number));
+                        rest = after;
+                        continue;
+                    }
                     (self.mode, self.number, self.is_number_plain) = (Mode::Number, 0, true);
-                    return (self.number(visitor, prefixed(bytes, rest)), false);
+                    rest = self.number(visitor, begin);
+                    if self.mode != Mode::Between {
+                        return (rest, false);
+                    }
                 }
                 b'a'..=b'z' if is_of_interest => {
                     let (place, first) = (self.value, *byte);
-                    if !is_verbatim {
-                        self.with_inside(|inside| visitor.literal(place, inside, first));
-                    }
+                    self.with_inside(|inside| visitor.literal(place, inside, first));
                     self.mode = Mode::Literal;
-                    return (self.literal(visitor, prefixed(bytes, rest)), false);
+                    rest = self.literal(rest);
+                    if self.mode != Mode::Between {
+                        return (rest, false);
+                    }
                 }
                 _ => {}
             }
@@ -255,6 +277,14 @@ impl<P: Copy + Default + PartialEq> Scanner<P> {
         if V::is_verbatim(place) && !V::is_verbatim(inside) {
             visitor.piece(place, if is_list { b"[" } else { b"{" });
         }
+        self.descend(place, is_list);
+        let is_seen = is_list && place != P::default();
+        self.value = if is_seen { visitor.item(place) } else { P::default() };
+    }
+
+    /// Goes into a container of this place.
+    #[inline]
+    fn descend(&mut self, place: P, is_list: bool) {
         if let Some(slot) = self.places.get_mut(self.depth as usize) {
             *slot = place;
             let bit = 1 << self.depth;
@@ -262,43 +292,70 @@ impl<P: Copy + Default + PartialEq> Scanner<P> {
         }
         self.depth = self.depth.saturating_add(1);
         self.is_name_next = !is_list;
-        let is_seen = is_list && place != P::default();
-        self.value = if is_seen { visitor.item(place) } else { P::default() };
     }
 
-    fn number<'b, V: Visitor<Place = P>>(&mut self, visitor: &mut V, bytes: &'b [u8]) -> &'b [u8] {
-        let inside = self.inside();
-        let is_verbatim = V::is_verbatim(inside);
-        let mut rest = bytes;
-        while let Some((byte, after)) = rest.split_first() {
-            match byte {
-                b'0'..=b'9' => {
-                    self.number = self.number.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
-                }
-                b'-' | b'+' | b'.' | b'e' | b'E' => self.is_number_plain = false,
-                _ => {
-                    self.mode = Mode::Between;
-                    if !is_verbatim {
-                        visitor.number(self.value, self.is_number_plain.then_some(self.number));
+    /// Hands over what stands between strings of a container that is text as it stands, with
+    /// the quotes, up to the container's end.
+    fn verbatim<'b, V: Visitor<Place = P>>(&mut self, visitor: &mut V, bytes: &'b [u8], place: P) -> &'b [u8] {
+        let mut from = 0;
+        for (at, byte) in bytes.iter().enumerate() {
+            let end = match byte {
+                b' ' | b'\t' | b'\n' | b'\r' => at,
+                b'{' | b'[' => {
+                    self.descend(place, *byte == b'[');
+                    if V::is_verbatim(self.inside()) {
+                        continue;
                     }
-                    break;
+                    // Too deep: passed over from here on.
+                    at + 1
                 }
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.is_name_next = false;
+                    if V::is_verbatim(self.inside()) {
+                        continue;
+                    }
+                    at + 1
+                }
+                b'"' => at + 1,
+                _ => continue,
+            };
+            if end > from {
+                visitor.piece(place, bytes.get(from..end).unwrap_or_default());
             }
-            if is_verbatim {
-                visitor.piece(inside, core::slice::from_ref(byte));
+            from = at + 1;
+            if *byte == b'"' {
+                (self.mode, self.value) = (Mode::Text, place);
             }
-            rest = after;
+            if end > at {
+                return bytes.get(from..).unwrap_or_default();
+            }
+        }
+        if bytes.len() > from {
+            visitor.piece(place, bytes.get(from..).unwrap_or_default());
+        }
+        &[]
+    }
+
+    #[inline]
+    fn number<'b, V: Visitor<Place = P>>(&mut self, visitor: &mut V, bytes: &'b [u8]) -> &'b [u8] {
+        let len = bytes.iter().position(|byte| !numbers::is_part(*byte));
+        let (number, rest) = bytes.split_at_checked(len.unwrap_or(bytes.len())).unwrap_or((bytes, &[]));
+        for byte in number {
+            self.is_number_plain &= byte.is_ascii_digit();
+            self.number = numbers::append(self.number, *byte);
+        }
+        if len.is_some() {
+            self.mode = Mode::Between;
+            visitor.number(self.value, self.is_number_plain.then_some(self.number));
         }
         rest
     }
 
-    fn literal<'b, V: Visitor<Place = P>>(&mut self, visitor: &mut V, bytes: &'b [u8]) -> &'b [u8] {
+    #[inline]
+    fn literal<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let len = bytes.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
-        let (word, rest) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
-        let inside = self.inside();
-        if V::is_verbatim(inside) {
-            visitor.piece(inside, word);
-        }
+        let rest = bytes.get(len..).unwrap_or_default();
         if !rest.is_empty() {
             self.mode = Mode::Between;
         }

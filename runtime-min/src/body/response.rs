@@ -11,9 +11,11 @@
 //! sends several tokens in an event is then undercounted.
 
 mod fields;
+mod shape;
 mod visit;
 
 use self::fields::Place;
+use self::shape::Shape;
 use self::visit::Facts;
 use super::events::{Events, Line};
 use super::json::Scanner;
@@ -72,6 +74,7 @@ pub struct ResponseReader {
     scanner: Scanner<Place>,
     facts: Facts,
     events: Events,
+    shape: Shape,
     /// The document's last byte has been seen.
     has_ended: bool,
 }
@@ -80,7 +83,7 @@ impl ResponseReader {
     /// A reader before the first byte of a body of this kind.
     pub fn new(kind: ResponseKind) -> Self {
         let scanner = Scanner::new(Place::Body);
-        Self { kind, scanner, facts: Facts::new(), events: Events::new(), has_ended: false }
+        Self { kind, scanner, facts: Facts::new(), events: Events::new(), shape: Shape::new(), has_ended: false }
     }
 
     /// Looks at the next piece. Returns whether the first generated content is in it: the
@@ -91,8 +94,8 @@ impl ResponseReader {
         match self.kind {
             ResponseKind::Json => self.document(piece),
             ResponseKind::Events => {
-                let (scanner, facts) = (&mut self.scanner, &mut self.facts);
-                self.events.feed(piece, |line| event_line(scanner, facts, line));
+                let mut stream = Stream { scanner: &mut self.scanner, facts: &mut self.facts, shape: &mut self.shape };
+                self.events.feed(piece, |line| stream.line(line));
             }
         }
         self.kind == ResponseKind::Events && !had_content && self.facts.content_events > 0
@@ -125,22 +128,48 @@ impl ResponseReader {
     }
 }
 
-fn event_line(scanner: &mut Scanner<Place>, facts: &mut Facts, line: Line<'_>) {
-    match line {
-        Line::Data(mut data) => {
-            while !data.is_empty() {
-                let (taken, ended) = scanner.feed(facts, data);
-                data = data.get(taken..).unwrap_or_default();
-                if ended {
-                    facts.event_ended();
-                }
+/// What takes the lines of a stream.
+struct Stream<'r> {
+    scanner: &'r mut Scanner<Place>,
+    facts: &'r mut Facts,
+    shape: &'r mut Shape,
+}
+
+impl Stream<'_> {
+    fn line(&mut self, line: Line<'_>) {
+        match line {
+            Line::Data(data) => self.data(data),
+            Line::Done => self.facts.is_complete = true,
+            Line::Error => self.facts.fail(),
+            Line::EventEnd => {
+                self.scanner.reset(Place::Body);
+                self.facts.event_ended();
             }
         }
-        Line::Done => facts.is_complete = true,
-        Line::Error => facts.is_error = true,
-        Line::EventEnd => {
-            scanner.reset(Place::Body);
-            facts.event_ended();
+    }
+
+    fn data(&mut self, mut data: &[u8]) {
+        if self.scanner.is_fresh(Place::Body) && self.facts.is_event_new() {
+            if self.shape.matches(data) {
+                self.facts.content_event();
+                return;
+            }
+            let (mut taken, mut has_ended) = (0, false);
+            let content = self.facts.lone_content(|facts| (taken, has_ended) = self.scanner.feed(facts, data));
+            if has_ended {
+                self.facts.event_ended();
+                if let (Some(left), true) = (content, taken == data.len()) {
+                    self.shape.learn(data, left);
+                }
+            }
+            data = data.get(taken..).unwrap_or_default();
+        }
+        while !data.is_empty() {
+            let (taken, has_ended) = self.scanner.feed(self.facts, data);
+            data = data.get(taken..).unwrap_or_default();
+            if has_ended {
+                self.facts.event_ended();
+            }
         }
     }
 }

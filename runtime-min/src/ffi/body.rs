@@ -30,7 +30,7 @@ const _: () = assert!(
         && align_of::<EkResponseReader>() == EK_BODY_ALIGNMENT
 );
 
-/// "EKbodreq" and "EKbodres": a reader that was initialised.
+/// Mark a reader that was initialised.
 const REQUEST_MARK: u64 = u64::from_le_bytes(*b"EKbodreq");
 const RESPONSE_MARK: u64 = u64::from_le_bytes(*b"EKbodres");
 

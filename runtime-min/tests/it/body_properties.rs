@@ -234,11 +234,11 @@ proptest! {
     fn streams_are_counted_as_lines_would_be(
         contents in proptest::collection::vec(proptest::option::of(text()), 0..12),
         usage in proptest::option::of((any::<u32>(), any::<u32>())),
-        fillers in proptest::collection::vec(value(), 12),
+        fillers in proptest::collection::vec(value(), 1..3),
         bytes in 1usize..80,
     ) {
         let mut stream = String::new();
-        for (content, filler) in contents.iter().zip(&fillers) {
+        for (content, filler) in contents.iter().zip(fillers.iter().cycle()) {
             let event = json!({"id": filler, "choices": [{"logprobs": filler, "delta": {"role": "assistant", "content": content}, "index": 0}]});
             stream += &["data: ", &event.to_string(), "\n\n"].concat();
         }
@@ -256,5 +256,9 @@ proptest! {
         prop_assert_eq!(found.prompt_tokens, usage.map(|(prompt, _)| prompt));
         prop_assert_eq!(found.output_tokens, usage.map(|(_, output)| output).or((expected > 0).then_some(expected)));
         prop_assert!(found.is_complete && !found.is_error);
+        // Fed whole, events of one shape are passed over; fed in small pieces, all are scanned.
+        let mut whole = ResponseReader::new(ResponseKind::Events);
+        prop_assert_eq!(whole.feed(stream.as_bytes()), expected > 0);
+        prop_assert_eq!(whole.body(), found);
     }
 }

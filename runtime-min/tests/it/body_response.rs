@@ -100,7 +100,9 @@ fn json_errors_and_ends() {
     assert!(json(r#"{"error":"Input validation error","error_type":"validation"}"#).is_error);
     assert!(json(r#"{"object":"error","message":"no"}"#).is_error);
     assert!(json(r#"{"type":"error","error":{"type":"overloaded_error"}}"#).is_error);
-    assert!(!json(r#"{"error":null,"type":"message"}"#).is_error);
+    for body in [r#"{"error":null,"type":"message"}"#, r#"{"error":"","text":"error"}"#, r#"{"error":false}"#] {
+        assert!(!json(body).is_error, "{body}");
+    }
     assert_eq!(json(r#"{"usage":{"completion_tokens":7"#), nothing);
     assert_eq!(json(r#"{"usage":{"completion_tokens":7}"#), ResponseBody { output_tokens: Some(7), ..nothing });
     for body in ["", "7", "{", r#"{"usage":null"#, r#"{"usage":{"completion_tokens":null"#, r#"{"completion_tokens":7"#]

@@ -8,12 +8,6 @@ impl<P: Copy + Default + PartialEq> Scanner<P> {
     /// Begins the string or name whose opening quote has been read.
     #[inline]
     pub(super) fn quote<'b, V: Visitor<Place = P>>(&mut self, visitor: &mut V, rest: &'b [u8]) -> &'b [u8] {
-        let inside = self.inside();
-        if V::is_verbatim(inside) {
-            self.value = inside;
-            self.mode = Mode::Text;
-            return rest;
-        }
         self.kept_len = 0;
         if self.is_name_next {
             self.mode = Mode::Name;
@@ -114,7 +108,7 @@ impl<P: Copy + Default + PartialEq> Scanner<P> {
         match bytes.first() {
             None => return bytes,
             Some(b'"') => {}
-            Some(_) => visitor.piece(self.value, &[]),
+            Some(_) => visitor.piece(self.value, bytes),
         }
         self.mode = Mode::Skip(false);
         self.skip(bytes, false)
@@ -199,9 +193,30 @@ fn unescape<'b>(escape: &mut Escape, mut bytes: &'b [u8], whole: &mut bool, mut 
                 *whole = true;
                 return bytes;
             }
-            Some(_) => escape.begin(),
+            Some(_) => match (simple(bytes), escape.is_clear()) {
+                // Most escapes are of one letter.
+                (Some((character, rest)), true) => {
+                    take(&[character]);
+                    bytes = rest;
+                }
+                _ => escape.begin(),
+            },
         }
     }
+}
+
+/// The character that an escape of one letter stands for, and what is behind it.
+#[inline]
+fn simple(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let (letter, rest) = bytes.split_first()?;
+    let character = match letter {
+        b'n' => b'\n',
+        b'"' | b'\\' | b'/' => *letter,
+        b't' => b'\t',
+        b'r' => b'\r',
+        _ => return None,
+    };
+    Some((character, rest))
 }
 
 /// The beginning of a short string.

@@ -13,6 +13,10 @@ pub(super) struct Facts {
     pub(super) is_complete: bool,
     /// The present event has been counted.
     has_content: bool,
+    /// How many bytes were left in the piece when the last content began.
+    content_left: Option<usize>,
+    /// Findings other than content.
+    findings: u32,
     prompt: Option<u32>,
     /// What Anthropic's and llama.cpp's prompts do not include.
     cache_read: u32,
@@ -31,6 +35,36 @@ impl Facts {
         self.has_content = false;
     }
 
+    /// Takes an event that is known to have content and nothing else.
+    pub(super) fn content_event(&mut self) {
+        self.content();
+        self.event_ended();
+    }
+
+    /// Whether the present event is not counted yet.
+    pub(super) fn is_event_new(&self) -> bool {
+        !self.has_content
+    }
+
+    /// Where an event's content begins, if it has content and nothing else, by what is left of
+    /// the event; `scan` scans all of it.
+    pub(super) fn lone_content(&mut self, scan: impl FnOnce(&mut Self)) -> Option<usize> {
+        let findings = self.findings;
+        self.content_left = None;
+        scan(self);
+        self.content_left.filter(|_| self.findings == findings)
+    }
+
+    fn end(&mut self) {
+        self.findings = self.findings.wrapping_add(1);
+        self.is_complete = true;
+    }
+
+    pub(super) fn fail(&mut self) {
+        self.findings = self.findings.wrapping_add(1);
+        self.is_error = true;
+    }
+
     /// Tokens of the prompt, cached ones included.
     pub(super) fn prompt_tokens(&self) -> Option<u32> {
         let said = self.prompt.map(|tokens| tokens.saturating_add(self.cache_read).saturating_add(self.cache_written));
@@ -45,6 +79,7 @@ impl Facts {
     }
 
     fn count(&mut self, count: Count, tokens: u32) {
+        self.findings = self.findings.wrapping_add(1);
         match count {
             Count::Output => self.output_tokens = Some(tokens),
             Count::Prompt => self.prompt = Some(tokens),
@@ -83,7 +118,7 @@ impl Visitor for Facts {
     fn open(&mut self, place: Place, _inside: Place, is_list: bool) -> Place {
         match (place, is_list) {
             (Place::Error, _) => {
-                self.is_error = true;
+                self.fail();
                 Place::Ignored
             }
             // A list of documents is read as these are.
@@ -95,29 +130,33 @@ impl Visitor for Facts {
 
     fn string(&mut self, place: Place, _inside: &mut Place) -> Interest {
         match place {
-            Place::Content | Place::Delta => Interest::Begin,
+            Place::Content | Place::Delta | Place::Error => Interest::Begin,
             Place::Type | Place::Object => Interest::Short,
-            Place::Error => {
-                self.is_error = true;
-                Interest::Skip
-            }
             Place::GeneratedText => {
-                self.is_complete = true;
+                self.end();
                 Interest::Skip
             }
             _ => Interest::Skip,
         }
     }
 
-    fn piece(&mut self, _place: Place, _piece: &[u8]) {
+    fn piece(&mut self, place: Place, piece: &[u8]) {
+        if place == Place::Error {
+            self.fail();
+            return;
+        }
+        self.content_left = Some(piece.len());
         self.content();
     }
 
     fn short(&mut self, place: Place, _inside: &mut Place, value: &[u8]) {
         match (place, of_type(value)) {
-            (Place::Type, EventType::End) => self.is_complete = true,
-            (Place::Type, EventType::Failed) => (self.is_complete, self.is_error) = (true, true),
-            (Place::Type | Place::Object, EventType::Error) => self.is_error = true,
+            (Place::Type, EventType::End) => self.end(),
+            (Place::Type, EventType::Failed) => {
+                self.end();
+                self.fail();
+            }
+            (Place::Type | Place::Object, EventType::Error) => self.fail(),
             _ => {}
         }
     }
@@ -134,8 +173,8 @@ impl Visitor for Facts {
 
     fn literal(&mut self, place: Place, _inside: &mut Place, first: u8) {
         match place {
-            Place::Stop if first == b't' => self.is_complete = true,
-            Place::Error if first == b't' => self.is_error = true,
+            Place::Stop if first == b't' => self.end(),
+            Place::Error if first == b't' => self.fail(),
             _ => {}
         }
     }
