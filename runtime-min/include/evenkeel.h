@@ -1224,10 +1224,10 @@ ek_code ek_affinity_note(void *memory,
  * # Safety
  * - Each value is NULL with length 0, or points to as many initialised bytes.
  */
-uint32_t ek_body_request_reads(const char *content_type,
-                               size_t content_type_len,
-                               const char *content_encoding,
-                               size_t content_encoding_len);
+uint32_t ek_body_request_accepts(const char *content_type,
+                                 size_t content_type_len,
+                                 const char *content_encoding,
+                                 size_t content_encoding_len);
 
 /**
  * Bytes of a reader of a request.

@@ -47,8 +47,8 @@ pub mod types;
 
 pub use affinity::{ek_affinity_lookup, ek_affinity_note, ek_affinity_size};
 pub use body::{
-    EkBodyKind, EkRequestBody, EkRequestReader, EkResponseBody, EkResponseReader, ek_body_request_feed,
-    ek_body_request_init, ek_body_request_read, ek_body_request_reads, ek_body_request_size, ek_body_request_tokens,
+    EkBodyKind, EkRequestBody, EkRequestReader, EkResponseBody, EkResponseReader, ek_body_request_accepts,
+    ek_body_request_feed, ek_body_request_init, ek_body_request_read, ek_body_request_size, ek_body_request_tokens,
     ek_body_response_feed, ek_body_response_init, ek_body_response_kind, ek_body_response_read, ek_body_response_size,
 };
 pub use classes::{ek_classes_expected, ek_classes_note, ek_classes_size};

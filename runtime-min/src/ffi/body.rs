@@ -1,6 +1,6 @@
 //! Readers of HTTP bodies.
 //!
-//! A request: `ek_body_request_reads` says from the headers whether its body can be read;
+//! A request: `ek_body_request_accepts` says from the headers whether its body can be read;
 //! then `init`, `feed` piece by piece, `read`. A response: `ek_body_response_kind`, and the
 //! same. A reader changes nothing, keeps no piece, and needs no end: memory that held one is
 //! simply used again.
@@ -136,7 +136,7 @@ unsafe impl Extensible for EkResponseBody {}
 /// # Safety
 /// - Each value is NULL with length 0, or points to as many initialised bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_body_request_reads(
+pub unsafe extern "C" fn ek_body_request_accepts(
     content_type: *const c_char,
     content_type_len: usize,
     content_encoding: *const c_char,

@@ -541,10 +541,10 @@ static void bodies_of_requests_are_read(void)
                                "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AAAA\"}}]}],"
                                "\"model\":\"m\",\"max_tokens\":77,\"stream\":true,\"user\":\"al\"}";
     const size_t len = sizeof(text) - 1;
-    CHECK(ek_body_request_reads("application/json; charset=utf-8", 31, NULL, 0) == 1);
-    CHECK(ek_body_request_reads(NULL, 0, NULL, 0) == 1);
-    CHECK(ek_body_request_reads("application/json", 16, "gzip", 4) == 0);
-    CHECK(ek_body_request_reads(NULL, 4, NULL, 0) == 0);
+    CHECK(ek_body_request_accepts("application/json; charset=utf-8", 31, NULL, 0) == 1);
+    CHECK(ek_body_request_accepts(NULL, 0, NULL, 0) == 1);
+    CHECK(ek_body_request_accepts("application/json", 16, "gzip", 4) == 0);
+    CHECK(ek_body_request_accepts(NULL, 4, NULL, 0) == 0);
 
     size_t size = ek_body_request_size();
     unsigned char *memory = aligned(size, 64);
