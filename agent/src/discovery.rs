@@ -1,6 +1,7 @@
 //! Which hosts there are: from a file, from DNS, or from Envoy's endpoints.
 //!
-//! Sources are asked again and again; one that fails keeps the hosts that it had.
+//! Sources are asked again and again. One that fails keeps the hosts that it had; of a list,
+//! lines that make no sense and names that have no address do not stop the others.
 
 pub mod dns;
 pub mod eds;
@@ -9,21 +10,44 @@ pub mod list;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// A host.
+use crate::access::Header;
+use dns::Addresses;
+
+/// A host, and how its metrics are asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Host {
     /// Where proxies send requests: what its key is made from.
     pub address: SocketAddr,
     /// Where its metrics are, if somewhere else.
     pub metrics: Option<SocketAddr>,
+    /// The name of that server, for its certificate and the Host header.
+    pub name: Option<String>,
     /// Path of its metrics, if another than the others'.
     pub path: Option<String>,
+    /// Whether it is asked over TLS, if not as the others are.
+    pub is_tls: Option<bool>,
+    /// File with a bearer token, if another than the others'.
+    pub token_file: Option<PathBuf>,
+    /// Headers beside the others'.
+    pub headers: Vec<Header>,
+    /// After so many idle seconds it goes to sleep, if it is let alone (llama.cpp's
+    /// `--sleep-idle-seconds`).
+    pub sleeps_after_s: Option<u32>,
 }
 
 impl Host {
     /// A host with its metrics where they usually are.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, metrics: None, path: None }
+        Self {
+            address,
+            metrics: None,
+            name: None,
+            path: None,
+            is_tls: None,
+            token_file: None,
+            headers: Vec::new(),
+            sleeps_after_s: None,
+        }
     }
 }
 
@@ -42,15 +66,17 @@ pub enum Source {
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("hosts file {}: {source}; {expected}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
+        /// What should be there.
+        expected: &'static str,
     },
     /// A line of a list makes no sense.
-    #[error("{}, line {line}: found {found:?}, expected HOST:PORT [metrics=HOST:PORT] [path=/PATH]", path.display())]
+    #[error("{}, line {line}: {found:?}: {expected}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
@@ -58,6 +84,8 @@ pub enum DiscoveryError {
         line: usize,
         /// What is there.
         found: String,
+        /// What was expected.
+        expected: String,
     },
     /// A name has no address.
     #[error("{name}: {source}")]
@@ -77,19 +105,39 @@ pub enum DiscoveryError {
     },
 }
 
-impl Source {
+/// What a source said.
+#[derive(Debug, Default)]
+pub struct Discovered {
     /// The hosts, sorted, each once.
-    ///
-    /// # Errors
-    /// If the source cannot be read: the hosts known before are still there.
-    pub async fn hosts(&self) -> Result<Vec<Host>, DiscoveryError> {
-        let mut hosts = match self {
-            Self::List(path) => list::read(path).await?,
-            Self::Dns(name) => dns::resolve(name).await?.into_iter().map(Host::new).collect(),
-            Self::Eds(path) => eds::read(path)?,
+    pub hosts: Vec<Host>,
+    /// What went wrong.
+    pub problems: Vec<DiscoveryError>,
+}
+
+impl Discovered {
+    /// Whether the source said nothing of use: then the hosts known before are still there.
+    pub fn has_failed(&self) -> bool {
+        self.hosts.is_empty() && !self.problems.is_empty()
+    }
+}
+
+impl Source {
+    /// The hosts. Names that have no address at present keep those that `addresses` remembers.
+    pub async fn discover(&self, addresses: &mut Addresses) -> Discovered {
+        let mut found = match self {
+            Self::List(path) => list::read(path, addresses).await,
+            Self::Dns(name) => {
+                let problems = addresses.resolve([name.clone()].into()).await;
+                let hosts = addresses.of(name).iter().map(|address| dns::host(name, *address)).collect();
+                Discovered { hosts, problems }
+            }
+            Self::Eds(path) => match eds::read(path) {
+                Ok(hosts) => Discovered { hosts, problems: Vec::new() },
+                Err(problem) => Discovered { hosts: Vec::new(), problems: vec![problem] },
+            },
         };
-        hosts.sort();
-        hosts.dedup_by_key(|host| host.address);
-        Ok(hosts)
+        found.hosts.sort();
+        found.hosts.dedup_by_key(|host| host.address);
+        found
     }
 }

@@ -1,6 +1,10 @@
 //! The agent against hosts of all kinds.
 
+mod access;
+mod check;
 mod discovery;
+mod engines;
 mod hostile;
 mod lifetime;
+mod llamacpp;
 mod servers;
