@@ -95,9 +95,8 @@ fn understood(url: &str, probe: &Probe, took: Duration, page: &Page, rules: &Rul
         (Some(step_s), Some(source)) => {
             row(&mut text, "step", &format!("{:.2} ms", step_s * 1e3), &step_sources(page, rules, source));
         }
-        (Some(step_s), None) => row(&mut text, "step", &format!("{:.2} ms", step_s * 1e3), "the engine's steps"),
         (None, Some(source)) => row(&mut text, "step", "no tokens", &step_sources(page, rules, source)),
-        (None, None) => missing.push("step"),
+        (_, None) => missing.push("step"),
     }
     if page.dropped > 0 {
         let plural = if page.dropped == 1 { "" } else { "s" };
@@ -135,10 +134,18 @@ fn sources(page: &Page, rules: &Rules, found: Found, probe: &Probe) -> String {
 }
 
 fn step_sources(page: &Page, rules: &Rules, source: StepSource) -> String {
-    let sum = if source.count == Field::Requests { Field::RequestSeconds } else { Field::TokenSeconds };
+    let sum = match source.count {
+        Field::Requests => Field::RequestSeconds,
+        Field::Steps => Field::Steps,
+        _ => Field::TokenSeconds,
+    };
     let name = page.names(rules, source.engine, sum).next().unwrap_or_default();
     let name = name.strip_suffix("_sum").unwrap_or(&name);
-    if source.count == Field::Requests { format!("{name}, of requests that ended") } else { name.to_owned() }
+    match source.count {
+        Field::Requests => format!("{name}, of requests that ended"),
+        Field::Steps => format!("{name}, timed by the pages"),
+        _ => name.to_owned(),
+    }
 }
 
 fn idle_advice() -> &'static str {

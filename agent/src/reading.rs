@@ -98,7 +98,9 @@ pub struct Reader {
     clock: StepClock,
     /// Of the engine's own steps, for as long as no request has ended.
     steps: StepClock,
+    /// Since when the host has been busy.
     busy: Option<u64>,
+    is_by_steps: bool,
     /// What the last page said.
     pub load: Load,
     /// Seconds per output token.
@@ -119,7 +121,9 @@ impl Reader {
         let count_min = if is_by_request { REQUESTS_MIN } else { TOKENS_MIN };
         self.clock.observe(&counters, count_min, now_us);
         self.take_steps(page, rules, now_us);
-        let step = self.clock.step(now_us).or_else(|| self.steps.step(now_us));
+        let by_tokens = self.clock.step(now_us);
+        let step = by_tokens.or_else(|| self.steps.step(now_us));
+        self.is_by_steps = by_tokens.is_none() && step.is_some();
         (self.step_s, self.step_age_us) = (step.map(|(step_s, _)| step_s), step.map(|(_, age_us)| age_us));
     }
 
@@ -143,9 +147,10 @@ impl Reader {
         self.load.batch_limit = self.load.batch_limit.or(slots.map(found));
     }
 
-    /// Where steps are from, if the pages have any.
+    /// Where the step is from, or would be if tokens came.
     pub fn step_source(&self) -> Option<StepSource> {
-        self.source
+        let by_steps = self.source.filter(|_| self.is_by_steps);
+        by_steps.map(|source| StepSource { count: Field::Steps, ..source }).or(self.source)
     }
 
     /// Steps that no host could mean, so far.

@@ -3,6 +3,7 @@
 mod access;
 mod check;
 mod discovery;
+mod documented;
 mod engines;
 mod hostile;
 mod lifetime;
