@@ -17,7 +17,7 @@ pub enum State {
     New,
     /// It says how busy it is.
     Serving,
-    /// Its page has no engine's metrics yet, as before the first request.
+    /// Its page says nothing of an engine's load yet, as before the first request.
     Idle,
     /// It sleeps, or its model is not loaded.
     Resting,
@@ -87,10 +87,11 @@ impl Account {
         self.dropped += page.dropped;
         self.load = reader.load;
         self.step = reader.step_s.zip(reader.step_age_us.map(|age_us| measured_us.saturating_sub(age_us)));
-        self.state = if page.has_engine() { State::Serving } else { State::Idle };
+        let is_known = self.load.is_known() || reader.step_source().is_some();
+        self.state = if is_known { State::Serving } else { State::Idle };
         if self.state == State::Idle && self.tells("idle") {
             eprintln!(
-                "evenkeel-agent: {}: {} has no engine's metrics: taken for an engine that has not served yet; \
+                "evenkeel-agent: {}: {} has no metrics of an engine's load: taken for an engine that has not served yet; \
                  if it has, `evenkeel-agent check` says what is there",
                 host.address,
                 probe.url()

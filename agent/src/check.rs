@@ -49,10 +49,12 @@ pub async fn host(host: &Host, options: &ScrapeOptions, rules: &Rules, patience:
     let url = probe.url();
     match result {
         Ok(Seen::Page(page)) => understood(&url, &probe, took, &page, rules, &reader),
-        Ok(Seen::Resting | Seen::LeftAlone) => Report {
-            text: format!("{url}\n  The server sleeps or has no model loaded: nothing runs there. It was not woken.\n"),
-            is_usable: true,
-        },
+        Ok(Seen::Resting | Seen::LeftAlone) => {
+            let mut text = format!("{url}\n");
+            let asleep = "the server sleeps or has no model loaded. It was not woken, nor made to load one.";
+            wrapped(&mut text, "  Nothing runs there: ", asleep);
+            Report { text, is_usable: true }
+        }
         Err(error) => {
             let mut text = format!("{url}\n");
             wrapped(&mut text, "  Nothing usable: ", &format!("{error}."));

@@ -26,10 +26,19 @@ fn main() -> ExitCode {
     match start() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("evenkeel-agent: {error:#}");
+            eprintln!("evenkeel-agent: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, each said once: some name their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 fn start() -> Result<ExitCode> {

@@ -186,7 +186,7 @@ impl Scraper {
                     None => return Err(ScrapeError::Redirect(shortened(location.as_bytes()))),
                 },
                 (status, _) => {
-                    return Err(ScrapeError::Status { status, said: shortened(&self.buffer[body]) });
+                    return Err(ScrapeError::Status { status, said: message(&self.buffer[body]) });
                 }
             }
         }
@@ -322,6 +322,14 @@ impl Scraper {
         }
         stream.read_buf(&mut self.buffer).await.map_err(ScrapeError::Io)
     }
+}
+
+/// What a host says went wrong: the message, where it says so in JSON.
+fn message(body: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let places = ["/error/message", "/message", "/detail", "/error"];
+    let message = places.iter().find_map(|place| value.pointer(place)?.as_str());
+    shortened(message.map_or(body, str::as_bytes))
 }
 
 /// The first words of what a host says, for a message of one line.

@@ -99,7 +99,7 @@ fn failures_are_told_once_with_their_reason() {
     let log = String::from_utf8(agent.wait_with_output().unwrap().stderr).unwrap();
     for expected in [
         format!("{denied}: http://{denied}/metrics: status 403; give --bearer-token-file FILE"),
-        format!("{idle}: http://{idle}/metrics has no engine's metrics: taken for an engine that has not served yet"),
+        format!("{idle}: http://{idle}/metrics has no metrics of an engine's load: taken for an engine that has not served yet"),
         "line 2: \"what is this\": expected HOST:PORT".to_owned(),
         "No such file or directory (os error 2); expected a file with HOST:PORT a line; no host is known from there yet"
             .to_owned(),
@@ -107,4 +107,15 @@ fn failures_are_told_once_with_their_reason() {
         assert_eq!(log.matches(&expected).count(), 1, "{expected:?}:\n{log}");
     }
     assert_eq!(log.lines().count(), 4, "{log}");
+}
+
+#[test]
+fn what_the_agent_cannot_start_with_is_said_once() {
+    let agent = Command::new(env!("CARGO_BIN_EXE_evenkeel-agent"))
+        .args(["--hosts", "/nowhere/hosts", "--mapping", "/nowhere/mapping.json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(agent.stderr).unwrap();
+    assert_eq!(said, "evenkeel-agent: mapping /nowhere/mapping.json: No such file or directory (os error 2)\n");
+    assert!(!agent.status.success());
 }
