@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use crate::account::Account;
 use crate::clock;
 use crate::discovery::dns::Addresses;
-use crate::discovery::{Host, Source};
+use crate::discovery::{DiscoveryError, Host, Source};
 use crate::engines::Rules;
 use crate::file::Output;
 use crate::target::{self, ScrapeOptions};
@@ -78,12 +78,15 @@ async fn discover(options: AgentOptions, output: Output, overview: Rc<RefCell<Ov
         let mut problems = BTreeSet::new();
         for (source, hosts) in options.sources.iter().zip(&mut known) {
             let found = source.discover(&mut addresses).await;
-            let consequence = match (found.has_failed(), hosts.len()) {
-                (true, 0) => "no host is known from there yet; it is looked at again".to_owned(),
-                (true, count) => format!("the {count} hosts known before stay"),
-                (false, _) => "the others are used".to_owned(),
-            };
-            problems.extend(found.problems.iter().map(|problem| format!("{problem}; {consequence}")));
+            for problem in &found.problems {
+                let consequence = match (problem, found.has_failed(), hosts.len()) {
+                    (DiscoveryError::Name { .. }, false, _) => "addresses known before stay".to_owned(),
+                    (_, false, _) => "the line is left out".to_owned(),
+                    (_, true, 0) => "no host is known from there yet; it is looked at again".to_owned(),
+                    (_, true, count) => format!("the {count} hosts known before stay"),
+                };
+                problems.insert(format!("{problem}; {consequence}"));
+            }
             if !found.has_failed() {
                 *hosts = found.hosts;
             }

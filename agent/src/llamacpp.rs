@@ -31,13 +31,15 @@ pub fn props(body: &[u8]) -> Props {
     Props { slots: slots.filter(|slots| *slots > 0), is_sleeping: value["is_sleeping"].as_bool().unwrap_or(false) }
 }
 
-/// Reads `/models`: the names of those that are loaded.
-pub fn loaded_models(body: &[u8]) -> Vec<String> {
-    let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    let models = value["data"].as_array().map_or(&[][..], Vec::as_slice);
-    let loaded = models.iter().filter(|model| model["status"]["value"] == "loaded");
-    let names = loaded.filter_map(|model| model["id"].as_str()).filter(|name| name.len() <= NAME_BYTES_MAX);
-    names.take(MODELS_MAX).map(str::to_owned).collect()
+/// Reads `/models`: the names of those that are loaded. `None` if this is no router's, which
+/// says of every model how it stands.
+pub fn loaded_models(body: &[u8]) -> Option<Vec<String>> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let models = value["data"].as_array()?;
+    let states: Option<Vec<&str>> = models.iter().map(|model| model["status"]["value"].as_str()).collect();
+    let loaded = models.iter().zip(states?).filter(|(_, state)| *state == "loaded");
+    let names = loaded.filter_map(|(model, _)| model["id"].as_str()).filter(|name| name.len() <= NAME_BYTES_MAX);
+    Some(names.take(MODELS_MAX).map(str::to_owned).collect())
 }
 
 /// The path of a router's metrics of one model, which does not load it.
@@ -79,9 +81,12 @@ mod tests {
         }
         let models =
             br#"{"data": [{"id": "a", "status": {"value": "loaded"}}, {"id": "b", "status": {"value": "unloaded"}},
-                          {"id": "org/c:Q4", "status": {"value": "loaded"}}, {"id": 3}]}"#;
-        assert_eq!(loaded_models(models), ["a", "org/c:Q4"]);
-        assert!(loaded_models(b"<html>").is_empty());
+                          {"id": "org/c:Q4", "status": {"value": "loaded"}}, {"id": 3, "status": {"value": "loaded"}}]}"#;
+        assert_eq!(loaded_models(models).unwrap(), ["a", "org/c:Q4"]);
+        assert_eq!(loaded_models(b"{\"data\": []}").unwrap(), [""; 0]);
+        for other in [&b"<html>"[..], b"{}", b"{\"data\": [{\"id\": \"a\"}]}"] {
+            assert_eq!(loaded_models(other), None);
+        }
     }
 
     #[test]

@@ -209,14 +209,24 @@ impl Probe {
         }
     }
 
+    /// The models that a router has loaded, asked for every few seconds.
+    async fn loaded_models(&mut self) -> Result<Vec<String>, ScrapeError> {
+        if let Some((asked, names)) = &self.models
+            && asked.elapsed() < MODELS_ASKED
+        {
+            return Ok(names.clone());
+        }
+        // Should it be no router any more, it is asked as others are.
+        self.models = None;
+        let body = self.scraper.page(&mut MODELS.to_owned()).await?;
+        let names = llamacpp::loaded_models(body).ok_or_else(|| ScrapeError::NoMetrics(shortened(body)))?;
+        self.models = Some((Instant::now(), names.clone()));
+        Ok(names)
+    }
+
     /// The pages of all models that a router has loaded, together.
     async fn router(&mut self, rules: &Rules) -> Result<Seen, ScrapeError> {
-        let known = self.models.clone().filter(|(asked, _)| asked.elapsed() < MODELS_ASKED);
-        let (asked, names) = match known {
-            Some(known) => known,
-            None => (Instant::now(), llamacpp::loaded_models(self.scraper.page(&mut MODELS.to_owned()).await?)),
-        };
-        self.models = Some((asked, names.clone()));
+        let names = self.loaded_models().await?;
         let mut all = Page::default();
         let mut bytes = 0;
         let base = self.paths[0].split('?').next().unwrap_or_default().to_owned();
