@@ -174,7 +174,10 @@ fn advice(engine: Engine, missing: &[&str]) -> &'static str {
             "start trtllm-serve with return_perf_metrics: true and enable_iter_perf_stats: true in its options."
         }
         Engine::Sglang if lacks_load => "start SGLang with --enable-metrics.",
-        Engine::MlServer | Engine::BentoMl | Engine::Dynamo => {
+        Engine::Dynamo => {
+            "a Dynamo worker shows its engine's metrics from the first request on: send it one, and check again."
+        }
+        Engine::MlServer | Engine::BentoMl => {
             "this server counts what is in progress and no more. If an engine runs behind it, give the engine's own \
              page with metrics=URL, or name further metrics with --mapping."
         }

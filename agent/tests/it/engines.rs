@@ -3,6 +3,7 @@
 mod combined;
 mod nvidia;
 mod others;
+mod properties;
 mod sglang;
 mod vllm;
 
