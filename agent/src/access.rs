@@ -1,16 +1,16 @@
-//! What a host's metrics ask for before they are shown: TLS, a token, headers.
+//! Access to a host's metrics: TLS, a token, headers.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio_rustls::TlsConnector;
 
-/// What all hosts are asked with, where a host's own line says nothing else.
+/// Access to all hosts whose own lines say nothing else.
 #[derive(Clone, Default)]
 pub struct Access {
-    /// What speaks TLS, made even where only some hosts need it.
+    /// The TLS client, made even where only some hosts need it.
     pub tls: Option<TlsConnector>,
-    /// Whether hosts that do not say are asked over TLS.
+    /// Set if hosts whose lines do not say are asked over TLS.
     pub is_tls: bool,
     /// File with a bearer token.
     pub token_file: Option<PathBuf>,
@@ -105,7 +105,7 @@ impl Token {
     }
 }
 
-/// Why there is no token.
+/// The error of reading a token.
 #[derive(Debug, thiserror::Error)]
 #[error("bearer token {}: {reason}", path.display())]
 pub struct TokenError {

@@ -1,4 +1,4 @@
-//! What became of a host's scrapes, and what is said of it in the log.
+//! The books of a host's scrapes, and the log's lines about them.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::probe::Probe;
 use crate::reading::{Load, Reader};
 use crate::scrape::ScrapeError;
 
-/// How a host was last found.
+/// The state in which a host was last found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// Not asked yet.
@@ -40,7 +40,7 @@ impl State {
         }
     }
 
-    /// Why it fails, or nothing.
+    /// The kind of its failure, or nothing.
     pub fn reason(self) -> &'static str {
         if let Self::Failing(kind) = self { kind } else { "" }
     }
@@ -52,7 +52,7 @@ const TOLD_AGAIN: Duration = Duration::from_mins(10);
 /// A host's books.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// How it was last found.
+    /// The state in which it was last found.
     pub state: State,
     /// Pages read.
     pub pages: u64,
@@ -64,16 +64,16 @@ pub struct Account {
     pub dropped: u64,
     /// Bytes of the last page.
     pub page_bytes: usize,
-    /// How long the last scrape took.
+    /// The duration of the last scrape.
     pub took: Duration,
-    /// When the last page was measured, in microseconds of the monotonic clock; 0 for never.
+    /// The time of the last page, in microseconds of the monotonic clock; 0 for never.
     pub measured_us: u64,
-    /// What the last page said.
+    /// The load that the last page reported.
     pub load: Load,
     /// Seconds per output token, and when they were measured, in microseconds of the monotonic clock.
     pub step: Option<(f64, u64)>,
     told: BTreeMap<&'static str, Instant>,
-    /// Whether the log's last word is of a failure.
+    /// Set if the log's last line about the host is of a failure.
     has_told_failure: bool,
 }
 
@@ -134,7 +134,7 @@ impl Account {
         self.failures_in_a_row = 0;
     }
 
-    /// Whether something of this kind is to be told now: once, and again after a while.
+    /// Returns true if a line of this kind is due: the first, and again after a while.
     fn tells(&mut self, kind: &'static str) -> bool {
         let now = Instant::now();
         let is_due = self.told.get(kind).is_none_or(|told| now.duration_since(*told) > TOLD_AGAIN);

@@ -16,16 +16,16 @@ use crate::engines::Rules;
 use crate::file::Output;
 use crate::target::{self, ScrapeOptions};
 
-/// What the agent does.
+/// The agent's options.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
-    /// Where hosts are from.
+    /// The sources of hosts.
     pub sources: Vec<Source>,
-    /// How they are scraped.
+    /// The options of scraping.
     pub scrape: ScrapeOptions,
     /// Which metrics are looked for.
     pub rules: Rules,
-    /// How often the sources are asked.
+    /// The time between two looks at the sources.
     pub discovery_interval: Duration,
 }
 
@@ -37,13 +37,13 @@ struct Target {
     task: JoinHandle<()>,
 }
 
-/// What is going on, for the agent's own metrics.
+/// The state of all hosts and sources, for the agent's own metrics.
 #[derive(Debug, Default)]
 pub struct Overview {
     targets: BTreeMap<u64, Target>,
     /// Times that a source, or a part of one, could not be read.
     pub discovery_failures: u64,
-    /// What cannot be read at present.
+    /// The sources, lines and names that cannot be read at present.
     pub problems: BTreeSet<String>,
     /// Hosts for which no slot is left.
     pub left_out: u64,

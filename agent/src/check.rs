@@ -12,12 +12,12 @@ use crate::probe::{Probe, Seen};
 use crate::reading::{Found, Reader, StepSource};
 use crate::target::ScrapeOptions;
 
-/// What was found at a host.
+/// The findings at a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// For people.
     pub text: String,
-    /// Whether it says how busy the host is.
+    /// Set if the host's load is known.
     pub is_usable: bool,
 }
 
@@ -155,7 +155,7 @@ fn idle_advice() -> &'static str {
      this is another server's page: give the path or port of the engine's own, or name its metrics with --mapping."
 }
 
-/// What to do about what is missing.
+/// Suggests a remedy for missing metrics.
 fn advice(engine: Engine, missing: &[&str]) -> &'static str {
     let lacks_load = missing.contains(&"running") || missing.contains(&"waiting");
     match engine {

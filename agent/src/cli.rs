@@ -1,4 +1,4 @@
-//! What the command line may say.
+//! The command line's options.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub(crate) struct Cli {
     pub(crate) run: Run,
 }
 
-/// What is done instead of scraping.
+/// Commands beside scraping.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Shows what is understood of hosts, from which metrics, what is missing, and what to do.
@@ -64,7 +64,7 @@ pub(crate) struct Run {
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// Where metrics are: http://HOST:PORT, https://HOST:PORT/PATH or HOST:PORT.
+    /// Address of metrics: http://HOST:PORT, https://HOST:PORT/PATH or HOST:PORT.
     #[arg(value_name = "URL", required_unless_present = "hosts")]
     pub(crate) urls: Vec<String>,
     /// File with a host a line, as the agent takes it; repeatable.
@@ -77,7 +77,7 @@ pub(crate) struct Check {
     pub(crate) asking: Asking,
 }
 
-/// How hosts are asked for their metrics.
+/// Options of asking hosts for their metrics.
 #[derive(Debug, Args)]
 pub(crate) struct Asking {
     /// Path of the hosts' metrics [default: those of the engines, one after the other].

@@ -16,15 +16,15 @@ use dns::Addresses;
 /// A host, and how its metrics are asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Host {
-    /// Where proxies send requests: what its key is made from.
+    /// The address that proxies send requests to, from which its key is made.
     pub address: SocketAddr,
-    /// Where its metrics are, if somewhere else.
+    /// The address of its metrics, if another.
     pub metrics: Option<SocketAddr>,
     /// The name of that server, for its certificate and the Host header.
     pub name: Option<String>,
     /// Path of its metrics, if another than the others'.
     pub path: Option<String>,
-    /// Whether it is asked over TLS, if not as the others are.
+    /// Set or cleared if TLS is used otherwise than for the other hosts.
     pub is_tls: Option<bool>,
     /// File with a bearer token, if another than the others'.
     pub token_file: Option<PathBuf>,
@@ -51,7 +51,7 @@ impl Host {
     }
 }
 
-/// Where hosts are from.
+/// The sources of hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file with a host a line.
@@ -62,7 +62,7 @@ pub enum Source {
     Eds(PathBuf),
 }
 
-/// Why hosts are not known.
+/// Errors of finding hosts.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// A file cannot be read.
@@ -70,9 +70,9 @@ pub enum DiscoveryError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
-        /// What should be there.
+        /// A description of valid content.
         expected: &'static str,
     },
     /// A line of a list makes no sense.
@@ -82,9 +82,9 @@ pub enum DiscoveryError {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// What is there.
+        /// The text found.
         found: String,
-        /// What was expected.
+        /// A description of valid input.
         expected: String,
     },
     /// A name has no address.
@@ -92,7 +92,7 @@ pub enum DiscoveryError {
     Name {
         /// The name.
         name: String,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
     /// A file is no discovery response.
@@ -100,22 +100,22 @@ pub enum DiscoveryError {
     Json {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The place and the cause.
         source: serde_json::Error,
     },
 }
 
-/// What a source said.
+/// The hosts of a source, and its problems.
 #[derive(Debug, Default)]
 pub struct Discovered {
     /// The hosts, sorted, each once.
     pub hosts: Vec<Host>,
-    /// What went wrong.
+    /// The parts that could not be read.
     pub problems: Vec<DiscoveryError>,
 }
 
 impl Discovered {
-    /// Whether the source said nothing of use: then the hosts known before are still there.
+    /// Returns true if nothing of the source could be read: then the hosts known before stay.
     pub fn has_failed(&self) -> bool {
         self.hosts.is_empty() && !self.problems.is_empty()
     }

@@ -21,7 +21,7 @@ use std::path::Path;
 
 pub use mapping::MappingError;
 
-/// What a metric is for.
+/// The quantity that a metric reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// Requests being processed.
@@ -137,7 +137,7 @@ impl Engine {
 /// NIM.
 pub const PATHS: [&str; 3] = ["/metrics", "/prometheus/metrics", "/v1/metrics"];
 
-/// What is made of the series of several engines of one host.
+/// The aggregation over the series of several engines of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
     /// Their sum.
@@ -152,7 +152,7 @@ pub enum Over {
     Services,
 }
 
-/// What a sample's number is.
+/// The source of a sample's number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
     /// Its value, times this.
@@ -162,7 +162,7 @@ pub enum Value {
     Labels(&'static [&'static str], &'static [&'static str]),
 }
 
-/// What must stand among a sample's labels.
+/// A condition on a sample's labels.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
     /// Nothing.
@@ -182,14 +182,14 @@ pub struct Rule {
     pub name: String,
     /// Which of its samples.
     pub filter: Filter,
-    /// What it is for.
+    /// The quantity that it reports.
     pub field: Field,
-    /// Of several that are for the same, those with the lowest number that is in the page are
+    /// The preference among metrics of the same field: those with the lowest number in the page are
     /// taken, and added up.
     pub choice: u8,
-    /// What is made of its series.
+    /// The aggregation over its series.
     pub over: Over,
-    /// What a sample's number is.
+    /// The source of a sample's number.
     pub value: Value,
 }
 

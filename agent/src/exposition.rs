@@ -10,7 +10,7 @@ use memchr::{memchr, memchr_iter};
 pub struct Sample<'p> {
     /// The metric's name as it stands in the page.
     pub name: &'p [u8],
-    /// What stands between the braces.
+    /// The text between the braces.
     pub labels: &'p [u8],
     /// The first word behind them.
     pub value: &'p [u8],
@@ -70,7 +70,7 @@ pub fn labels(mut text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// Where the labels end: braces within quotes do not count.
+/// Finds the end of the labels: braces within quotes do not count.
 fn closing_brace(inner: &[u8]) -> Option<usize> {
     let first = memchr(b'}', inner)?;
     if memchr(b'"', &inner[..first]).is_none() {

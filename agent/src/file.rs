@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::mapped::MappedWords;
 
-/// Why there is no telemetry file to write to.
+/// Errors of opening the telemetry file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be opened, extended or mapped.
@@ -20,7 +20,7 @@ pub enum FileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// Another agent writes it.
@@ -34,7 +34,7 @@ pub enum FileError {
     Link {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
         kind: &'static str,
     },
     /// There is another file by that name.
@@ -46,7 +46,7 @@ pub enum FileError {
     /// The number of slots is out of range.
     #[error("{slots} slots: expected 1 to {SLOTS_MAX}")]
     Slots {
-        /// What was asked for.
+        /// The number asked for.
         slots: u32,
     },
 }
@@ -156,7 +156,7 @@ fn open_plain(options: &OpenOptions, path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
-/// Whether a file that is there is one of ours, of whatever version, or empty space.
+/// Recognises a telemetry file, of whatever version, and empty space.
 fn begins_like_ours(file: &File, len: u64) -> bool {
     if len < size_of::<u64>() as u64 {
         return false;

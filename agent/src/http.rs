@@ -1,9 +1,9 @@
-//! What of HTTP/1.1 a scrape needs: heads of responses, and bodies by length, in chunks or up to
+//! HTTP/1.1 as far as a scrape needs it: heads of responses, and bodies by length, in chunks or up to
 //! the connection's end.
 
 use std::ops::Range;
 
-/// Why bytes are no response.
+/// Errors in a response.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The head is not that of a response.
@@ -14,7 +14,7 @@ pub enum HttpError {
     Length,
 }
 
-/// How a body ends.
+/// The end of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     /// After so many bytes.
@@ -30,15 +30,15 @@ pub enum Body {
 pub struct Head {
     /// Status code.
     pub status: u16,
-    /// Where the body begins.
+    /// The offset of the body.
     pub begin: usize,
-    /// How it ends.
+    /// The end of the body.
     pub body: Body,
-    /// Whether the connection may be used again.
+    /// Set if the connection may be used again.
     pub is_kept: bool,
-    /// Where a redirection leads.
+    /// The target of a redirection.
     pub location: Option<String>,
-    /// Whether the body is compressed, which nobody asked for.
+    /// Set if the body is compressed, which nobody asked for.
     pub is_encoded: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What llama.cpp's server says beside its page of metrics.
+//! Endpoints of llama.cpp's server beside its page of metrics.
 //!
 //! Asking for `/metrics` wakes a server that sleeps, and in router mode loads the model that is
 //! asked for, putting another out. `/props` and `/models` do neither, and `autoload=false`
@@ -15,12 +15,12 @@ pub const MODELS_MAX: usize = 8;
 /// Longest name of a model that is asked.
 const NAME_BYTES_MAX: usize = 256;
 
-/// What a server's properties say.
+/// Properties of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Props {
     /// Requests that it processes at once.
     pub slots: Option<u32>,
-    /// Whether it has put its model out of memory until the next request.
+    /// Set while its model is out of memory until the next request.
     pub is_sleeping: bool,
 }
 
@@ -57,12 +57,12 @@ pub fn without_loading(path: &str) -> String {
     if names_model && !path.contains("autoload=") { format!("{path}&autoload=false") } else { path.to_owned() }
 }
 
-/// Whether a router says that it wants to be asked for a model.
+/// Recognises a router that wants to be asked for a model.
 pub fn is_router(status: u16, said: &str) -> bool {
     status == 400 && said.contains("model name is missing")
 }
 
-/// Whether a router says that the model is not loaded.
+/// Recognises a router that has not loaded the model.
 pub fn is_unloaded(status: u16, said: &str) -> bool {
     status == 400 && said.contains("model is not loaded")
 }

@@ -8,7 +8,7 @@ const SERIES_MAX: usize = 128;
 /// Most labels of a series that are looked at.
 const LABELS_MAX: usize = 32;
 
-/// What a page says.
+/// The samples of a page that mean something.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     metrics: Vec<Metric>,
@@ -36,7 +36,7 @@ struct Series {
     labels: Vec<u64>,
     /// The stage, of a metric that has stages.
     stage: u64,
-    /// Whether the stage is that of an ensemble.
+    /// Set if the stage is that of an ensemble.
     is_ensemble: bool,
     value: f64,
 }
@@ -48,7 +48,7 @@ pub struct Counter {
     pub id: u64,
     /// The sum.
     pub sum_s: f64,
-    /// What was counted.
+    /// The number of observations in it.
     pub count: f64,
 }
 
@@ -88,12 +88,12 @@ impl Page {
         }
     }
 
-    /// Whether this is a page of metrics at all, whoever's.
+    /// Returns true for a page of metrics, of whatever program.
     pub fn is_metrics(&self) -> bool {
         self.lines > 0
     }
 
-    /// Whether it has a metric of an engine.
+    /// Returns true if it has a metric of an engine.
     pub fn has_engine(&self) -> bool {
         !self.metrics.is_empty()
     }
@@ -146,7 +146,7 @@ impl Page {
         all().filter(move |(_, rule)| Some(rule.choice) == choice)
     }
 
-    /// What an engine says of a field: its metrics of the first choice that is there, each
+    /// Returns an engine's value of a field: its metrics of the first choice that is there, each
     /// aggregated over its series, added up. `None` if it has none, or if that is out of range.
     pub fn value(&self, rules: &Rules, engine: Engine, field: Field) -> Option<f64> {
         let mut values = self.chosen(rules, engine, field).map(|(metric, rule)| metric.value(rule.over)).peekable();
@@ -164,7 +164,7 @@ impl Page {
         })
     }
 
-    /// How many engines of their own a metric counts.
+    /// Counts the engines that a metric has series of.
     pub fn engines(&self, rules: &Rules, engine: Engine, field: Field) -> Option<usize> {
         let first = self.chosen(rules, engine, field).next();
         first.map(|(metric, _)| metric.totals().count())
@@ -237,22 +237,21 @@ impl Series {
         series
     }
 
-    /// Whether the other is a part of this: it has all these labels, and more.
+    /// Returns true if the other is a part of this: it has all these labels, and more.
     fn has_part(&self, other: &Self) -> bool {
         self.labels.len() < other.labels.len()
             && self.labels.iter().all(|label| other.labels.binary_search(label).is_ok())
     }
 }
 
-/// Whether a label tells ranks or processes apart that report one and the same count.
+/// Recognises labels of ranks and processes, which all report one and the same count.
 /// Data-parallel ranks are engines of their own.
 fn is_rank(name: &[u8]) -> bool {
     let data_parallel = matches!(name, b"dp_rank" | b"data_parallel_rank" | b"attn_dp_rank");
     name == b"pid" || name == b"rank" || (name.ends_with(b"_rank") && !data_parallel)
 }
 
-/// Whether a label says which engine's series this is: of an `info` metric all others are what
-/// it says.
+/// Recognises labels that identify an engine: the others of an `info` metric are its values.
 fn identifies(name: &[u8], rule: &Rule) -> bool {
     const WHICH_ENGINE: [&[u8]; 6] = [b"engine", b"model_name", b"dp_rank", b"WorkerId", b"ReplicaId", b"worker_addr"];
     matches!(rule.value, Value::Scaled(_)) || WHICH_ENGINE.contains(&name)

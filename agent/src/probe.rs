@@ -10,7 +10,7 @@ use crate::page::Page;
 use crate::scrape::{ScrapeError, Scraper, shortened};
 use crate::target::ScrapeOptions;
 
-/// What a host was found to be.
+/// The state that a look at a host found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
     /// A page of metrics.
@@ -23,7 +23,7 @@ pub enum Seen {
 
 /// Other paths are tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
-/// So often a router is asked which models it has loaded.
+/// Time between two questions to a router which models it has loaded.
 const MODELS_ASKED: Duration = Duration::from_secs(2);
 /// Idle for so long, a host that sleeps is left alone.
 const LEFT_ALONE_AFTER: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ pub struct Probe {
     pub page_bytes: usize,
 }
 
-/// Where a host that sleeps when idle is.
+/// The state of a host that sleeps when idle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Nap {
     /// It was not asked yet.
@@ -91,7 +91,7 @@ impl Probe {
         self.scraper.url(&self.paths[0])
     }
 
-    /// Whether it is left alone, and looked at rarely.
+    /// Returns true while it is left alone, and looked at rarely.
     pub fn is_left_alone(&self) -> bool {
         matches!(self.nap, Nap::LeftAlone { .. } | Nap::Asleep)
     }
@@ -113,7 +113,7 @@ impl Probe {
         Ok(seen)
     }
 
-    /// What a host is that should be left alone now; `None` if it may be asked.
+    /// Returns the state of a host that must be left alone now; `None` if it may be asked.
     async fn let_sleep(&mut self) -> Result<Option<Seen>, ScrapeError> {
         if matches!(self.nap, Nap::Busy | Nap::Idle { .. }) {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What a host says of itself: a page's values by field, and over pages its step.
+//! A host's load: a page's values by field, and its step over pages.
 
 use evenkeel_runtime::Telemetry;
 
@@ -17,7 +17,7 @@ pub struct Found {
     pub field: Field,
 }
 
-/// What a page says of its host.
+/// The load and the limits that a page reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Load {
     /// Requests being processed.
@@ -37,7 +37,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// What a page says. Each field is that of the first engine that has it.
+    /// Reads a page. Each field is that of the first engine that has it.
     pub fn of(page: &Page, rules: &Rules) -> Self {
         let first = |read: &dyn Fn(Engine) -> Option<Found>| Engine::ALL.into_iter().find_map(read);
         let plain = |field: Field| {
@@ -57,7 +57,7 @@ impl Load {
         }
     }
 
-    /// Whether it says how busy the host is.
+    /// Returns true if running, waiting or the KV cache's use is known.
     pub fn is_known(&self) -> bool {
         self.running.or(self.waiting).or(self.kv_use).is_some()
     }
@@ -82,7 +82,7 @@ fn capacity(page: &Page, rules: &Rules, engine: Engine) -> Option<Found> {
     })
 }
 
-/// Where a step is from.
+/// The counters that a step is measured from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepSource {
     /// Whose metrics.
@@ -96,16 +96,16 @@ pub struct StepSource {
 pub struct Reader {
     source: Option<StepSource>,
     clock: StepClock,
-    /// Of the engine's own steps, for as long as no request has ended.
+    /// Times the engine's own steps, for as long as no request has ended.
     steps: StepClock,
     /// Since when the host has been busy.
     busy: Option<u64>,
     is_by_steps: bool,
-    /// What the last page said.
+    /// The load that the last page reported.
     pub load: Load,
     /// Seconds per output token.
     pub step_s: Option<f64>,
-    /// How old that is.
+    /// Its age.
     pub step_age_us: Option<u64>,
 }
 
@@ -147,7 +147,7 @@ impl Reader {
         self.load.batch_limit = self.load.batch_limit.or(slots.map(found));
     }
 
-    /// Where the step is from, or would be if tokens came.
+    /// Returns the counters of the present step, or those that will give one once tokens come.
     pub fn step_source(&self) -> Option<StepSource> {
         let by_steps = self.source.filter(|_| self.is_by_steps);
         by_steps.map(|source| StepSource { count: Field::Steps, ..source }).or(self.source)
@@ -158,7 +158,7 @@ impl Reader {
         self.clock.dropped + self.steps.dropped
     }
 
-    /// What proxies are told.
+    /// Returns the values that proxies get, NaN for those that are not known.
     pub fn telemetry(&self) -> Telemetry {
         let known = |found: Option<Found>| found.map_or(f32::NAN, |found| found.value as f32);
         Telemetry {

@@ -25,7 +25,7 @@ pub struct Limits {
     pub bytes_max: usize,
 }
 
-/// Why there is no page.
+/// Errors of a scrape.
 #[derive(Debug, thiserror::Error)]
 pub enum ScrapeError {
     /// Nobody listens.
@@ -89,7 +89,7 @@ impl ScrapeError {
     }
 }
 
-/// What to do about a status.
+/// Suggests a remedy for a status.
 fn advice(status: u16, said: &str) -> String {
     let said_so = if said.is_empty() { String::new() } else { format!(" ({said})") };
     let advice = match status {
@@ -109,7 +109,7 @@ pub struct Scraper {
     address: SocketAddr,
     /// As in the Host header.
     authority: String,
-    /// Where TLS is spoken: with what, and with whom.
+    /// The TLS client and the server's name, where TLS is used.
     tls: Option<(Option<TlsConnector>, String)>,
     headers: Vec<Header>,
     token: Option<Token>,
@@ -324,7 +324,7 @@ impl Scraper {
     }
 }
 
-/// What a host says went wrong: the message, where it says so in JSON.
+/// Extracts the message of an error response, whether in JSON or plain.
 fn message(body: &[u8]) -> String {
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let places = ["/error/message", "/message", "/detail", "/error"];

@@ -71,7 +71,7 @@ const FAMILIES: &[Family] = &[
         |account, _| Some(account.dropped as f64),
     ),
     ("evenkeel_agent_page_bytes", "gauge", "Size of a host's last page.", |account, _| Some(account.page_bytes as f64)),
-    ("evenkeel_agent_scrape_seconds", "gauge", "How long the last scrape of a host took.", |account, _| {
+    ("evenkeel_agent_scrape_seconds", "gauge", "Duration of the last scrape of a host.", |account, _| {
         Some(account.took.as_secs_f64())
     }),
     ("evenkeel_agent_age_seconds", "gauge", "Age of what is known of a host.", |account, now_us| {
@@ -123,7 +123,10 @@ pub fn page(overview: &Overview) -> String {
         }
     }
     let name = "evenkeel_agent_host_state";
-    let _ = writeln!(text, "# HELP {name} How a host was last found, and why it fails.\n# TYPE {name} gauge");
+    let _ = writeln!(
+        text,
+        "# HELP {name} State in which a host was last found, and the kind of its failure.\n# TYPE {name} gauge"
+    );
     for (host, account) in overview.hosts() {
         let (state, reason) = (account.state.word(), account.state.reason());
         let _ = writeln!(text, "{name}{{host=\"{}\",state=\"{state}\",reason=\"{reason}\"}} 1", host.address);

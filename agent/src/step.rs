@@ -29,7 +29,7 @@ pub struct StepClock {
     /// Not enough to be a sample yet.
     pending: Mean,
     average: Mean,
-    /// When the last sample came.
+    /// The time of the last sample.
     measured_us: Option<u64>,
     /// Samples that no host could mean.
     pub dropped: u64,

@@ -18,7 +18,7 @@ use crate::probe::{Probe, RARELY, Seen};
 use crate::reading::Reader;
 use crate::scrape::Limits;
 
-/// How hosts are scraped.
+/// The options of scraping.
 #[derive(Clone, Debug)]
 pub struct ScrapeOptions {
     /// From one scrape to the next.

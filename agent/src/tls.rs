@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-/// Why TLS cannot be spoken.
+/// Errors of setting up TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file of authorities cannot be read.
@@ -16,13 +16,13 @@ pub enum TlsError {
     Authorities {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: rustls::pki_types::pem::Error,
     },
     /// There are none.
     #[error("no certificate of an authority in {from}; give them with --tls-ca FILE, in PEM")]
     None {
-        /// Where they were looked for.
+        /// The place that was searched.
         from: String,
     },
     /// The library refuses.

@@ -15,11 +15,11 @@ use ::http::Uri;
 use super::dns::{self, Addresses};
 use super::{Discovered, DiscoveryError, Host};
 
-/// What a line says, before names are resolved.
+/// A line, before names are resolved.
 struct Line {
     name: String,
     metrics: Option<String>,
-    /// How its metrics are asked for; the addresses are not known yet.
+    /// The host without its addresses, which are not known yet.
     host: Host,
 }
 
@@ -121,10 +121,10 @@ fn is_path(path: &str) -> bool {
     path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Where metrics are, as a URL.
+/// The URL of metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
-    /// Whether it is of the scheme https.
+    /// Set for the scheme https.
     pub is_tls: bool,
     /// Host and port.
     pub authority: String,
@@ -138,7 +138,7 @@ impl Url {
     /// Reads a URL; without a scheme it is taken for one of http.
     ///
     /// # Errors
-    /// What was expected.
+    /// A description of valid input.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?}: expected http://HOST[:PORT][/PATH] or https://…");
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{Engine, Field, Filter, NAME_BYTES_MAX, Over, Rule, Value};
 
-/// Why a mapping is refused.
+/// Errors of a mapping.
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
     /// It cannot be read.
@@ -23,7 +23,7 @@ pub enum MappingError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
     /// It is not the expected JSON.
@@ -31,7 +31,7 @@ pub enum MappingError {
     Json {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The place and the cause.
         source: serde_json::Error,
     },
     /// It names no metric.
@@ -45,7 +45,7 @@ pub enum MappingError {
     Name {
         /// The file.
         path: PathBuf,
-        /// What is there.
+        /// The text found.
         name: String,
     },
     /// A scale that makes no sense.

@@ -16,7 +16,7 @@ use crate::servers::{answering, host, ok, request};
 
 const PAGE: &str = "vllm:num_requests_running 3\nvllm:num_requests_waiting 1\n";
 
-/// What `check` says of a host.
+/// Checks a host as the command does.
 fn checked(host: &Host, access: Access) -> check::Report {
     let options = ScrapeOptions { access, ..ScrapeOptions::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

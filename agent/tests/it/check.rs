@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::servers::{answering, host, ok, read_request};
 
-/// What the command prints, and whether it says that all is well.
+/// Runs the command: its output, and true if it ended well.
 fn check(arguments: &[&str]) -> (String, bool) {
     let command = Command::new(env!("CARGO_BIN_EXE_evenkeel-agent")).arg("check").args(arguments).output().unwrap();
     assert_eq!(String::from_utf8(command.stderr).unwrap(), "");

@@ -1,4 +1,4 @@
-//! What the documents promise.
+//! The documents against the code.
 
 use evenkeel_agent::discovery::Source;
 use evenkeel_agent::discovery::dns::Addresses;

@@ -11,7 +11,7 @@ use evenkeel_agent::engines::Rules;
 use evenkeel_agent::page::Page;
 use evenkeel_agent::reading::Reader;
 
-/// What is made of pages that follow each other, 100 ms apart.
+/// Reads pages that follow each other, 100 ms apart.
 fn read(pages: &[&str]) -> Reader {
     read_with(&Rules::default(), pages)
 }

@@ -95,7 +95,7 @@ pub(crate) fn run(sources: Vec<Source>, file: &Path, for_ms: u64, page_bytes_max
     evenkeel_agent::status::page(&overview.take())
 }
 
-/// What a proxy would find in the file.
+/// Reads the file as a proxy does.
 pub(crate) fn read(file: &Path, host: SocketAddr) -> Option<Reading> {
     let words = words(file);
     TelemetryFile::parse(&words).unwrap().find(host_key(host.to_string().as_bytes()))

@@ -1,4 +1,4 @@
-//! What holds for all pages.
+//! Properties of all pages.
 
 use std::fmt::Write as _;
 
