@@ -4,10 +4,10 @@
 # Versions   autocannon 9.0.0 (npm, run by Node.js 22.20.0)
 # Guess      With a rate, autocannon corrects for coordinated omission: a stall of 1.5 s at 100
 #            requests/s hides 150 requests, and about as many samples are added for them.
-# Behaviour  The expected interval between requests is taken as ceil(1 / rate), in seconds, and given to
-#            a histogram in milliseconds: 1 ms for every rate of 1 and above. The stall adds 1,500
-#            samples, ten times too many at this rate, a thousand times at 1 request/s. One slow answer among
-#            400 moves the median from 0 ms to half a second.
+# Behaviour  The expected interval between requests is taken as ceil(1 / rate), in seconds, and given
+#            to a histogram in milliseconds: 1 ms for every rate of 1 and above. The stall adds
+#            1,500 samples, ten times too many at this rate, a thousand times at 1 request/s. One
+#            slow answer among 400 moves the median from 0 ms to half a second.
 # Seen       100 requests/s for 4 s, each answered at once except one after 1.5 s
 #            corrected     400 requests   1921 samples   median 541 ms
 #            uncorrected   399 requests    399 samples   median   0 ms

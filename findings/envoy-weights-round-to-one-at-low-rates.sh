@@ -6,9 +6,9 @@
 #            matters: a host at 10 % utilisation gets nine times the requests of one at 90 %, at
 #            10 requests/s each as at 0.1 requests/s each.
 # Behaviour  Weights are whole numbers and at least 1. At 0.5 requests/s the 5.0 and 0.56 of the two
-#            hosts become 5 and 1, and below 0.2 requests/s both are 1: plain round robin, however unequal
-#            the load. Inference hosts that take ten seconds and more for a request live there.
-#            Reporting tokens/s instead of requests/s as rps_fractional keeps the weights apart.
+#            hosts become 5 and 1, and at 0.1 requests/s both are 1: plain round robin, however
+#            unequal the load. Inference hosts that take ten seconds and more for a request live
+#            there. A greater unit, such as tokens/s as rps_fractional, keeps the weights apart.
 # Seen       Of 200 requests, by the rate that both hosts report:
 #            requests/s   host at 90 %   host at 10 %
 #            10                     20            180

@@ -4,10 +4,10 @@
 # Versions   gymnasium 1.4.0, from PyPI
 # Guess      Dict({"rate": …, "age": …}) and Dict(rate=…, age=…) are two spellings of one space, and
 #            flatten() lays the columns out in the order in which they were written.
-# Behaviour  A mapping is sorted by key, keyword arguments and pairs are not: the first spelling
-#            gives the columns (age, rate), the second (rate, age). == still says that the spaces are equal,
-#            so that a check of spaces before a saved policy is loaded passes, and the policy
-#            reads one feature as the other.
+# Behaviour  A mapping is sorted by key, keyword arguments and pairs are not: the first spelling gives
+#            the columns (age, rate), the second (rate, age). == still says that the spaces are
+#            equal, so that a check of spaces before a saved policy is loaded passes, and the
+#            policy reads one feature as the other.
 # Seen       mapping   ['age', 'rate']  [9. 1.]
 #            keywords  ['rate', 'age']  [1. 9.]
 #            equal     True

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A long Retry-After makes OpenAI's JavaScript client retry within a second, and its Python client never
+# A long Retry-After brings OpenAI's JavaScript client back within a second, its Python client never
 #
 # Versions   openai 7.59.0 (npm, run by Node.js 22.20.0), openai 3.57.0 (PyPI)
 # Guess      An overloaded server that answers 503 with "Retry-After: 180" sends its clients away

@@ -2,13 +2,12 @@
 # SGLang's cache-aware router makes all its retries at the host that just failed
 #
 # Versions   sglang-router 0.3.2, from PyPI
-# Guess      A request that a worker answered with 503 is tried again at another worker, the more so as the
-#            router has the other idle and healthy: "--retry-max-retries 5" means up to six
-#            attempts over both.
-# Behaviour  Each attempt asks the policy anew, and the policy is not told which worker failed. The prefix
-#            still matches best where it failed, so that all attempts go there, five in all (the
-#            number counts attempts), and the client gets the 503. Only when ten failures
-#            have opened the circuit, two requests later, is the idle worker used.
+# Guess      A request that a worker answered with 503 is tried again at another worker, the more so as
+#            the other is idle and healthy; five retries (the default) are up to six attempts.
+# Behaviour  Each attempt asks the policy anew, and the policy is not told which worker failed. The
+#            prefix still matches best where it failed, so that all attempts go there, five in all
+#            (the number counts attempts), and the client gets the 503. Only when ten failures have
+#            opened the circuit, two requests later, is the idle worker used.
 # Seen       request   attempts at the failing worker   at the idle one   answer
 #            1                                      5                 0      503
 #            2                                      5                 0      503

@@ -2,12 +2,13 @@
 # SGLang's router rewrites chat bodies: fields that it does not know vanish, others appear
 #
 # Versions   sglang-router 0.3.2, from PyPI
-# Guess      A router reads the model and the prompt, and passes the body on as it came, the more so as engines
-#            add fields of their own ("priority" in vLLM, vendor extensions).
-# Behaviour  /v1/chat/completions is parsed into a fixed structure and written anew. Fields outside of it
-#            are gone without a word, "priority" among them; nine that the client did not send are
-#            added, and an engine that refuses unknown fields refuses the request. /v1/completions of the same router
-#            keeps unknown fields, so that "priority" works there and not here.
+# Guess      A router reads the model and the prompt, and passes the body on as it came, the more so as
+#            engines add fields of their own ("priority" in vLLM, vendor extensions).
+# Behaviour  /v1/chat/completions is parsed into a fixed structure and written anew. Fields outside of
+#            it are gone without a word, "priority" among them; nine that the client did not send
+#            are added, and an engine that refuses unknown fields refuses the request.
+#            /v1/completions of the same router keeps unknown fields, so that "priority" works
+#            there and not here.
 # Seen       /v1/chat/completions   lost: priority, x_vendor
 #                                   added: continue_final_message, ignore_eos, logprobs, no_stop_trim, …
 #            /v1/completions        lost: nothing
