@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tract's Softplus is infinite from 89 on, and its LogSoftmax for improbable classes
+# tract's Softplus is infinite from 89 on, its LogSoftmax minus infinity for unlikely classes
 #
 # Versions   tract 0.23.9, onnxruntime 1.32.0, onnx 1.23.2, all from PyPI
 # Guess      Softplus is the smooth ReLU and LogSoftmax the stable form of a logarithm: runtimes
