@@ -1,5 +1,6 @@
 //! The crate's behaviour as its users see it.
 
+mod cases;
 mod errors;
 #[cfg(feature = "fetch")]
 mod fetch;
