@@ -121,24 +121,28 @@ pub enum DataError {
     /// A rate series was given as a trace.
     #[error(
         "{}: looks like a rate series, not like a trace of requests: {found}; give it as --series, or, if its rows \
-         are requests, name their columns with --columns arrival=COLUMN,…", .path.display()
+         are requests, name their columns with --columns {columns}", .path.display()
     )]
     NotATrace {
         /// The file.
         path: PathBuf,
         /// What the file holds.
         found: String,
+        /// A map of columns that its header suggests.
+        columns: String,
     },
     /// No format was given and the content is like none that is known.
     #[error(
         "{}: the format is not recognised: {found}; name it with --format, or map the columns of a CSV, or the fields of \
-         JSON lines, with --columns arrival=NAME,prompt=NAME,output=NAME,…", .path.display()
+         JSON lines, with --columns {columns}", .path.display()
     )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
         /// What the file holds.
         found: String,
+        /// A map of columns or fields that their names suggest.
+        columns: String,
     },
     /// Rows are unreadable, and more of them than was allowed.
     #[error("{first}{}", tolerated(*.allowed))]

@@ -131,6 +131,9 @@ pub(crate) fn identity(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, hash).max(1)
 }
 
+/// Longer texts are no address.
+const ADDRESS_BYTES_MAX: usize = 512;
+
 /// The addresses of upstream hosts, each kept once.
 #[derive(Default)]
 pub(crate) struct Upstreams {
@@ -147,8 +150,8 @@ impl Upstreams {
         if let Some(&index) = self.indices.get(address) {
             return Ok(index);
         }
-        if self.names.len() >= usize::from(Request::NO_UPSTREAM) {
-            let expected = "at most 65535 different addresses";
+        if self.names.len() >= usize::from(Request::NO_UPSTREAM) || address.len() > ADDRESS_BYTES_MAX {
+            let expected = "at most 65535 different addresses of at most 512 bytes";
             return Err(Fault::new("upstream", address, expected));
         }
         let index = self.names.len() as u16;

@@ -1,15 +1,15 @@
 //! Reading a trace request by request.
 
-use crate::formats::bench::{self, Timed};
+use crate::formats::bench;
 use crate::formats::columns::Columns;
 use crate::formats::lines::Lines;
 use crate::formats::mapper::Mapper;
-use crate::formats::otel;
 use crate::formats::role::Role;
 use crate::formats::servegen::ServeGen;
-use crate::formats::sniff::{Sniffed, sniff};
-use crate::input::{Input, LineReader, Progress, Records};
+use crate::input::{Input, LineReader, Progress};
+use crate::recognise::settle;
 use crate::row::{Context, Fault, Row};
+use crate::rows::{Outcome, Rows};
 use crate::{BadRow, BadRows, DataError, Format, LoadOptions, Reason, Request, ServiceSeen, Understanding, random};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -51,23 +51,6 @@ pub struct TraceStream {
     with_tokens: u64,
     progress: Progress,
     finished: bool,
-}
-
-/// Where rows come from.
-enum Rows {
-    Lines(LineReader, Box<Lines>),
-    Records(Box<Records>, Box<Columns>),
-    /// Spans, several a line, of which those that are not handed out yet wait.
-    Spans(LineReader, VecDeque<Timed>),
-    Ready(std::vec::IntoIter<Timed>),
-    Generated(Box<ServeGen>),
-}
-
-/// What came of trying to read a row.
-enum Outcome {
-    Good,
-    Bad { line: u64, fault: Fault },
-    End,
 }
 
 impl TraceStream {
@@ -358,137 +341,6 @@ fn missing(mapper: &Mapper, is_model: bool) -> Vec<&'static str> {
         missing.push("no prefix blocks: prompts are taken to share nothing");
     }
     missing
-}
-
-impl Rows {
-    /// Reads one row into `row`; errors are those of the file, not of the row.
-    fn read(&mut self, row: &mut Row, context: &mut Context) -> Result<Outcome, DataError> {
-        row.clear();
-        let fault = match self {
-            Self::Lines(reader, parser) => loop {
-                match reader.next_line() {
-                    None => return Ok(Outcome::End),
-                    Some(line) => {
-                        if let Some(result) = parser.parse(line?, row, context) {
-                            break result.err();
-                        }
-                    }
-                }
-            },
-            Self::Records(records, parser) => match records.next_record()? {
-                None => return Ok(Outcome::End),
-                Some(record) => parser.parse(record, row, context).err(),
-            },
-            Self::Spans(reader, waiting) => loop {
-                if let Some(timed) = waiting.pop_front() {
-                    bench::fill(timed, row);
-                    break None;
-                }
-                match reader.next_line() {
-                    None => return Ok(Outcome::End),
-                    Some(line) => {
-                        let line = line?.trim_ascii();
-                        if line.is_empty() {
-                            continue;
-                        }
-                        if let Err(fault) = otel::line(line, context, waiting) {
-                            break Some(fault);
-                        }
-                    }
-                }
-            },
-            Self::Ready(requests) => match requests.next() {
-                None => return Ok(Outcome::End),
-                Some(timed) => {
-                    bench::fill(timed, row);
-                    None
-                }
-            },
-            Self::Generated(_) => None,
-        };
-        Ok(fault.map_or(Outcome::Good, |fault| Outcome::Bad { line: self.line(), fault }))
-    }
-
-    /// Line of the row read last.
-    fn line(&self) -> u64 {
-        match self {
-            Self::Lines(reader, _) | Self::Spans(reader, _) => reader.line(),
-            Self::Records(records, _) => records.line(),
-            Self::Ready(_) | Self::Generated(_) => 0,
-        }
-    }
-
-    /// What the fields were taken for, where the format has named ones.
-    fn mapper(&self) -> Option<&Mapper> {
-        match self {
-            Self::Lines(_, lines) => Some(&lines.mapper),
-            Self::Records(_, columns) => Some(&columns.mapper),
-            _ => None,
-        }
-    }
-
-    fn empty(&self, path: &str) -> DataError {
-        let what = match self {
-            Self::Lines(..) => "usable lines",
-            Self::Records(..) => "usable rows after its header",
-            Self::Spans(..) => "spans of requests",
-            Self::Ready(_) | Self::Generated(_) => "requests",
-        };
-        DataError::Empty { path: path.into(), what }
-    }
-}
-
-/// The format to read: the one asked for if the content does not contradict it, else the one
-/// that the content looks like.
-fn settle(input: &Input, asked: Option<Format>, options: &LoadOptions) -> Result<Format, DataError> {
-    let Sniffed { format: looks_like, found } = sniff(input.head());
-    let path = || input.path().to_owned();
-    let is_csv = |format| matches!(format, Format::Azure | Format::BurstGpt | Format::Series | Format::Csv);
-    let is_json =
-        input.head().trim_ascii_start().starts_with(b"{") || looks_like.is_some_and(|format| format == Format::Json);
-    let map = options.columns.as_ref();
-    // A map without a format names the columns of a file that no format fits.
-    let asked = match (asked, map, looks_like) {
-        (None, Some(_), None | Some(Format::Series)) => Some(if is_json { Format::Json } else { Format::Csv }),
-        (asked, ..) => asked,
-    };
-    let needs_map = |format: Format| match map {
-        Some(map) if !map.arrival.is_empty() || map.done.is_some() && map.took.is_some() => Ok(format),
-        map => Err(DataError::Option {
-            option: "columns",
-            found: if map.is_some() { "no arrival" } else { "none" }.to_owned(),
-            expected: "arrival=COLUMN,… with the formats csv and json, which have no columns of their own",
-        }),
-    };
-    match (asked, looks_like) {
-        (None, None) => Err(DataError::UnknownFormat { path: path(), found }),
-        (None, Some(Format::Series)) | (Some(Format::Series), _) => Err(DataError::NotATrace { path: path(), found }),
-        (None, Some(format)) => Ok(format),
-        (Some(Format::Csv), None | Some(_)) if looks_like.is_none_or(is_csv) => needs_map(Format::Csv),
-        (Some(Format::Json), _) if is_json => needs_map(Format::Json),
-        (Some(asked), Some(format)) if asked != format && !are_alike(asked, format) => Err(DataError::WrongFormat {
-            path: path(),
-            asked,
-            found,
-            advice: match format {
-                Format::Series => "it looks like a rate series: give it as --series".to_owned(),
-                format => format!("it looks like `{format}`: use --format {format}, or leave --format out"),
-            },
-        }),
-        (Some(asked), None) if input.head().contains(&0) => Err(DataError::WrongFormat {
-            path: path(),
-            asked,
-            found,
-            advice: "is it compressed by something other than gzip and zstd? Unpack it first".to_owned(),
-        }),
-        (Some(asked), _) => Ok(asked),
-    }
-}
-
-/// Formats that a file may both be of.
-fn are_alike(a: Format, b: Format) -> bool {
-    let is_one = |format| matches!(format, Format::Mooncake | Format::Bailian);
-    is_one(a) && is_one(b)
 }
 
 fn backwards(latest_ns: i64, arrival_ns: i64) -> Fault {

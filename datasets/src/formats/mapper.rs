@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 const ROLES: usize = Role::ALL.len();
 /// Different names of fields that are kept track of.
 const NAMES_MAX: usize = 4096;
+/// Longer names are no field's.
+const NAME_BYTES_MAX: usize = 512;
 /// Unused fields that are shown.
 const UNUSED_MAX: usize = 12;
 const NONE: u16 = u16::MAX;
@@ -133,7 +135,7 @@ impl Mapper {
         if let Some(&id) = self.by_name.get(name) {
             return id;
         }
-        if self.fields.len() >= NAMES_MAX {
+        if self.fields.len() >= NAMES_MAX || name.len() > NAME_BYTES_MAX {
             return NONE;
         }
         let is_it = |alias: &&Alias| alias.name.as_bytes().eq_ignore_ascii_case(name.trim_ascii());

@@ -92,6 +92,30 @@ fn json_lines(line: &[u8], head: &[u8]) -> Option<Format> {
     }
 }
 
+/// A map of columns or fields that a file's names suggest, for messages: `arrival=ts,prompt=in_tokens`.
+pub(crate) fn suggested_columns(head: &[u8]) -> String {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let mut lines = head.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let first = lines.find(|line| !line.starts_with(b"sep=")).unwrap_or_default();
+    let mut names: Vec<String> = Vec::new();
+    let mut add = |name: &[u8]| names.push(String::from_utf8_lossy(name).into_owned());
+    if first.starts_with(b"{") {
+        let _ = super::json::fields(first, &mut Vec::new(), |name, _| add(name));
+    } else {
+        fields_of(first, delimiter(first)).map(unquoted).for_each(&mut add);
+    }
+    let find = |is_it: &dyn Fn(&str) -> bool| names.iter().find(|name| is_it(&name.to_lowercase()));
+    let has = |name: &str, words: &[&str]| words.iter().any(|word| name.contains(word));
+    let is_count = |name: &str| has(name, &["token", "len", "size"]) && !has(name, &["total", "byte"]);
+    let times = ["arrival", "timestamp", "start", "time", "date", "ts"];
+    let arrival = times.iter().find_map(|word| find(&|name| name.contains(word) && !is_count(name)));
+    let prompt = find(&|name| is_count(name) && has(name, &["prompt", "input", "in_", "context", "request", "query"]));
+    let output = find(&|name| is_count(name) && has(name, &["output", "out_", "completion", "generat", "response"]));
+    let Some(arrival) = arrival else { return "arrival=NAME,prompt=NAME,output=NAME".to_owned() };
+    let pair = |key: &str, name: Option<&String>| name.map_or(String::new(), |name| format!(",{key}={name}"));
+    format!("arrival={arrival}{}{}", pair("prompt", prompt), pair("output", output))
+}
+
 /// Whether a log without `start_time` has other names of Envoy's.
 fn has_envoy_name(names: &BTreeSet<Vec<u8>>) -> bool {
     ["response_code", "upstream_host", "response_flags", "upstream_cluster"]

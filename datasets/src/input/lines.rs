@@ -35,14 +35,16 @@ impl LineReader {
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.buffer[searched..self.end]) {
                 let line = self.begin..searched + at;
+                if line.len() > ROW_BYTES_MAX {
+                    return Some(Err(self.too_long()));
+                }
                 self.begin = line.end + 1;
                 self.line += 1;
                 return Some(Ok(without_return(&self.buffer[line])));
             }
             searched = self.end - self.begin;
             if self.end - self.begin > ROW_BYTES_MAX {
-                let path = self.input.path().to_owned();
-                return Some(Err(DataError::LongRow { path, line: self.line + 1, bytes_max: ROW_BYTES_MAX }));
+                return Some(Err(self.too_long()));
             }
             self.input.begin_row();
             match self.fill() {
@@ -57,6 +59,11 @@ impl LineReader {
                 }
             }
         }
+    }
+
+    fn too_long(&self) -> DataError {
+        let path = self.input.path().to_owned();
+        DataError::LongRow { path, line: self.line + 1, bytes_max: ROW_BYTES_MAX }
     }
 
     /// Moves the unfinished line to the buffer's begin and reads on; `false` at the end.

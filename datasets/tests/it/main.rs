@@ -5,6 +5,8 @@ mod errors;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod fixtures;
+mod kinds;
 mod properties;
 mod real;
+mod series_kinds;
 mod support;

@@ -5,7 +5,7 @@ use super::table::Table;
 use crate::input::stem;
 use crate::series::gaps_of;
 use crate::stream::{difference_s, seconds};
-use crate::{Combine, DataError, LoadOptions, Series, SeriesReport, ValueUnit};
+use crate::{Combine, DataError, LoadOptions, Series, SeriesReport, SeriesUnit, ValueUnit};
 use std::path::Path;
 
 /// Rows whose distance from the grid exceeds this share of the step are irregular.
@@ -14,7 +14,7 @@ const OFF_GRID: f64 = 0.01;
 const FAR_ROWS_MAX: f64 = 0.1;
 /// Points of the grid a row may stand for, before the step is called wrong.
 const POINTS_PER_ROW_MAX: f64 = 1000.0;
-/// Values of all series together that are held in memory.
+/// OnGrid of all series together that are held in memory.
 const CELLS_MAX: f64 = 1e8;
 /// From so many rows on, values that never fall are a count.
 const COUNTER_ROWS_MIN: usize = 50;
@@ -79,7 +79,7 @@ pub(super) fn series(
         report.duplicate_rows += u64::from(before == Some(at.round() as i64));
     }
     let step_s = seconds(grid.step_ns);
-    let mut all = Vec::new();
+    let mut columns: Vec<OnGrid> = Vec::new();
     for (column, name) in table.names.iter().enumerate() {
         let unit = unit(table, column, options, &mut report.notes);
         let mut values = combined(table, column, &grid, unit, options, &mut report, path)?;
@@ -88,23 +88,71 @@ pub(super) fn series(
             *value *= factor;
         }
         if unit == Some(ValueUnit::Counter) {
-            // The first point has no rate, since nothing came before it; the last none after it.
+            // The last point has no rate, since nothing comes after it.
             values.pop();
         }
+        columns.push(OnGrid { name: name.clone(), values, unit: series_unit });
+    }
+    let columns = labelled(columns, options, &mut report.notes);
+    let count = columns.len();
+    let series = |OnGrid { name, values, unit }: OnGrid| {
         let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
         let series = Series {
-            name: if table.names.len() == 1 { stem(path) } else { format!("{}/{name}", stem(path)) },
+            name: if count == 1 { stem(path) } else { format!("{}/{name}", stem(path)) },
             start_epoch_s: seconds(grid.origin_ns),
             step_s,
             gaps: gaps_of(&values),
             values,
-            unit: series_unit,
+            unit,
         };
         let begin = (options.start_s / step_s).ceil() as usize;
-        all.push(series.slice(begin, (options.end_s / step_s).ceil() as usize));
-    }
+        series.slice(begin, (options.end_s / step_s).ceil() as usize)
+    };
+    let all: Vec<Series> = columns.into_iter().map(series).collect();
     report.missing = all.iter().map(|series| series.missing() as u64).sum();
     Ok((all, report))
+}
+
+/// A column's values on the grid.
+struct OnGrid {
+    name: String,
+    values: Vec<f64>,
+    unit: SeriesUnit,
+}
+
+/// Combines columns whose names differ in their labels only: `rate{pod="a"}`, `rate{pod="b"}`. Levels
+/// stay apart, unless the options say how they are combined.
+fn labelled(columns: Vec<OnGrid>, options: &LoadOptions, notes: &mut Vec<String>) -> Vec<OnGrid> {
+    let base = |name: &str| name.split_once('{').map(|(base, _)| base.trim().to_owned());
+    let mut merged: Vec<(Option<String>, Vec<OnGrid>)> = Vec::new();
+    for column in columns {
+        let is_apart = column.unit == SeriesUnit::Level && options.combine.is_none();
+        let key = base(&column.name).filter(|_| !is_apart);
+        match merged.iter_mut().find(|(other, _)| key.is_some() && *other == key) {
+            Some((_, columns)) => columns.push(column),
+            None => merged.push((key, vec![column])),
+        }
+    }
+    let combine = options.combine.unwrap_or(Combine::Sum);
+    let one = |(key, mut columns): (Option<String>, Vec<OnGrid>)| {
+        if columns.len() == 1 {
+            return columns.remove(0);
+        }
+        let name = key.filter(|key| !key.is_empty()).unwrap_or_else(|| "all".to_owned());
+        let what = if combine == Combine::Sum { "added up" } else { "combined" };
+        notes.push(format!("`{name}`: {} columns that differ in their labels are {what}", columns.len()));
+        let values = (0..columns[0].values.len()).map(|point| {
+            let values = columns.iter().map(|column| column.values.get(point).copied().unwrap_or(f64::NAN));
+            match combine {
+                // A sum of some of them would be short.
+                Combine::Sum => values.sum(),
+                Combine::Mean => values.sum::<f64>() / columns.len() as f64,
+                Combine::Max => values.fold(f64::NAN, f64::max),
+            }
+        });
+        OnGrid { name, values: values.collect(), unit: columns[0].unit }
+    };
+    merged.into_iter().map(one).collect()
 }
 
 /// The unit of a column, and the reason for it in the notes.
