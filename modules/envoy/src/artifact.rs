@@ -1,7 +1,6 @@
 //! The trained artifacts in use: one for each path, read by all workers, replaced by the
 //! main thread.
 
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,8 @@ use evenkeel_runtime::Model;
 use evenkeel_runtime::artifact::ArtifactError;
 use self_cell::self_cell;
 
+use crate::regular_file::{self, OpenError};
+
 /// Larger than any artifact.
 const BYTES_MAX: u64 = 64 << 20;
 
@@ -22,12 +23,12 @@ const ALIGNMENT: usize = 64;
 /// Why an artifact was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
+    /// It is missing, or no regular file.
+    #[error("artifact {path:?} {cause}")]
+    Open { path: PathBuf, cause: OpenError },
     /// It cannot be read.
     #[error("artifact {path:?} cannot be read: {cause}")]
-    Io { path: PathBuf, cause: std::io::Error },
-    /// A folder, a pipe, a device.
-    #[error("artifact {path:?} is not a regular file")]
-    NotAFile { path: PathBuf },
+    Read { path: PathBuf, cause: std::io::Error },
     /// Too large to be one.
     #[error("artifact {path:?} has {bytes} bytes, more than any artifact")]
     TooLarge { path: PathBuf, bytes: u64 },
@@ -96,18 +97,12 @@ impl LoadedModel {
 }
 
 fn load(path: &Path) -> Result<(LoadedModel, FileIdentity), LoadError> {
-    let io = |cause| LoadError::Io { path: path.into(), cause };
-    // Looked at before it is opened: opening a pipe would wait for its other end.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(LoadError::NotAFile { path: path.into() });
-    }
-    let file = File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
+    let (file, metadata) = regular_file::open(path).map_err(|cause| LoadError::Open { path: path.into(), cause })?;
     if metadata.len() > BYTES_MAX {
         return Err(LoadError::TooLarge { path: path.into(), bytes: metadata.len() });
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(io)?;
+    file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(|cause| LoadError::Read { path: path.into(), cause })?;
     let model = OwnedModel::try_new(AlignedBytes::new(&bytes), |bytes| Model::parse(bytes.get()))
         .map_err(|cause| LoadError::Refused { path: path.into(), cause })?;
     Ok((LoadedModel(model), FileIdentity::of(&metadata)))

@@ -190,7 +190,7 @@ fn panic_mode(options: &RequestOptions, view: FilterView<'_>) {
         return;
     }
     if let Some(worker) = view.cluster().and_then(Worker::find)
-        && let Some(host) = worker.panic.borrow_mut().host(options.panic_percent)
+        && let Some(host) = worker.panic_mode.borrow_mut().host(options.panic_percent)
     {
         view.prefer_host(host);
     }

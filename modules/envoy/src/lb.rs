@@ -90,7 +90,7 @@ impl LoadBalancer {
         known.extend(places);
         drop(known);
         self.statistics.update(self.table.indices());
-        self.worker.panic.borrow_mut().update(view);
+        self.worker.panic_mode.borrow_mut().update(view);
         self.reserve();
     }
 

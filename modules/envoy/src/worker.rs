@@ -11,7 +11,7 @@ use evenkeel_runtime::telemetry_file::host_key;
 use crate::clock;
 use crate::envoy::HostStatistics;
 use crate::feedback;
-use crate::panic::Panic;
+use crate::panic_mode::PanicMode;
 use crate::region::{self, Region};
 use crate::settings::Settings;
 use crate::tickets::Tickets;
@@ -28,7 +28,7 @@ pub(crate) struct Worker {
     /// When the first request was sent since the access log last told of one; 0 if none was.
     pub(crate) silence_since_us: Cell<u64>,
     /// All hosts, for when too few of them are healthy.
-    pub(crate) panic: RefCell<Panic>,
+    pub(crate) panic_mode: RefCell<PanicMode>,
     /// Envoy's statistics, by each load balancer that is alive.
     statistics: RefCell<Vec<Weak<Statistics>>>,
 }
@@ -71,7 +71,7 @@ impl Worker {
                 places: RefCell::default(),
                 settings: RefCell::new(settings.clone()),
                 silence_since_us: Cell::new(0),
-                panic: RefCell::default(),
+                panic_mode: RefCell::default(),
                 statistics: RefCell::default(),
             });
             workers.push(Rc::downgrade(&worker));
