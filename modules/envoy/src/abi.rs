@@ -88,8 +88,9 @@ pub(crate) const HEADERS_CONTINUE: u32 = 0;
 pub(crate) const HEADERS_STOP: u32 = 1;
 /// `envoy_dynamic_module_type_on_http_filter_request_body_status`: go on.
 pub(crate) const BODY_CONTINUE: u32 = 0;
-/// The same: keep the data, later filters wait.
-pub(crate) const BODY_STOP_AND_BUFFER: u32 = 1;
+/// The same: keep the data, later filters wait. Beyond the buffer limit Envoy reads no more
+/// from the client, rather than answer with 413.
+pub(crate) const BODY_STOP_AND_WATERMARK: u32 = 2;
 
 /// An object of Envoy's.
 pub(crate) type EnvoyPtr = *mut c_void;
@@ -221,6 +222,8 @@ callbacks! {
     fn envoy_dynamic_module_callback_http_set_header(
         filter: EnvoyPtr, kind: HeaderType, key: Buffer, value: Buffer,
     ) -> bool;
+    /// Bytes that Envoy buffers of a body; 0 for any number. While the filter lives.
+    fn envoy_dynamic_module_callback_http_get_buffer_limit(filter: EnvoyPtr) -> u64;
     /// Bytes of a body, of what has just come or of what is kept. In a body hook.
     fn envoy_dynamic_module_callback_http_get_body_size(filter: EnvoyPtr, kind: BodyType) -> usize;
     /// Number of pieces that a body is in. In a body hook.

@@ -11,7 +11,7 @@ use crate::prompt;
 use crate::usage::Usage;
 use crate::worker::Worker;
 
-/// As much of a body is looked at, and waited for.
+/// Most bytes of a request's body that are read, and that the request is held back for.
 const BODY_BYTES: usize = 64 << 10;
 
 /// A filter's configuration.
@@ -96,8 +96,17 @@ fn percent(value: &Value) -> Option<u32> {
 /// What a filter does with one stream.
 #[derive(Debug)]
 pub(crate) enum Stream<'c> {
-    Request(&'c RequestOptions),
+    Request { options: &'c RequestOptions, stage: Stage },
     Response(Option<Reply>),
+}
+
+/// Progress of a request through the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The request is held back until so many bytes of its body have come.
+    Held { bytes: usize },
+    /// The request has gone on; what is left of its body passes.
+    Passed,
 }
 
 /// A response that is waited for, or under way.
@@ -111,22 +120,28 @@ pub(crate) struct Reply {
 impl<'c> Stream<'c> {
     pub(crate) fn new(kind: &'c Kind) -> Self {
         match kind {
-            Kind::Request(options) => Self::Request(options),
+            Kind::Request(options) => Self::Request { options, stage: Stage::Passed },
             Kind::Response => Self::Response(None),
         }
     }
 
-    /// The head of a request. Whether to go on at once, rather than wait for the body.
+    /// Reads the head of a request. Returns `false` to hold it back until its body has come.
     pub(crate) fn request_headers(&mut self, view: FilterView<'_>, end_of_stream: bool) -> bool {
         match self {
-            Self::Request(options) => {
-                let has_json = view.request_header(b"content-type").is_some_and(is_json);
+            Self::Request { options, stage } => {
+                if !end_of_stream && view.request_header(b"content-type").is_some_and(is_json) {
+                    let announced =
+                        view.request_header(b"content-length").map(|length| prompt::number(length) as usize);
+                    let expects_continue = view.request_header(b"expect").is_some();
+                    let bytes = bytes_to_wait_for(announced, expects_continue, view.buffer_limit());
+                    *stage = bytes.map_or(Stage::Passed, |bytes| Stage::Held { bytes });
+                }
                 // What a client says of its own request is not believed.
                 for name in [&options.tokens, &options.key, &options.class, &options.max_tokens] {
                     view.set_request_header(name.as_bytes(), None);
                 }
                 panic_mode(options, view);
-                end_of_stream || !has_json
+                *stage == Stage::Passed
             }
             Self::Response(reply) => {
                 let sent = view.cluster().zip(view.host_address());
@@ -137,13 +152,16 @@ impl<'c> Stream<'c> {
         }
     }
 
-    /// A piece of a request's body, or its end. Whether to go on, rather than wait for more.
+    /// Reads a piece of a request's body, or its end. Returns `false` to hold the request back
+    /// until more has come.
     pub(crate) fn request_body(&mut self, view: FilterView<'_>, end_of_stream: bool) -> bool {
-        let Self::Request(options) = self else { return true };
+        let Self::Request { options, stage } = self else { return true };
+        let Stage::Held { bytes: wanted } = *stage else { return true };
         let bytes = view.body_bytes();
-        if !end_of_stream && bytes < BODY_BYTES {
+        if !end_of_stream && bytes < wanted {
             return false;
         }
+        *stage = Stage::Passed;
         let announced = view.request_header(b"content-length").map_or(0, prompt::number) as usize;
         let beginning = view.body_beginning(BODY_BYTES);
         let facts = openai::read(&beginning, bytes.max(announced));
@@ -185,6 +203,21 @@ impl<'c> Stream<'c> {
     }
 }
 
+/// Bytes of a request's body to hold it back for; `None` to let it go on at once.
+///
+/// Whatever this filter does not know about the body, nobody must notice: a client that waits
+/// for an answer before it sends (more of) its body would wait for ever, and a body that is
+/// held back beyond Envoy's `buffer_limit` (0 for none) would be refused with 413.
+fn bytes_to_wait_for(announced: Option<usize>, expects_continue: bool, buffer_limit: u64) -> Option<usize> {
+    if expects_continue {
+        return None;
+    }
+    // Without a length there may be no more than one piece before an answer has come.
+    let wanted = announced.map_or(1, |length| length.min(BODY_BYTES));
+    let limit = usize::try_from(buffer_limit).unwrap_or(usize::MAX);
+    Some(if limit == 0 { wanted } else { wanted.min(limit) })
+}
+
 fn panic_mode(options: &RequestOptions, view: FilterView<'_>) {
     if options.panic_percent == 0 {
         return;
@@ -199,4 +232,24 @@ fn panic_mode(options: &RequestOptions, view: FilterView<'_>) {
 fn is_json(content_type: &[u8]) -> bool {
     let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     kind.eq_ignore_ascii_case(b"application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_held_back_than_is_certain_to_come_and_may_be_kept() {
+        let cases = [
+            (Some(1_000), false, 1 << 20, Some(1_000)),
+            (Some(1 << 20), false, 1 << 20, Some(BODY_BYTES)),
+            (Some(1 << 20), false, 0, Some(BODY_BYTES)),
+            (Some(1 << 20), false, 1_024, Some(1_024)),
+            (None, false, 1 << 20, Some(1)),
+            (Some(1_000), true, 1 << 20, None),
+        ];
+        for (announced, expects_continue, buffer_limit, bytes) in cases {
+            assert_eq!(bytes_to_wait_for(announced, expects_continue, buffer_limit), bytes, "{announced:?}");
+        }
+    }
 }

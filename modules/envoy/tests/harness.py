@@ -105,7 +105,7 @@ class Envoy:
     """One Envoy in front of hosts that come from a file, which can be changed."""
 
     def __init__(self, hosts, options=None, workers=1, log=True, lb_policy=None, cluster=None, route=None, version=None,
-                 filters=(), upstream_filters=(), router=None, by_cds=False):
+                 filters=(), upstream_filters=(), router=None, by_cds=False, listener=None, manager=None):
         self.folder = tempfile.mkdtemp(prefix="evenkeel-envoy-")
         self.port, self.admin = free_port(), free_port()
         self.workers, self.version = workers, version or ENVOY
@@ -117,6 +117,7 @@ class Envoy:
         self.log, self.cluster, self.route = log, cluster or {}, route or {}
         self.filters, self.upstream_filters = list(filters), list(upstream_filters)
         self.router, self.by_cds = router or {}, by_cds
+        self.listener, self.manager = listener or {}, manager or {}
         self.set_hosts(hosts)
         if by_cds:
             self.set_cluster()
@@ -171,6 +172,7 @@ class Envoy:
                 ]
             },
             http_filters=[*self.filters, {"name": "envoy.filters.http.router", "typed_config": router}],
+            **self.manager,
         )
         by_cds = {"cds_config": {"path_config_source": {"path": f"{self.folder}/cds.json"}}}
         return {
@@ -193,6 +195,7 @@ class Envoy:
                         "name": "ingress",
                         "address": _address(self.port),
                         "enable_reuse_port": self.workers > 1,
+                        **self.listener,
                         "filter_chains": [
                             {
                                 "filters": [

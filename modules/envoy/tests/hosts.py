@@ -24,12 +24,15 @@ class Host:
     """An HTTP server whose delay, status, headers and metrics can be changed at any time."""
 
     def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False, body=None,
-                 metrics=""):
+                 metrics="", answers_early=False):
         self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
         self.resets, self.body, self.metrics = resets, body, metrics
+        # Before the request's body has come; what comes of it then is the connection's end.
+        self.answers_early = answers_early
         self.port = free_port()
         self.served = 0
         self.requests = collections.deque(maxlen=64)
+        self.bodies = collections.deque(maxlen=64)
         self.connections = set()
         self.server = None
         self.start()
@@ -79,15 +82,19 @@ class _Connection(asyncio.Protocol):
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end]
-            length = _content_length(head)
-            if len(self.buffer) < end + 4 + length:
-                return
-            self.buffer = self.buffer[end + 4 + length :]
+            if self.host.answers_early:
+                self.buffer, body = b"", None
+            else:
+                body, rest = _body(head, self.buffer[end + 4 :])
+                if body is None:
+                    return
+                self.buffer = rest
             if head.startswith(b"GET /metrics "):
                 page = self.host.metrics.encode()
                 self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(page), page))
                 continue
             self.host.requests.append(head.decode("latin-1"))
+            self.host.bodies.append(body)
             if self.host.delay_s:
                 _loop.call_later(self.host.delay_s, self.respond)
             else:
@@ -109,6 +116,23 @@ class _Connection(asyncio.Protocol):
             _loop.call_later(host.body_delay_s, self.transport.write, body)
         else:
             self.transport.write(head + body)
+
+
+def _body(head, following):
+    """The body of a request and what follows it; None if it has not come as a whole."""
+    if b"\r\ntransfer-encoding: chunked" not in head.lower():
+        length = _content_length(head)
+        return (following[:length], following[length:]) if len(following) >= length else (None, b"")
+    body = b""
+    while (end := following.find(b"\r\n")) >= 0:
+        size = int(following[:end], 16)
+        if len(following) < end + 4 + size:
+            break
+        body += following[end + 2 : end + 2 + size]
+        following = following[end + 4 + size :]
+        if size == 0:
+            return body, following
+    return None, b""
 
 
 def _content_length(head):

@@ -61,6 +61,12 @@ impl<'h> FilterView<'h> {
         };
     }
 
+    /// Bytes of a body that Envoy buffers at most; 0 for any number.
+    pub(crate) fn buffer_limit(self) -> u64 {
+        // SAFETY: the view holds a filter that is alive.
+        unsafe { abi::envoy_dynamic_module_callback_http_get_buffer_limit(self.filter) }
+    }
+
     /// Bytes of the request's body so far.
     pub(crate) fn body_bytes(self) -> usize {
         [BodyType::BufferedRequest, BodyType::ReceivedRequest]

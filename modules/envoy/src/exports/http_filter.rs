@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::ptr;
 
 use crate::abi::{
-    BODY_CONTINUE, BODY_STOP_AND_BUFFER, Buffer, EnvoyPtr, HEADERS_CONTINUE, HEADERS_STOP, LogLevel, ModulePtr,
+    BODY_CONTINUE, BODY_STOP_AND_WATERMARK, Buffer, EnvoyPtr, HEADERS_CONTINUE, HEADERS_STOP, LogLevel, ModulePtr,
 };
 use crate::envoy::{self, FilterView};
 use crate::http_filter::{Kind, Stream};
@@ -94,7 +94,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
 ) -> u32 {
     guard("http_filter_request_body", BODY_CONTINUE, || {
         let goes_on = of(stream).request_body(view(filter), end_of_stream);
-        if goes_on { BODY_CONTINUE } else { BODY_STOP_AND_BUFFER }
+        if goes_on { BODY_CONTINUE } else { BODY_STOP_AND_WATERMARK }
     })
 }
 
