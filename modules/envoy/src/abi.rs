@@ -40,6 +40,16 @@ pub(crate) struct TimingInfo {
     pub(crate) last_downstream_tx_byte_sent_ns: i64,
 }
 
+/// Bytes of one upstream request: of the bodies, and with everything around them.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct BytesInfo {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    pub(crate) wire_received: u64,
+    pub(crate) wire_sent: u64,
+}
+
 /// `envoy_dynamic_module_type_log_level`.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
@@ -171,6 +181,8 @@ callbacks! {
     fn envoy_dynamic_module_callback_access_logger_get_response_flags(logger: EnvoyPtr) -> u64;
     /// Times of the request; fills in all fields. Only in the log hook.
     fn envoy_dynamic_module_callback_access_logger_get_timing_info(logger: EnvoyPtr, timing: *mut TimingInfo);
+    /// Bytes of the request; fills in all fields. Only in the log hook.
+    fn envoy_dynamic_module_callback_access_logger_get_bytes_info(logger: EnvoyPtr, bytes: *mut BytesInfo);
     /// Name of the cluster; `false` if there is none. Only in the log hook.
     fn envoy_dynamic_module_callback_access_logger_get_upstream_cluster(
         logger: EnvoyPtr, result: *mut Buffer,

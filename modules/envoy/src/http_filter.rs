@@ -1,12 +1,14 @@
 //! The HTTP filters: one for requests, before a host is chosen, and one for responses, in
 //! the cluster's own filter chain.
 
+use memchr::memmem;
 use serde_json::Value;
 
 use crate::config::{self, ConfigError};
 use crate::envoy::FilterView;
 use crate::feedback::{self, Claim, ORCA_HEADER};
 use crate::openai;
+use crate::outcome::GRPC_STATUS_HEADER;
 use crate::prompt;
 use crate::usage::Usage;
 use crate::worker::Worker;
@@ -115,6 +117,30 @@ pub(crate) struct Reply {
     claim: Claim,
     /// Counts its tokens, if it is of a kind that has some.
     usage: Option<Usage>,
+    /// Marks the first token, which has not come yet.
+    first: Option<FirstToken>,
+}
+
+/// Mark of the first token in a response's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstToken {
+    /// The first bytes.
+    Bytes,
+    /// The first event: comments before it keep the connection alive.
+    Event,
+}
+
+impl FirstToken {
+    fn of(content_type: &[u8]) -> Self {
+        if media_type(content_type).eq_ignore_ascii_case(b"text/event-stream") { Self::Event } else { Self::Bytes }
+    }
+
+    fn is_in(self, piece: &[u8]) -> bool {
+        match self {
+            Self::Bytes => !piece.is_empty(),
+            Self::Event => memmem::find(piece, b"data:").is_some(),
+        }
+    }
 }
 
 impl<'c> Stream<'c> {
@@ -146,7 +172,7 @@ impl<'c> Stream<'c> {
             Self::Response(reply) => {
                 let sent = view.cluster().zip(view.host_address());
                 let claim = sent.and_then(|(cluster, host)| feedback::sent(cluster, host));
-                *reply = claim.map(|claim| Reply { claim, usage: None });
+                *reply = claim.map(|claim| Reply { claim, usage: None, first: None });
                 true
             }
         }
@@ -179,26 +205,46 @@ impl<'c> Stream<'c> {
         true
     }
 
-    /// The head of a response.
-    pub(crate) fn response_headers(&mut self, view: FilterView<'_>) {
+    /// Reads the head of a response.
+    pub(crate) fn response_headers(&mut self, view: FilterView<'_>, end_of_stream: bool) {
         let Self::Response(Some(reply)) = self else { return };
-        feedback::first_byte(&reply.claim, view.response_header(ORCA_HEADER));
-        reply.usage = view.response_header(b"content-type").and_then(Usage::of);
-    }
-
-    /// A piece of a response's body.
-    pub(crate) fn response_body(&mut self, view: FilterView<'_>, end_of_stream: bool) {
-        let Self::Response(Some(Reply { usage: Some(usage), .. })) = self else { return };
-        view.response_pieces().for_each(|piece| usage.read(piece));
+        if let Some(report) = view.response_header(ORCA_HEADER) {
+            feedback::report(&reply.claim, report);
+        }
+        let content_type = view.response_header(b"content-type").unwrap_or_default();
+        reply.usage = Usage::of(content_type);
+        // Errors are quick, and have no tokens.
+        let is_success = view.response_header(b":status").is_some_and(|status| status.starts_with(b"2"));
+        let is_call_failed = view.response_header(GRPC_STATUS_HEADER).is_some_and(|status| status != b"0");
+        reply.first = (is_success && !is_call_failed).then(|| FirstToken::of(content_type));
         if end_of_stream {
             self.response_end();
         }
     }
 
-    /// A response is over.
+    /// Reads a piece of a response's body.
+    pub(crate) fn response_body(&mut self, view: FilterView<'_>, end_of_stream: bool) {
+        let Self::Response(Some(reply)) = self else { return };
+        if reply.first.is_some() || reply.usage.is_some() {
+            for piece in view.response_pieces() {
+                if reply.first.is_some_and(|first| first.is_in(piece)) {
+                    reply.first = None;
+                    feedback::first_token(&reply.claim);
+                }
+                if let Some(usage) = &mut reply.usage {
+                    usage.read(piece);
+                }
+            }
+        }
+        if end_of_stream {
+            self.response_end();
+        }
+    }
+
+    /// Takes the end of a response.
     pub(crate) fn response_end(&self) {
-        if let Self::Response(Some(Reply { claim, usage: Some(usage) })) = self {
-            feedback::generated(claim, usage.tokens());
+        if let Self::Response(Some(Reply { claim, usage, .. })) = self {
+            feedback::response_ended(claim, usage.as_ref().map_or(0, Usage::tokens));
         }
     }
 }
@@ -230,8 +276,12 @@ fn panic_mode(options: &RequestOptions, view: FilterView<'_>) {
 }
 
 fn is_json(content_type: &[u8]) -> bool {
-    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    kind.eq_ignore_ascii_case(b"application/json")
+    media_type(content_type).eq_ignore_ascii_case(b"application/json")
+}
+
+/// The type without its parameters.
+pub(crate) fn media_type(content_type: &[u8]) -> &[u8] {
+    content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 #[cfg(test)]

@@ -84,11 +84,7 @@ impl LoadBalancer {
         for place in self.table.came_up(now_us) {
             self.worker.region.state().restarted(place, now_us);
         }
-        // Hosts that are gone keep their entry: their requests may still end.
-        let mut known = self.worker.places.borrow_mut();
-        known.retain(|key, slot| self.worker.region.state().host(*slot).is_some_and(|host| host.key() == *key));
-        known.extend(places);
-        drop(known);
+        self.worker.update_places(places);
         self.statistics.update(self.table.indices());
         self.worker.panic_mode.borrow_mut().update(view);
         self.reserve();
@@ -128,7 +124,7 @@ impl LoadBalancer {
         }
         if now_us.saturating_sub(self.second_us) >= SECOND_US {
             self.second_us = now_us;
-            feedback::forget_gone(&self.worker, &self.table, now_us);
+            feedback::forget_old(&self.worker, now_us);
             self.tell_times();
         }
         choice
@@ -207,16 +203,11 @@ impl LoadBalancer {
         if self.worker.silence_since_us.get() == 0 {
             self.worker.silence_since_us.set(now_us);
         }
-        if let Some(ticket) = state.begin(slot, facts.prompt_tokens, now_us)
-            && let Err(open) = self.worker.tickets.borrow_mut().push(Open {
-                ticket,
-                key: facts.key,
-                class: facts.class,
-                output_tokens: 0,
-            })
+        // Connections that are made ahead of requests are not logged.
+        if context.is_some()
+            && let Some(ticket) = state.begin(slot, facts.prompt_tokens, now_us)
         {
-            // More requests under way than can be tracked: this one is not.
-            feedback::forget(&state, &open.ticket);
+            self.worker.tickets.borrow_mut().push(Open::new(ticket, facts.key, facts.class));
         }
         Some(Choice { priority, healthy_index })
     }

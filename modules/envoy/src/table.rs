@@ -83,11 +83,6 @@ impl Table {
         priority.map_or_else(|| (0..view.priorities()).all(is_same), is_same)
     }
 
-    /// Whether the cluster has a host at this place of the region.
-    pub(crate) fn has(&self, slot: u32) -> bool {
-        self.priorities.iter().any(|priority| priority.all.iter().any(|(known, _)| *known == slot))
-    }
-
     /// Place in the region, priority, and index among all its hosts, of every host.
     pub(crate) fn indices(&self) -> impl Iterator<Item = (u32, (u32, u32))> {
         (0..)

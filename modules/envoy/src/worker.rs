@@ -104,22 +104,42 @@ impl Worker {
         })
     }
 
-    /// The place of a host in the region, if it still is this host's.
+    /// Whether a load balancer has the host in a slot.
+    pub(crate) fn has_host(&self, slot: u32) -> bool {
+        self.statistics
+            .borrow()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .any(|statistics| statistics.places.borrow().contains_key(&slot))
+    }
+
+    /// Takes in the slots of hosts that a load balancer has. Hosts that are gone keep theirs as
+    /// long as requests to them are under way, whose ends are still to be counted.
+    pub(crate) fn update_places(&self, places: HashMap<u64, u32>) {
+        let (state, tickets) = (self.region.state(), self.tickets.borrow());
+        let known = &mut *self.places.borrow_mut();
+        known.retain(|key, slot| match state.host(*slot) {
+            Some(host) => host.key() == *key,
+            None => tickets.oldest_us(*slot).is_some(),
+        });
+        known.extend(places);
+    }
+
+    /// Slot of a host in the region. A slot is not another host's before all requests to the
+    /// one before have ended.
     pub(crate) fn place(&self, address: &[u8]) -> Option<u32> {
         let key = host_key(address);
         let slot = *self.places.borrow().get(&key)?;
-        self.region.state().host(slot).filter(|host| host.key() == key).map(|_| slot)
+        self.region.state().host(slot).is_none_or(|host| host.key() == key).then_some(slot)
     }
 }
 
 impl Drop for Worker {
     /// Nobody will tell of the end of what is still under way.
     fn drop(&mut self) {
-        let tickets = self.tickets.get_mut();
-        for (_, slot) in self.places.get_mut().drain() {
-            while let Some(open) = tickets.take_oldest(slot) {
-                feedback::forget(&self.region.state(), &open.ticket);
-            }
+        let state = self.region.state();
+        for open in self.tickets.get_mut().drain() {
+            feedback::forget(&state, &open.ticket);
         }
     }
 }

@@ -302,10 +302,11 @@ class Envoy:
         lines = self.ask(f"/stats?filter={pattern}")[1].splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 
-    def get(self, path="/", headers=None, body=None, timeout_s=10):
+    def get(self, path="/", headers=None, body=None, timeout_s=10, method=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
-            connection.request("POST" if body is not None else "GET", path, body=body, headers=headers or {})
+            method = method or ("POST" if body is not None else "GET")
+            connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:

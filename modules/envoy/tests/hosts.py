@@ -24,11 +24,13 @@ class Host:
     """An HTTP server whose delay, status, headers and metrics can be changed at any time."""
 
     def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False, body=None,
-                 metrics="", answers_early=False):
+                 metrics="", answers_early=False, stream=()):
         self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
         self.resets, self.body, self.metrics = resets, body, metrics
         # Before the request's body has come; what comes of it then is the connection's end.
         self.answers_early = answers_early
+        # Pieces of a body in place of the one above, each with its time after the head.
+        self.stream = list(stream)
         self.port = free_port()
         self.served = 0
         self.requests = collections.deque(maxlen=64)
@@ -69,7 +71,7 @@ class Host:
 
 class _Connection(asyncio.Protocol):
     def __init__(self, host):
-        self.host, self.buffer, self.transport = host, b"", None
+        self.host, self.buffer, self.transport, self.is_head = host, b"", None, False
 
     def connection_made(self, transport):
         self.transport = transport
@@ -95,6 +97,7 @@ class _Connection(asyncio.Protocol):
                 continue
             self.host.requests.append(head.decode("latin-1"))
             self.host.bodies.append(body)
+            self.is_head = head.startswith(b"HEAD ")
             if self.host.delay_s:
                 _loop.call_later(self.host.delay_s, self.respond)
             else:
@@ -108,9 +111,20 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
             return
         host.served += 1
-        body = (host.body or host.address).encode()
+        body = (host.address if host.body is None else host.body).encode()
         extra = "".join(f"{name}: {value}\r\n" for name, value in host.headers.items()).encode("latin-1")
-        head = b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n%s\r\n" % (host.status, len(body), extra)
+        if host.stream:
+            self.transport.write(b"HTTP/1.1 %d X\r\ntransfer-encoding: chunked\r\n%s\r\n" % (host.status, extra))
+            for at_s, piece in host.stream:
+                _loop.call_later(at_s, self.transport.write, b"%x\r\n%s\r\n" % (len(piece), piece))
+            _loop.call_later(host.stream[-1][0], self.transport.write, b"0\r\n\r\n")
+            return
+        # These have no body, whatever their head says.
+        has_length = host.status >= 200 and host.status != 204
+        length = b"content-length: %d\r\n" % len(body) if has_length else b""
+        head = b"HTTP/1.1 %d X\r\n%s%s\r\n" % (host.status, length, extra)
+        if self.is_head or not has_length or host.status == 304:
+            body = b""
         if host.body_delay_s:
             self.transport.write(head)
             _loop.call_later(host.body_delay_s, self.transport.write, body)

@@ -112,10 +112,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(filter: Envoy
 extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     filter: EnvoyPtr,
     stream: ModulePtr,
-    _end_of_stream: bool,
+    end_of_stream: bool,
 ) -> u32 {
     guard("http_filter_response_headers", HEADERS_CONTINUE, || {
-        of(stream).response_headers(view(filter));
+        of(stream).response_headers(view(filter), end_of_stream);
         HEADERS_CONTINUE
     })
 }
