@@ -146,6 +146,9 @@ callbacks! {
     fn envoy_dynamic_module_callback_lb_context_get_downstream_header(
         context: EnvoyPtr, key: Buffer, result: *mut Buffer, index: usize, count: *mut usize,
     ) -> bool;
+    /// Times that the choice of a host may be repeated: 1 for a first attempt, for a retry what the
+    /// route says (1 by default). Only in `choose_host`.
+    fn envoy_dynamic_module_callback_lb_context_get_host_selection_retry_count(context: EnvoyPtr) -> u32;
     /// Whether a retry should go elsewhere, by the place among all hosts. Only in
     /// `choose_host`, `context` not null.
     fn envoy_dynamic_module_callback_lb_context_should_select_another_host(

@@ -12,6 +12,7 @@ use evenkeel_runtime::Model;
 use evenkeel_runtime::artifact::ArtifactError;
 use self_cell::self_cell;
 
+use crate::identity::Identity;
 use crate::regular_file::{self, OpenError};
 
 /// Larger than any artifact.
@@ -171,6 +172,11 @@ impl Artifact {
     /// whatever takes its place meanwhile.
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<LoadedModel>> {
         self.current.load()
+    }
+
+    /// Identity of the model in force.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::of(self.current().model(), &self.path)
     }
 
     /// Where it is read from.

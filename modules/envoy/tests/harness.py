@@ -332,13 +332,13 @@ class Envoy:
             raise AssertionError(f"Envoy ended with {code}: {said[-4000:]}")
 
 
-def _address(port):
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+def _address(port, ip="127.0.0.1"):
+    return {"socket_address": {"address": ip, "port_value": port}}
 
 
 def _endpoint(host):
     host, fields = host if isinstance(host, tuple) else (host, {})
-    return {"endpoint": {"address": _address(host.port)}, **fields}
+    return {"endpoint": {"address": _address(host.port, getattr(host, "ip", "127.0.0.1"))}, **fields}
 
 
 def until(condition, complaint, seconds=10):

@@ -24,14 +24,14 @@ class Host:
     """An HTTP server whose delay, status, headers and metrics can be changed at any time."""
 
     def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False, body=None,
-                 metrics="", answers_early=False, stream=()):
+                 metrics="", answers_early=False, stream=(), ip="127.0.0.1"):
         self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
         self.resets, self.body, self.metrics = resets, body, metrics
         # Before the request's body has come; what comes of it then is the connection's end.
         self.answers_early = answers_early
         # Pieces of a body in place of the one above, each with its time after the head.
         self.stream = list(stream)
-        self.port = free_port()
+        self.ip, self.port = ip, free_port()
         self.served = 0
         self.requests = collections.deque(maxlen=64)
         self.bodies = collections.deque(maxlen=64)
@@ -41,12 +41,12 @@ class Host:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.ip}:{self.port}"
 
     def start(self):
         async def listen():
             self.server = await _loop.create_server(
-                lambda: _Connection(self), "127.0.0.1", self.port, backlog=1024, reuse_address=True
+                lambda: _Connection(self), self.ip, self.port, backlog=1024, reuse_address=True
             )
 
         run(listen())

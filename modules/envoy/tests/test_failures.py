@@ -19,7 +19,21 @@ class Failures(Case):
         self.assertEqual(answered(envoy.load(60, clients=4)), {hosts[2].address: 60})
         tries = sum(host.served for host in hosts)
         self.assertLessEqual(tries, 180)
-        self.assertEqual(sum(host["sent_total"] for host in envoy.status()[0].values()), tries)
+        status, decisions = envoy.status()
+        self.assertEqual(sum(host["sent_total"] for host in status.values()), tries)
+        self.assertEqual(sum(decisions.values()), tries, "one decision for each attempt")
+        self.assertEqual(envoy.stats("evenkeel_decisions")["dynamicmodulescustom.evenkeel_decisions"], str(tries))
+        self.assert_settled(envoy)
+
+    def test_so_does_one_whose_route_does_not_say_how_often_hosts_may_be_chosen(self):
+        hosts = self.hosts({"status": 503}, {"status": 503}, {})
+        retry_policy = {**RETRIES["retry_policy"]}
+        del retry_policy["host_selection_retry_max_attempts"]
+        envoy = self.envoy(hosts, route={"retry_policy": retry_policy}).start()
+        self.assertEqual(answered(envoy.load(60, clients=4)), {hosts[2].address: 60})
+        tries = sum(host.served for host in hosts)
+        self.assertLessEqual(tries, 180)
+        self.assertEqual(sum(envoy.status()[1].values()), tries, "one decision for each attempt")
         self.assert_settled(envoy)
 
     def test_a_timeout_is_a_failure(self):

@@ -1,4 +1,4 @@
-"""The HTTP filters, and the pages of the admin interface."""
+"""The HTTP filters."""
 
 import collections
 import json
@@ -7,8 +7,6 @@ import unittest
 
 from case import Case, answered, llm
 from harness import ARTIFACT, module_filter, request_filter, until
-from hosts import Load
-
 
 class Filters(Case):
     def test_the_body_tells_the_prompt(self):
@@ -117,36 +115,6 @@ class Filters(Case):
         until(lambda: envoy.stats("llm.membership_healthy")["cluster.llm.membership_healthy"] == "2", "no change")
         by_host = answered(envoy.load(60))
         self.assertEqual((sum(by_host.values()), by_host[hosts[0].address]), (60, 0))
-
-
-class Pages(Case):
-    def test_a_choice_is_explained(self):
-        hosts = self.hosts(llm(0.02), llm(0.2))
-        envoy = self.envoy(hosts).start()
-        envoy.load(60)
-        status, body = envoy.ask("/evenkeel/explain?prompt_tokens=500")
-        explained = json.loads(body)
-        self.assertEqual(status, 200)
-        self.assertEqual(explained["reason"], "policy")
-        self.assertEqual((explained["best"], explained["runner_up"]), (hosts[0].address, hosts[1].address))
-        scores = {host["host"]: host["score"] for host in explained["hosts"]}
-        self.assertLess(scores[hosts[0].address], scores[hosts[1].address])
-        self.assertEqual(envoy.ask("/evenkeel/explain?cluster=other")[0], 400)
-
-    def test_scalers_are_told_the_demand(self):
-        [host] = self.hosts({})
-        options = {"artifact": ARTIFACT, "scale": {"capacity": 5, "headroom": 1}}
-        envoy = self.envoy([host], options=options).start()
-        load = Load(envoy.port, clients=1).start()
-        until(lambda: json.loads(envoy.ask("/evenkeel/scale?cluster=llm")[1])["present_per_s"] > 10, "no demand")
-        demand = json.loads(envoy.ask("/evenkeel/scale")[1])
-        self.assertAlmostEqual(demand["replicas"], demand["present_per_s"] / 5, delta=0.01 * demand["replicas"])
-
-        def gauges():
-            return [int(value) for name, value in envoy.stats("evenkeel_demand").items() if "millireplicas" in name]
-
-        until(lambda: all(milli > 2000 for milli in gauges()) and len(gauges()) == 1, lambda: f"gauges: {gauges()}")
-        load.stop()
 
 
 if __name__ == "__main__":

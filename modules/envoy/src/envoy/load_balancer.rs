@@ -129,6 +129,13 @@ impl<'h> ContextView<'h> {
         (!context.is_null()).then_some(Self { context, hook: PhantomData })
     }
 
+    /// Whether this is known to be a retry: only then does Envoy offer more than one attempt at
+    /// choosing a host, as many as `host_selection_retry_max_attempts` says.
+    pub(crate) fn is_retry(self) -> bool {
+        // SAFETY: the view holds a context that is alive.
+        unsafe { abi::envoy_dynamic_module_callback_lb_context_get_host_selection_retry_count(self.context) > 1 }
+    }
+
     /// First value of a request header; `name` in lower case.
     pub(crate) fn header(self, name: &[u8]) -> Option<&'h [u8]> {
         let mut value = Buffer::EMPTY;
