@@ -8,6 +8,7 @@ import types
 import unittest
 
 from case import Case, answered, llm
+from free_port import free_port
 from harness import RETRIES, built_in, module_filter, until
 from hosts import Load
 
@@ -215,6 +216,37 @@ class Feedback(Case):
             self.assertEqual(seen["failed_total"] > 300, fails, seen)
             self.assertIsNone(seen["latency_s"])
             envoy.stop()
+
+    def test_what_is_never_logged_does_not_stay_counted(self):
+        """TCP proxies have no log of attempts; with one, counts are put right after 15 s."""
+        hosts = self.hosts({}, {})
+        envoy = self.envoy(hosts)
+        configuration = envoy.configuration()
+        port = free_port()
+        tcp = {"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+               "stat_prefix": "tcp", "cluster": "llm"}
+        configuration["static_resources"]["listeners"].append({
+            "name": "tcp", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+            "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": tcp}]}],
+        })
+        envoy.write(f"{envoy.folder}/envoy.json", configuration)
+        envoy.start()
+
+        def in_flight():
+            return sum(host["in_flight"] for host in envoy.status()[0].values())
+
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                self.assertTrue(client.recv(1 << 16).startswith(b"HTTP/1.1 200"))
+        self.assertEqual(in_flight(), 5)
+
+        def settles():
+            time.sleep(0.5)
+            self.assertEqual(envoy.get()[0], 200)
+            return in_flight() == 0
+
+        until(settles, lambda: f"stays counted: {envoy.status()}", 30)
 
     def test_reports_are_read_and_hostile_ones_are_not(self):
         [host] = self.hosts({})

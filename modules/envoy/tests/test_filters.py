@@ -8,6 +8,7 @@ import unittest
 from case import Case, answered, llm
 from harness import ARTIFACT, module_filter, request_filter, until
 
+
 class Filters(Case):
     def test_the_body_tells_the_prompt(self):
         [host] = self.hosts({})
