@@ -237,6 +237,10 @@ callbacks! {
     fn envoy_dynamic_module_callback_http_set_header(
         filter: EnvoyPtr, kind: HeaderType, key: Buffer, value: Buffer,
     ) -> bool;
+    /// Sets a number among the stream's dynamic metadata. While the filter lives.
+    fn envoy_dynamic_module_callback_http_set_dynamic_metadata_number(
+        filter: EnvoyPtr, namespace: Buffer, key: Buffer, value: f64,
+    );
     /// Bytes that Envoy buffers of a body; 0 for any number. While the filter lives.
     fn envoy_dynamic_module_callback_http_get_buffer_limit(filter: EnvoyPtr) -> u64;
     /// Bytes of a body, of what has just come or of what is kept. In a body hook.

@@ -8,6 +8,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use evenkeel_runtime::{Outcome, ServiceModel, State, Status, Ticket, orca};
 
@@ -88,9 +89,11 @@ pub(crate) fn report(claim: &Claim, report: &[u8]) {
     }
 }
 
-/// Takes the time of the first token.
-pub(crate) fn first_token(claim: &Claim) {
-    claim.with_open(|open| claim.worker.region.state().first_byte(&mut open.ticket, clock::now_us()));
+/// Takes the time of the first token. Returns how long it took.
+pub(crate) fn first_token(claim: &Claim) -> Duration {
+    let now_us = clock::now_us();
+    claim.with_open(|open| claim.worker.region.state().first_byte(&mut open.ticket, now_us));
+    Duration::from_micros(now_us.saturating_sub(claim.sent_us))
 }
 
 /// Takes the end of a response, with the output tokens parsed from its body; 0 if unknown.

@@ -218,7 +218,7 @@ impl<'c> Stream<'c> {
         let is_call_failed = view.response_header(GRPC_STATUS_HEADER).is_some_and(|status| status != b"0");
         reply.first = (is_success && !is_call_failed).then(|| FirstToken::of(content_type));
         if end_of_stream {
-            self.response_end();
+            self.response_end(view);
         }
     }
 
@@ -229,7 +229,8 @@ impl<'c> Stream<'c> {
             for piece in view.response_pieces() {
                 if reply.first.is_some_and(|first| first.is_in(piece)) {
                     reply.first = None;
-                    feedback::first_token(&reply.claim);
+                    let after = feedback::first_token(&reply.claim);
+                    view.set_metadata("first_token_ms", after.as_micros() as f64 * 1e-3);
                 }
                 if let Some(usage) = &mut reply.usage {
                     usage.read(piece);
@@ -237,15 +238,18 @@ impl<'c> Stream<'c> {
             }
         }
         if end_of_stream {
-            self.response_end();
+            self.response_end(view);
         }
     }
 
     /// Takes the end of a response.
-    pub(crate) fn response_end(&self) {
-        if let Self::Response(Some(Reply { claim, usage, .. })) = self {
-            feedback::response_ended(claim, usage.as_ref().map_or(0, Usage::tokens));
+    pub(crate) fn response_end(&self, view: FilterView<'_>) {
+        let Self::Response(Some(Reply { claim, usage, .. })) = self else { return };
+        let tokens = usage.as_ref().map_or(0, Usage::tokens);
+        if tokens > 0 {
+            view.set_metadata("output_tokens", f64::from(tokens));
         }
+        feedback::response_ended(claim, tokens);
     }
 }
 

@@ -11,7 +11,7 @@ use evenkeel_runtime::{Eligible, Model, Reason, Request, decide};
 use crate::abi::HOST_STAT_REQUESTS_ACTIVE;
 use crate::clock;
 use crate::config::Mode;
-use crate::eligible::{self, sits_out};
+use crate::eligible::{self, SlowStart};
 use crate::envoy::{ContextView, HostStatistics, LoadBalancerView};
 use crate::feedback;
 use crate::least_request;
@@ -156,14 +156,15 @@ impl LoadBalancer {
             |host: &Healthy| context.is_some_and(|context| view.wants_another(context, priority, host.all_index));
         let is_retry = context.is_some_and(ContextView::is_retry);
         let slow_start_us = self.settings.options.slow_start.as_micros() as u64;
-        let mask = if is_retry || slow_start_us > 0 {
+        let slow_start = SlowStart::of(hosts, slow_start_us, now_us);
+        let mask = if is_retry || slow_start.is_some() {
             self.eligible.reset(hosts);
             if is_retry {
                 self.eligible.remove(hosts, is_tried);
             }
-            if slow_start_us > 0 {
+            if let Some(slow_start) = slow_start {
                 let random = &mut self.random;
-                self.eligible.remove(hosts, |host| sits_out(host, slow_start_us, now_us, random));
+                self.eligible.remove(hosts, |host| slow_start.sits_out(host, random));
             }
             self.eligible.mask()
         } else {

@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn shares_follow_weights_without_bursts() {
-        let host = |all_index, weight| Healthy { slot: 0, all_index, weight, since_us: None };
+        let host = |all_index, weight| Healthy { slot: 0, all_index, weight, since_us: 0 };
         let hosts = [host(3, 5), host(4, 1), host(70, 1)];
         let mut rotation = Rotation::default();
         let order: Vec<usize> = (0..7).filter_map(|_| rotation.next(&hosts)).collect();

@@ -29,8 +29,8 @@ pub(crate) struct Healthy {
     pub(crate) all_index: u32,
     /// Envoy's weight, 1 to 128.
     pub(crate) weight: u32,
-    /// When this worker saw it come up; `None` if it was there from the start.
-    pub(crate) since_us: Option<u64>,
+    /// When this worker saw it come up.
+    pub(crate) since_us: u64,
 }
 
 /// Hosts of one priority.
@@ -66,12 +66,13 @@ pub(crate) struct Table {
     pub(crate) loads: Vec<u32>,
     /// Keys whose slots in the region are held.
     held: Vec<u64>,
-    built: bool,
+    /// When there were hosts for the first time.
+    built_us: Option<u64>,
 }
 
 impl Table {
     pub(crate) fn new(region: Arc<Region>) -> Self {
-        Self { region, priorities: Vec::new(), loads: Vec::new(), held: Vec::new(), built: false }
+        Self { region, priorities: Vec::new(), loads: Vec::new(), held: Vec::new(), built_us: None }
     }
 
     /// Whether Envoy's count of healthy hosts is the one that the table was built from: of
@@ -94,25 +95,25 @@ impl Table {
     /// Takes in what Envoy has now. Returns the slots of all hosts by their keys.
     pub(crate) fn rebuild(&mut self, view: LoadBalancerView<'_>, now_us: u64) -> HashMap<u64, u32> {
         let healthy = self.priorities.iter().flat_map(|priority| &priority.healthy);
-        let since: HashMap<u32, Option<u64>> = healthy.map(|host| (host.slot, host.since_us)).collect();
+        let since: HashMap<u32, u64> = healthy.map(|host| (host.slot, host.since_us)).collect();
         // New slots are held before old ones are given up: a host that stays must not lose what
         // was learned of it.
         let held_before = std::mem::take(&mut self.held);
-        // What is there from the start has not just come up.
-        let up_us = self.built.then_some(now_us);
         let mut slots = HashMap::new();
         self.priorities = (0..view.priorities())
             .map(|priority| {
                 let hosts = self.hold_all(view, priority, now_us);
                 slots
                     .extend(hosts.iter().filter(|(_, host)| host.slot != NO_SLOT).map(|(key, host)| (*key, host.slot)));
-                built(view, priority, &hosts, |slot| since.get(&slot).copied().unwrap_or(up_us))
+                built(view, priority, &hosts, |slot| since.get(&slot).copied().unwrap_or(now_us))
             })
             .collect();
         for key in held_before {
             self.region.release(key, now_us);
         }
-        self.built |= self.priorities.iter().any(|priority| priority.total > 0);
+        if self.built_us.is_none() && self.priorities.iter().any(|priority| priority.total > 0) {
+            self.built_us = Some(now_us);
+        }
         self.loads = priority::loads(self.priorities.iter().map(|priority| (priority.healthy.len(), priority.total)));
         let hosts: usize = self.priorities.iter().map(|priority| priority.total).sum();
         self.region.note_hosts(hosts, hosts - self.held.len().min(hosts));
@@ -126,10 +127,12 @@ impl Table {
         hosts <= HOSTS_MAX && self.priorities.iter().any(|priority| !priority.is_scored)
     }
 
-    /// Slots of the healthy hosts that came up at a moment when the table was built.
+    /// Slots of the healthy hosts that came up at a moment when the table was built. What is there
+    /// from the start has not just come up.
     pub(crate) fn came_up(&self, at_us: u64) -> impl Iterator<Item = u32> {
+        let is_first = self.built_us == Some(at_us);
         let hosts = self.priorities.iter().flat_map(|priority| &priority.healthy);
-        hosts.filter(move |host| host.since_us == Some(at_us) && host.slot != NO_SLOT).map(|host| host.slot)
+        hosts.filter(move |host| !is_first && host.since_us == at_us && host.slot != NO_SLOT).map(|host| host.slot)
     }
 
     /// Holds the slots of a priority's hosts, as far as there are any. By the hosts' keys.
@@ -166,7 +169,7 @@ fn built(
     view: LoadBalancerView<'_>,
     priority: u32,
     hosts: &HashMap<u64, Known>,
-    since_us: impl Fn(u32) -> Option<u64>,
+    since_us: impl Fn(u32) -> u64,
 ) -> Priority {
     let mut healthy = Vec::with_capacity(view.healthy_hosts(priority));
     let mut healthy_index = vec![NOWHERE; HOSTS_MAX];
@@ -178,8 +181,12 @@ fn built(
             *entry = index as u32;
             mask[slot as usize / 64] |= 1 << (slot % 64);
         }
-        let since_us = if slot == NO_SLOT { None } else { since_us(slot) };
-        healthy.push(Healthy { slot, all_index, weight: view.healthy_weight(priority, index), since_us });
+        healthy.push(Healthy {
+            slot,
+            all_index,
+            weight: view.healthy_weight(priority, index),
+            since_us: since_us(slot),
+        });
     }
     let used = mask.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
     mask.truncate(used);

@@ -249,7 +249,7 @@ class Envoy:
 
     def command(self, *more, form="json"):
         return [self.version, "-c", f"{self.folder}/envoy.{form}", "--concurrency", str(self.workers),
-                "--disable-hot-restart", "-l", "warning", "--component-log-level", "dynamic_modules:info", *more]
+                "--disable-hot-restart", "--file-flush-interval-msec", "100", "-l", "warning", "--component-log-level", "dynamic_modules:info", *more]
 
     def environment(self):
         return {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": f"{self.folder}/modules"}
@@ -260,9 +260,9 @@ class Envoy:
                                 text=True, check=False, timeout=30)
         return result.returncode == 0, result.stdout + result.stderr
 
-    def start(self):
+    def start(self, form="json"):
         with open(f"{self.folder}/log", "wb") as log:
-            self.process = subprocess.Popen(self.command(), env=self.environment(), stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(form=form), env=self.environment(), stdout=log, stderr=log)
         until(self.ready, lambda: f"Envoy does not start: {self.said()}")
         return self
 

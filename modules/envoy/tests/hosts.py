@@ -132,6 +132,16 @@ class _Connection(asyncio.Protocol):
             self.transport.write(head + body)
 
 
+async def _read_body(reader, head):
+    if b"\r\ntransfer-encoding: chunked" not in head.lower():
+        return await reader.readexactly(_content_length(head))
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readline()
+    return body
+
+
 def _body(head, following):
     """The body of a request and what follows it; None if it has not come as a whole."""
     if b"\r\ntransfer-encoding: chunked" not in head.lower():
@@ -201,7 +211,7 @@ class Load:
                     reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 writer.write(self.request)
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await reader.readexactly(_content_length(head))
+                body = await _read_body(reader, head)
                 self.answers[int(head[9:12]), body.decode("latin-1")] += 1
             except (OSError, asyncio.IncompleteReadError, ValueError) as error:
                 self.answers[0, repr(error)] += 1

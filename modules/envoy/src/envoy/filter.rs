@@ -5,6 +5,9 @@ use std::ptr;
 
 use crate::abi::{self, BodyType, Buffer, EnvoyPtr, HeaderType};
 
+/// Namespace of the module's dynamic metadata.
+const METADATA_NAMESPACE: &[u8] = b"evenkeel";
+
 /// The filter's side of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FilterView<'h> {
@@ -59,6 +62,16 @@ impl<'h> FilterView<'h> {
                 value,
             )
         };
+    }
+
+    /// Sets a number of the stream's dynamic metadata, for access logs:
+    /// `%DYNAMIC_METADATA(evenkeel:KEY)%`.
+    pub(crate) fn set_metadata(self, key: &str, value: f64) {
+        let (namespace, key) = (Buffer::of(METADATA_NAMESPACE), Buffer::of(key.as_bytes()));
+        // SAFETY: the view holds a filter that is alive; Envoy copies the buffers.
+        unsafe {
+            abi::envoy_dynamic_module_callback_http_set_dynamic_metadata_number(self.filter, namespace, key, value);
+        }
     }
 
     /// Bytes of a body that Envoy buffers at most; 0 for any number.

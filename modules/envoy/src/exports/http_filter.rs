@@ -135,9 +135,9 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
 
 /// The trailers of a response: its body has ended.
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(_filter: EnvoyPtr, stream: ModulePtr) -> u32 {
+extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(filter: EnvoyPtr, stream: ModulePtr) -> u32 {
     guard("http_filter_response_trailers", 0, || {
-        of(stream).response_end();
+        of(stream).response_end(view(filter));
         0
     })
 }
