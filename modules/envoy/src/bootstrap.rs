@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use crate::abi::LogLevel;
 use crate::artifact::Artifact;
-use crate::config::{self, ConfigError};
 use crate::envoy::{self, BootstrapMetrics, BootstrapView, MetricError, MetricId, Timer};
+use crate::fields::{self, ConfigError, NoFields};
 use crate::gauges::Gauges;
 use crate::region::{self, Region, Used};
 use crate::{status, telemetry};
@@ -45,7 +45,7 @@ pub(crate) struct Bootstrap {
 impl Bootstrap {
     /// Checks the configuration, which has no options.
     pub(crate) fn new(json: &[u8], view: BootstrapView, metrics: BootstrapMetrics) -> Result<Self, BootstrapError> {
-        config::object(json, &[])?;
+        let NoFields {} = fields::parse(json)?;
         Ok(Self {
             swaps: metrics.define_counter("evenkeel_artifact_swaps", &[])?,
             refusals: metrics.define_counter("evenkeel_artifact_refusals", &[])?,

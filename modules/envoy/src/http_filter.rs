@@ -2,11 +2,11 @@
 //! the cluster's own filter chain.
 
 use memchr::memmem;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
 
-use crate::config::{self, ConfigError};
 use crate::envoy::FilterView;
 use crate::feedback::{self, Claim, ORCA_HEADER};
+use crate::fields::{self, ConfigError, HeaderName, NoFields};
 use crate::openai;
 use crate::outcome::GRPC_STATUS_HEADER;
 use crate::prompt;
@@ -26,18 +26,36 @@ pub(crate) enum Kind {
 }
 
 /// Options of the request filter.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct RequestOptions {
     /// Header that is set to the prompt's length in tokens.
-    tokens: Box<str>,
+    tokens: HeaderName,
     /// Header that is set to the key of the prompt's beginning.
-    key: Box<str>,
+    key: HeaderName,
     /// Header that is set to the model's name.
-    class: Box<str>,
+    class: HeaderName,
     /// Header that is set to the most tokens that may be generated.
-    max_tokens: Box<str>,
+    max_tokens: HeaderName,
     /// Percent of healthy hosts below which health is not believed; 0 for never.
+    #[serde(deserialize_with = "percent")]
     panic_percent: u32,
+}
+
+impl Default for RequestOptions {
+    fn default() -> Self {
+        Self {
+            tokens: HeaderName::known("x-evenkeel-prompt-tokens"),
+            key: HeaderName::known("x-evenkeel-prefix"),
+            class: HeaderName::known("x-evenkeel-class"),
+            max_tokens: HeaderName::known("x-evenkeel-max-tokens"),
+            panic_percent: 0,
+        }
+    }
+}
+
+fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    fields::number(deserializer, 0.0..=100.0, "0 to 100").map(|percent| percent as u32)
 }
 
 /// Why a configuration is refused.
@@ -52,47 +70,14 @@ pub(crate) enum FilterError {
 impl Kind {
     pub(crate) fn parse(name: &[u8], json: &[u8]) -> Result<Self, FilterError> {
         match name {
-            b"request" => Ok(Self::Request(RequestOptions::parse(json)?)),
+            b"request" => Ok(Self::Request(fields::parse(json)?)),
             b"response" => {
-                config::object(json, &[])?;
+                let NoFields {} = fields::parse(json)?;
                 Ok(Self::Response)
             }
             _ => Err(FilterError::Name(String::from_utf8_lossy(name).into())),
         }
     }
-}
-
-impl RequestOptions {
-    fn parse(json: &[u8]) -> Result<Self, ConfigError> {
-        let fields = config::object(json, &["tokens", "key", "class", "max_tokens", "panic_percent"])?;
-        let header = |field, otherwise: &str| {
-            config::header_name(&fields, field).map(|name| name.unwrap_or_else(|| otherwise.into()))
-        };
-        let panic_percent = match fields.get("panic_percent") {
-            None => 0,
-            Some(value) => percent(value).ok_or_else(|| ConfigError::Value {
-                field: "panic_percent",
-                found: value.to_string(),
-                expected: "0 to 100",
-            })?,
-        };
-        Ok(Self {
-            tokens: header("tokens", "x-evenkeel-prompt-tokens")?,
-            key: header("key", "x-evenkeel-prefix")?,
-            class: header("class", "x-evenkeel-class")?,
-            max_tokens: header("max_tokens", "x-evenkeel-max-tokens")?,
-            panic_percent,
-        })
-    }
-}
-
-fn percent(value: &Value) -> Option<u32> {
-    let percent = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    };
-    percent.filter(|percent| (0.0..=100.0).contains(percent)).map(|percent| percent as u32)
 }
 
 /// What a filter does with one stream.
@@ -191,7 +176,7 @@ impl<'c> Stream<'c> {
         let announced = view.request_header(b"content-length").map_or(0, prompt::number) as usize;
         let beginning = view.body_beginning(BODY_BYTES);
         let facts = openai::read(&beginning, bytes.max(announced));
-        let tell = |name: &str, value: &[u8]| view.set_request_header(name.as_bytes(), Some(value));
+        let tell = |name: &HeaderName, value: &[u8]| view.set_request_header(name.as_bytes(), Some(value));
         if facts.key != 0 {
             tell(&options.tokens, facts.prompt_tokens.to_string().as_bytes());
             tell(&options.key, format!("{:016x}", facts.key).as_bytes());

@@ -25,6 +25,7 @@ mod eligible;
 mod envoy;
 mod exports;
 mod feedback;
+mod fields;
 mod gauges;
 mod http_filter;
 mod identity;

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use evenkeel_runtime::Reason;
 
 use crate::artifact::{Artifact, LoadError};
-use crate::config::{ConfigError, Options};
+use crate::config::Options;
 use crate::envoy::{LoadBalancerMetrics, MetricError, MetricId};
+use crate::fields::ConfigError;
 use crate::region::Region;
 
 /// Why a configuration is refused.
