@@ -4,7 +4,7 @@
 //! Envoy 1.38 to 1.40. The functions are symbols of the Envoy that loads the module; one
 //! that it lacks makes it refuse the module. `tests/test_abi.py` looks up every name.
 //!
-//! What is said of all of them there: buffers that Envoy hands out are Envoy's, and stay
+//! For all of them the header says: buffers that Envoy hands out are Envoy's, and stay
 //! valid until the hook that asked for them returns; buffers that the module hands over are
 //! read before the function returns. A function that returns `bool` leaves its output
 //! alone, or empty, when it returns `false`.
@@ -13,7 +13,7 @@
 
 use std::ffi::{c_char, c_void};
 
-/// What `on_program_init` returns: Envoy warns when its own is another one.
+/// Version that `on_program_init` returns: Envoy warns when its own is another one.
 pub(crate) const ABI_VERSION: &std::ffi::CStr = c"v0.2.0";
 
 /// Bytes of the other side.
@@ -149,7 +149,7 @@ callbacks! {
     /// Times that the choice of a host may be repeated: 1 for a first attempt, for a retry what the
     /// route says (1 by default). Only in `choose_host`.
     fn envoy_dynamic_module_callback_lb_context_get_host_selection_retry_count(context: EnvoyPtr) -> u32;
-    /// Whether a retry should go elsewhere, by the place among all hosts. Only in
+    /// Asks if a retry should go elsewhere, by the index among all hosts. Only in
     /// `choose_host`, `context` not null.
     fn envoy_dynamic_module_callback_lb_context_should_select_another_host(
         lb: EnvoyPtr, context: EnvoyPtr, priority: u32, index: usize,

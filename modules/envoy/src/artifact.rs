@@ -21,7 +21,7 @@ const BYTES_MAX: u64 = 64 << 20;
 /// Weights are read fastest from multiples of this.
 const ALIGNMENT: usize = 64;
 
-/// Why an artifact was not loaded.
+/// Reason for not loading an artifact.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     /// It is missing, or no regular file.
@@ -67,7 +67,7 @@ self_cell! {
     }
 }
 
-/// What tells one version of a file from the next.
+/// Identity of one version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileIdentity {
     device: u64,
@@ -179,17 +179,17 @@ impl Artifact {
         Identity::of(self.current().model(), &self.path)
     }
 
-    /// Where it is read from.
+    /// Path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How often a new file was taken over.
+    /// Number of new files taken over.
     pub(crate) fn swaps(&self) -> u64 {
         self.swaps.load(Relaxed)
     }
 
-    /// How often a new file was refused.
+    /// Number of new files refused.
     pub(crate) fn refusals(&self) -> u64 {
         self.refusals.load(Relaxed)
     }

@@ -13,14 +13,14 @@ use crate::gauges::Gauges;
 use crate::region::{self, Region, Used};
 use crate::{status, telemetry};
 
-/// How often telemetry is read. Requests sent between a host's measurement and its reading
+/// Interval at which telemetry is read. Requests sent between a host's measurement and its reading
 /// here are in neither count, so that time should be short.
 const TICK_MS: u64 = 20;
 
-/// How many of these make the second in which the rest is done.
+/// Ticks in the second after which the rest is done.
 const TICKS_PER_SECOND: u64 = 1_000 / TICK_MS;
 
-/// Why a configuration is refused.
+/// Reason for refusing a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BootstrapError {
     #[error(transparent)]

@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// The trained artifact.
     #[serde(deserialize_with = "fields::path")]
     pub(crate) artifact: PathBuf,
-    /// Whether the policy's choice counts.
+    /// Use of the policy's choice.
     #[serde(default)]
     pub(crate) mode: Mode,
     /// Request header with the prompt's length in tokens; without it, the content length divided

@@ -64,7 +64,7 @@ impl SlowStart {
         (least < largest).then_some(Self { time_us, now_us, largest })
     }
 
-    /// Whether a host sits a request out. Its share of the requests grows from a tenth to all.
+    /// Draws if a host sits a request out. Its share of the requests grows from a tenth to all.
     ///
     /// It is the share of requests that is limited, not the load that is raised: where requests
     /// are short, a host mostly has none under way, and would win however much each counts.

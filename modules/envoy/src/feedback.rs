@@ -1,4 +1,4 @@
-//! What comes back from the hosts: the end of each request, and the reports in its headers.
+//! Feedback from the hosts: the end of each request, and the reports in its headers.
 //!
 //! The load balancer opens a ticket for each choice, and the access log in the router's
 //! `upstream_log` closes it: on the same thread, and known by the host and by the time it
@@ -24,7 +24,7 @@ use crate::worker::Worker;
 /// Access logs that are configured, for whatever clusters.
 static LOGS: AtomicUsize = AtomicUsize::new(0);
 
-/// A log that tells of no request for this long, though some were sent, is another cluster's.
+/// A log without entries for this long, though requests were sent, is another cluster's.
 const LOG_SILENCE_US: u64 = 30_000_000;
 
 /// With the log: how often counts are compared with Envoy's, and how old a request must be.
@@ -111,7 +111,7 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     let Some(slot) = worker.place(address) else { return };
     let timing = entry.timing();
     let now_us = clock::now_us();
-    // Envoy takes the time of the end right before it tells of it.
+    // Envoy takes the time of the end right before it logs it.
     let Ok(elapsed_ns) = u64::try_from(timing.request_complete_duration_ns) else { return };
     let sent_us = now_us.saturating_sub(elapsed_ns / 1_000);
     worker.silence_since_us.set(0);

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 /// Longer than any start that can be called slow.
 const SLOW_START_MAX_S: f64 = 86_400.0;
 
-/// Why a configuration is refused.
+/// Reason for refusing a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// No JSON object: the Any holds another message than a Struct.

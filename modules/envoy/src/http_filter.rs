@@ -58,7 +58,7 @@ fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> 
     fields::number(deserializer, 0.0..=100.0, "0 to 100").map(|percent| percent as u32)
 }
 
-/// Why a configuration is refused.
+/// Reason for refusing a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FilterError {
     #[error("filter_name is {0:?}, expected \"request\" or \"response\"")]
@@ -80,7 +80,7 @@ impl Kind {
     }
 }
 
-/// What a filter does with one stream.
+/// A filter at work on one stream.
 #[derive(Debug)]
 pub(crate) enum Stream<'c> {
     Request { options: &'c RequestOptions, stage: Stage },

@@ -23,10 +23,10 @@ use crate::table::{Healthy, NO_SLOT, Table};
 use crate::tickets::Open;
 use crate::worker::{Statistics, Worker};
 
-/// How often is done what need not be done at each decision.
+/// Interval of what need not be done at each decision.
 const SECOND_US: u64 = 1_000_000;
 
-/// Decision times that Envoy is told together: what its histogram works with has left the
+/// Decision times that are flushed to Envoy together: its histogram's memory has left the
 /// caches by the next decision.
 const TIMES_MAX: usize = 64;
 
@@ -103,7 +103,7 @@ impl LoadBalancer {
         let now_us = started_ns / 1_000;
         let mut priority = self.draw_priority();
         if !self.table.is_current(view, priority) {
-            // Envoy tells of every change; this is for one that it might not.
+            // Envoy reports every change; this is for one that it might not.
             self.update(view);
             priority = self.draw_priority();
         }
@@ -117,12 +117,12 @@ impl LoadBalancer {
         self.worker.region.decision_time.record(elapsed_ns);
         self.times_ns.push(elapsed_ns);
         if self.times_ns.len() == TIMES_MAX {
-            self.tell_times();
+            self.flush_times();
         }
         if now_us.saturating_sub(self.second_us) >= SECOND_US {
             self.second_us = now_us;
             feedback::forget_old(&self.worker, now_us);
-            self.tell_times();
+            self.flush_times();
             if self.table.may_score_more() {
                 self.update(view);
             }
@@ -130,7 +130,7 @@ impl LoadBalancer {
         choice
     }
 
-    fn tell_times(&mut self) {
+    fn flush_times(&mut self) {
         for elapsed_ns in self.times_ns.drain(..) {
             self.settings.metrics.record(self.settings.decision_ns, elapsed_ns);
         }
@@ -272,6 +272,6 @@ fn score(
 
 impl Drop for LoadBalancer {
     fn drop(&mut self) {
-        self.tell_times();
+        self.flush_times();
     }
 }

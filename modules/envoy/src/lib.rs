@@ -12,7 +12,7 @@
 //!
 //! `exports` has the functions that Envoy calls, `abi` those of Envoy that are called, and
 //! `envoy` makes them safe: unsafe code is in these three. What scores, averages and reads
-//! reports is in `evenkeel_runtime`; here, Envoy's life of a request is told to it.
+//! reports is in `evenkeel_runtime`; this module feeds it the life of Envoy's requests.
 
 mod abi;
 mod artifact;

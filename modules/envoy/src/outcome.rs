@@ -49,7 +49,7 @@ pub(crate) struct End {
     pub(crate) grpc_status: Option<u32>,
     /// Bytes of the response's body.
     pub(crate) body_bytes: u64,
-    /// Whether the whole response has come.
+    /// Set if the whole response has come.
     pub(crate) is_complete: bool,
 }
 
@@ -62,7 +62,7 @@ impl End {
         }
     }
 
-    /// Whether what came of the response is work done.
+    /// Checks if what came of the response is work done.
     pub(crate) fn has_work(&self) -> bool {
         self.body_bytes > 0 && self.status().is_some_and(|status| (200..300).contains(&status))
     }
@@ -122,7 +122,7 @@ pub(crate) struct Attempt<'h> {
     pub(crate) slot: u32,
     /// From its start to its end.
     pub(crate) elapsed_us: u64,
-    /// Whether any of it went out to the host.
+    /// Set if any of it went out to the host.
     pub(crate) was_sent: bool,
     pub(crate) end: End,
 }
@@ -137,7 +137,7 @@ impl Attempt<'_> {
         exchange
     }
 
-    /// Whether Envoy gave the attempt up because it took too long.
+    /// Decides if Envoy gave the attempt up because it took too long.
     ///
     /// It cannot be told by the time alone: Envoy measures timeouts from when its thread woke
     /// up, which is before the attempt began, and on a busy machine long before.
@@ -153,7 +153,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether the host has a timeout that nobody has claimed yet; `None` if it has no counts.
+    /// Claims a timeout of the host that nobody has claimed yet; `None` if it has no counts.
     fn claim_timeout(self, worker: &Worker) -> Option<bool> {
         let total = worker.timeouts(self.slot, self.address)?;
         Some(worker.region.timeouts.claim(self.slot, total))

@@ -1,4 +1,4 @@
-//! What is known of a request before a host is chosen.
+//! Facts about a request before a host is chosen.
 
 use evenkeel_runtime::telemetry_file::host_key as key_of;
 

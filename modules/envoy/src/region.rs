@@ -1,4 +1,4 @@
-//! What is known of a cluster's hosts: one region for all workers of the process.
+//! Knowledge of a cluster's hosts: one region for all workers of the process.
 //!
 //! A host keeps its place, and what was learned of it, as long as some worker's load
 //! balancer has it, and a while longer: addresses come back after a restart, and a cluster
@@ -26,10 +26,10 @@ use crate::demand::Forecast;
 use crate::envoy;
 use crate::settings::Settings;
 
-/// How long a host that no worker has any more keeps its place.
+/// Time for which a host that no worker has any more keeps its slot.
 const HOST_LINGERS_US: u64 = 60_000_000;
 
-/// How long a region without load balancers is kept.
+/// Time for which a region without load balancers is kept.
 const REGION_LINGERS_US: u64 = 600_000_000;
 
 /// Keys that are remembered, divided by those that share a place: half a megabyte.
@@ -62,11 +62,11 @@ pub(crate) struct Region {
     pub(crate) shadow_differed: AtomicU64,
     affinity: OnceLock<Box<[Set]>>,
     classes: OnceLock<Box<[Set]>>,
-    /// How long decisions took.
+    /// Times of decisions.
     pub(crate) decision_time: Histogram,
-    /// What is foreseen, and what it is made from.
+    /// Demand, present and forecast.
     pub(crate) forecast: Forecast,
-    /// What the main thread works with.
+    /// Configuration that the main thread works with.
     used: Mutex<Option<Used>>,
 }
 
@@ -144,12 +144,12 @@ impl Region {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(used);
     }
 
-    /// Which hosts served a key last; made when it is first asked for.
+    /// Hosts that served a key last; made on first use.
     pub(crate) fn affinity(&self) -> Affinity<'_> {
         Affinity::new(self.affinity.get_or_init(|| sets(AFFINITY_SETS)))
     }
 
-    /// What requests of each class generate; made when it is first asked for.
+    /// Output tokens by class of request; made on first use.
     pub(crate) fn classes(&self) -> Classes<'_> {
         Classes::new(self.classes.get_or_init(|| sets(CLASS_SETS)))
     }
@@ -213,7 +213,7 @@ pub(crate) struct Holder<'r> {
     region: &'r Region,
     hosts: MutexGuard<'r, BTreeMap<u64, Registration>>,
     now_us: u64,
-    /// Whether a host found no slot: others need not look for one.
+    /// Set once a host has found no slot: others need not look for one.
     is_full: bool,
 }
 
@@ -259,7 +259,7 @@ impl Holder<'_> {
 
 struct Known {
     region: Arc<Region>,
-    /// When a load balancer was last seen to have it.
+    /// Time when a load balancer was last seen to have it.
     used_us: u64,
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Why a file was not opened.
+/// Reason for not opening a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error("cannot be opened: {0}")]

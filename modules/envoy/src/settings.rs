@@ -11,7 +11,7 @@ use crate::envoy::{LoadBalancerMetrics, MetricError, MetricId};
 use crate::fields::ConfigError;
 use crate::region::Region;
 
-/// Why a configuration is refused.
+/// Reason for refusing a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
     #[error(transparent)]

@@ -120,7 +120,7 @@ fn demand(region: &Region) -> Value {
     })
 }
 
-/// What is not known is null: JSON has no NaN.
+/// Describes a host; unknown numbers are null, as JSON has no NaN.
 fn describe_host(region: &Region, registration: &Registration, now_us: u64) -> Option<Value> {
     let state = region.state();
     let host = state.host(registration.slot)?;

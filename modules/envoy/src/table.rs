@@ -29,7 +29,7 @@ pub(crate) struct Healthy {
     pub(crate) all_index: u32,
     /// Envoy's weight, 1 to 128.
     pub(crate) weight: u32,
-    /// When this worker saw it come up.
+    /// Time when this worker saw it come up.
     pub(crate) since_us: u64,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Priority {
     pub(crate) total: usize,
     /// By Envoy's index among healthy hosts.
     pub(crate) healthy: Vec<Healthy>,
-    /// Whether every healthy host has a slot, and can be scored.
+    /// Set if every healthy host has a slot, and can be scored.
     pub(crate) is_scored: bool,
     /// The healthy hosts: bit by slot in the region.
     pub(crate) mask: Vec<u64>,
@@ -66,7 +66,7 @@ pub(crate) struct Table {
     pub(crate) loads: Vec<u32>,
     /// Keys whose slots in the region are held.
     held: Vec<u64>,
-    /// When there were hosts for the first time.
+    /// Time when there were hosts for the first time.
     built_us: Option<u64>,
 }
 
@@ -75,7 +75,7 @@ impl Table {
         Self { region, priorities: Vec::new(), loads: Vec::new(), held: Vec::new(), built_us: None }
     }
 
-    /// Whether Envoy's count of healthy hosts is the one that the table was built from: of
+    /// Checks if Envoy's count of healthy hosts is the one that the table was built from: of
     /// one priority, or of all.
     pub(crate) fn is_current(&self, view: LoadBalancerView<'_>, priority: Option<u32>) -> bool {
         let is_same = |priority: u32| {
@@ -120,7 +120,7 @@ impl Table {
         slots
     }
 
-    /// Whether hosts without a slot might find one by now: hosts that have gone give theirs up
+    /// Checks if hosts without a slot might find one by now: hosts that have gone give theirs up
     /// when the last load balancer has heard of it, and the last request to them has ended.
     pub(crate) fn may_score_more(&self) -> bool {
         let hosts: usize = self.priorities.iter().map(|priority| priority.total).sum();

@@ -16,7 +16,7 @@ use crate::regular_file::{self, OpenError};
 /// Larger than any of them.
 const BYTES_MAX: u64 = words(SLOTS_MAX) as u64 * 8;
 
-/// Why a file was not taken.
+/// Reason for not taking a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TelemetryError {
     #[error("telemetry file {0}")]

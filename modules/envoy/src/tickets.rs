@@ -14,7 +14,7 @@ use evenkeel_runtime::state::HOSTS_MAX;
 /// what keeps the thread from running.
 const EARLIER_US: u64 = 1_000_000;
 
-/// What may pass between the end of an attempt and its log, from which its start is reckoned.
+/// Time that may pass between the end of an attempt and its log, from which its start is reckoned.
 const LATER_US: u64 = 500;
 
 /// Holes of a queue that are left alone.
@@ -30,11 +30,11 @@ pub(crate) struct Open {
     pub(crate) class: u64,
     /// Output tokens parsed from the response's body; 0 where unknown.
     pub(crate) output_tokens: u32,
-    /// Whether an upstream filter reports its first token.
+    /// Set if an upstream filter reports its first token.
     pub(crate) claimed: bool,
-    /// Whether a load report in the response's head has been taken.
+    /// Set if a load report in the response's head has been taken.
     pub(crate) reported: bool,
-    /// Whether the filter has seen the end of the response: its log is the next to come.
+    /// Set once the filter has seen the end of the response: its log is the next to come.
     pub(crate) ended: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How many tokens a response has, from its body: what its `usage` says, or, in a stream
+//! Number of tokens of a response, from its body: that of its `usage`, or, in a stream
 //! that has none, the number of its events.
 //!
 //! The body is looked at as it passes, piece by piece; of what was before, only the last

@@ -1,4 +1,4 @@
-//! What the hooks of one worker thread share for one cluster: the load balancer opens
+//! State of one worker thread for one cluster, shared by its hooks: the load balancer opens
 //! tickets, the access log closes them.
 
 use std::cell::{Cell, RefCell};
@@ -25,7 +25,7 @@ pub(crate) struct Worker {
     pub(crate) places: RefCell<HashMap<u64, u32>>,
     /// Settings of the newest load balancer.
     pub(crate) settings: RefCell<Arc<Settings>>,
-    /// When the first request was sent since the access log last told of one; 0 if none was.
+    /// Time of the first request since the last entry of the access log; 0 if there was none.
     pub(crate) silence_since_us: Cell<u64>,
     /// All hosts, for when too few of them are healthy.
     pub(crate) panic_mode: RefCell<PanicMode>,
@@ -104,7 +104,7 @@ impl Worker {
         })
     }
 
-    /// Whether a load balancer has the host in a slot.
+    /// Checks if a load balancer has the host in a slot.
     pub(crate) fn has_host(&self, slot: u32) -> bool {
         self.statistics
             .borrow()

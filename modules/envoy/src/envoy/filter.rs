@@ -101,7 +101,7 @@ impl<'h> FilterView<'h> {
         beginning
     }
 
-    /// What has just come of the response's body, in pieces.
+    /// Pieces of the response's body that have just come.
     pub(crate) fn response_pieces(self) -> impl Iterator<Item = &'h [u8]> {
         self.pieces(BodyType::ReceivedResponse)
     }

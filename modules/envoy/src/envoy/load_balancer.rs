@@ -77,7 +77,7 @@ impl<'h> LoadBalancerView<'h> {
         unsafe { abi::envoy_dynamic_module_callback_lb_get_host_stat(self.lb, priority, index as usize, stat) }
     }
 
-    /// Whether Envoy wants this attempt to go to another host: by the place among all.
+    /// Asks if Envoy wants this attempt to go to another host than this, by the index among all.
     pub(crate) fn wants_another(self, context: ContextView<'h>, priority: u32, index: u32) -> bool {
         // SAFETY: both belong to the hook that runs.
         unsafe {
@@ -129,7 +129,7 @@ impl<'h> ContextView<'h> {
         (!context.is_null()).then_some(Self { context, hook: PhantomData })
     }
 
-    /// Whether this is known to be a retry: only then does Envoy offer more than one attempt at
+    /// Checks if this is known to be a retry: only then does Envoy offer more than one attempt at
     /// choosing a host, as many as `host_selection_retry_max_attempts` says.
     pub(crate) fn is_retry(self) -> bool {
         // SAFETY: the view holds a context that is alive.

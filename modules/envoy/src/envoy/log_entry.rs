@@ -11,7 +11,7 @@ pub(crate) struct LogEntry<'h> {
     hook: PhantomData<&'h ()>,
 }
 
-/// Why an attempt ended as it did: the bits of Envoy's response flags.
+/// Envoy's response flags of an attempt, a bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ResponseFlags(pub(crate) u64);
 

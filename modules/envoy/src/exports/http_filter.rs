@@ -218,7 +218,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_reset(
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(_filter: EnvoyPtr, _stream: ModulePtr, _event: u64) {}
 
-/// What the client's connection holds is not of interest.
+/// The client's connection is not of interest.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
     _filter: EnvoyPtr,
@@ -226,7 +226,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_
 ) {
 }
 
-/// What the client's connection holds is not of interest.
+/// The client's connection is not of interest.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
     _filter: EnvoyPtr,
