@@ -4,7 +4,7 @@
 //! Envoy 1.38 to 1.40. The functions are symbols of the Envoy that loads the module; one
 //! that it lacks makes it refuse the module. `tests/test_abi.py` looks up every name.
 //!
-//! What is said of all of them there: buffers that Envoy hands out are Envoy's, and stay
+//! For all of them the header says: buffers that Envoy hands out are Envoy's, and stay
 //! valid until the hook that asked for them returns; buffers that the module hands over are
 //! read before the function returns. A function that returns `bool` leaves its output
 //! alone, or empty, when it returns `false`.
@@ -13,7 +13,7 @@
 
 use std::ffi::{c_char, c_void};
 
-/// What `on_program_init` returns: Envoy warns when its own is another one.
+/// Version that `on_program_init` returns: Envoy warns when its own is another one.
 pub(crate) const ABI_VERSION: &std::ffi::CStr = c"v0.2.0";
 
 /// Bytes of the other side.
@@ -38,6 +38,16 @@ pub(crate) struct TimingInfo {
     pub(crate) last_upstream_rx_byte_received_ns: i64,
     pub(crate) first_downstream_tx_byte_sent_ns: i64,
     pub(crate) last_downstream_tx_byte_sent_ns: i64,
+}
+
+/// Bytes of one upstream request: of the bodies, and with everything around them.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct BytesInfo {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    pub(crate) wire_received: u64,
+    pub(crate) wire_sent: u64,
 }
 
 /// `envoy_dynamic_module_type_log_level`.
@@ -88,8 +98,9 @@ pub(crate) const HEADERS_CONTINUE: u32 = 0;
 pub(crate) const HEADERS_STOP: u32 = 1;
 /// `envoy_dynamic_module_type_on_http_filter_request_body_status`: go on.
 pub(crate) const BODY_CONTINUE: u32 = 0;
-/// The same: keep the data, later filters wait.
-pub(crate) const BODY_STOP_AND_BUFFER: u32 = 1;
+/// The same: keep the data, later filters wait. Beyond the buffer limit Envoy reads no more
+/// from the client, rather than answer with 413.
+pub(crate) const BODY_STOP_AND_WATERMARK: u32 = 2;
 
 /// An object of Envoy's.
 pub(crate) type EnvoyPtr = *mut c_void;
@@ -135,7 +146,10 @@ callbacks! {
     fn envoy_dynamic_module_callback_lb_context_get_downstream_header(
         context: EnvoyPtr, key: Buffer, result: *mut Buffer, index: usize, count: *mut usize,
     ) -> bool;
-    /// Whether a retry should go elsewhere, by the place among all hosts. Only in
+    /// Times that the choice of a host may be repeated: 1 for a first attempt, for a retry what the
+    /// route says (1 by default). Only in `choose_host`.
+    fn envoy_dynamic_module_callback_lb_context_get_host_selection_retry_count(context: EnvoyPtr) -> u32;
+    /// Asks if a retry should go elsewhere, by the index among all hosts. Only in
     /// `choose_host`, `context` not null.
     fn envoy_dynamic_module_callback_lb_context_should_select_another_host(
         lb: EnvoyPtr, context: EnvoyPtr, priority: u32, index: usize,
@@ -170,6 +184,8 @@ callbacks! {
     fn envoy_dynamic_module_callback_access_logger_get_response_flags(logger: EnvoyPtr) -> u64;
     /// Times of the request; fills in all fields. Only in the log hook.
     fn envoy_dynamic_module_callback_access_logger_get_timing_info(logger: EnvoyPtr, timing: *mut TimingInfo);
+    /// Bytes of the request; fills in all fields. Only in the log hook.
+    fn envoy_dynamic_module_callback_access_logger_get_bytes_info(logger: EnvoyPtr, bytes: *mut BytesInfo);
     /// Name of the cluster; `false` if there is none. Only in the log hook.
     fn envoy_dynamic_module_callback_access_logger_get_upstream_cluster(
         logger: EnvoyPtr, result: *mut Buffer,
@@ -221,6 +237,12 @@ callbacks! {
     fn envoy_dynamic_module_callback_http_set_header(
         filter: EnvoyPtr, kind: HeaderType, key: Buffer, value: Buffer,
     ) -> bool;
+    /// Sets a number among the stream's dynamic metadata. While the filter lives.
+    fn envoy_dynamic_module_callback_http_set_dynamic_metadata_number(
+        filter: EnvoyPtr, namespace: Buffer, key: Buffer, value: f64,
+    );
+    /// Bytes that Envoy buffers of a body; 0 for any number. While the filter lives.
+    fn envoy_dynamic_module_callback_http_get_buffer_limit(filter: EnvoyPtr) -> u64;
     /// Bytes of a body, of what has just come or of what is kept. In a body hook.
     fn envoy_dynamic_module_callback_http_get_body_size(filter: EnvoyPtr, kind: BodyType) -> usize;
     /// Number of pieces that a body is in. In a body hook.

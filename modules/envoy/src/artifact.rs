@@ -1,7 +1,6 @@
 //! The trained artifacts in use: one for each path, read by all workers, replaced by the
 //! main thread.
 
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,21 +12,24 @@ use evenkeel_runtime::Model;
 use evenkeel_runtime::artifact::ArtifactError;
 use self_cell::self_cell;
 
+use crate::identity::Identity;
+use crate::regular_file::{self, OpenError};
+
 /// Larger than any artifact.
 const BYTES_MAX: u64 = 64 << 20;
 
 /// Weights are read fastest from multiples of this.
 const ALIGNMENT: usize = 64;
 
-/// Why an artifact was not loaded.
+/// Reason for not loading an artifact.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
+    /// It is missing, or no regular file.
+    #[error("artifact {path:?} {cause}")]
+    Open { path: PathBuf, cause: OpenError },
     /// It cannot be read.
     #[error("artifact {path:?} cannot be read: {cause}")]
-    Io { path: PathBuf, cause: std::io::Error },
-    /// A folder, a pipe, a device.
-    #[error("artifact {path:?} is not a regular file")]
-    NotAFile { path: PathBuf },
+    Read { path: PathBuf, cause: std::io::Error },
     /// Too large to be one.
     #[error("artifact {path:?} has {bytes} bytes, more than any artifact")]
     TooLarge { path: PathBuf, bytes: u64 },
@@ -65,7 +67,7 @@ self_cell! {
     }
 }
 
-/// What tells one version of a file from the next.
+/// Identity of one version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileIdentity {
     device: u64,
@@ -96,18 +98,12 @@ impl LoadedModel {
 }
 
 fn load(path: &Path) -> Result<(LoadedModel, FileIdentity), LoadError> {
-    let io = |cause| LoadError::Io { path: path.into(), cause };
-    // Looked at before it is opened: opening a pipe would wait for its other end.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(LoadError::NotAFile { path: path.into() });
-    }
-    let file = File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
+    let (file, metadata) = regular_file::open(path).map_err(|cause| LoadError::Open { path: path.into(), cause })?;
     if metadata.len() > BYTES_MAX {
         return Err(LoadError::TooLarge { path: path.into(), bytes: metadata.len() });
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(io)?;
+    file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(|cause| LoadError::Read { path: path.into(), cause })?;
     let model = OwnedModel::try_new(AlignedBytes::new(&bytes), |bytes| Model::parse(bytes.get()))
         .map_err(|cause| LoadError::Refused { path: path.into(), cause })?;
     Ok((LoadedModel(model), FileIdentity::of(&metadata)))
@@ -178,17 +174,22 @@ impl Artifact {
         self.current.load()
     }
 
-    /// Where it is read from.
+    /// Identity of the model in force.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::of(self.current().model(), &self.path)
+    }
+
+    /// Path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How often a new file was taken over.
+    /// Number of new files taken over.
     pub(crate) fn swaps(&self) -> u64 {
         self.swaps.load(Relaxed)
     }
 
-    /// How often a new file was refused.
+    /// Number of new files refused.
     pub(crate) fn refusals(&self) -> u64 {
         self.refusals.load(Relaxed)
     }

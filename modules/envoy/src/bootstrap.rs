@@ -7,19 +7,20 @@ use std::path::PathBuf;
 
 use crate::abi::LogLevel;
 use crate::artifact::Artifact;
-use crate::config::{self, ConfigError};
 use crate::envoy::{self, BootstrapMetrics, BootstrapView, MetricError, MetricId, Timer};
+use crate::fields::{self, ConfigError, NoFields};
+use crate::gauges::Gauges;
 use crate::region::{self, Region, Used};
 use crate::{status, telemetry};
 
-/// How often telemetry is read. Requests sent between a host's measurement and its reading
+/// Interval at which telemetry is read. Requests sent between a host's measurement and its reading
 /// here are in neither count, so that time should be short.
 const TICK_MS: u64 = 20;
 
-/// How many of these make the second in which the rest is done.
+/// Ticks in the second after which the rest is done.
 const TICKS_PER_SECOND: u64 = 1_000 / TICK_MS;
 
-/// Why a configuration is refused.
+/// Reason for refusing a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BootstrapError {
     #[error(transparent)]
@@ -34,8 +35,7 @@ pub(crate) struct Bootstrap {
     metrics: BootstrapMetrics,
     swaps: MetricId,
     refusals: MetricId,
-    replicas: MetricId,
-    millireplicas: MetricId,
+    gauges: Gauges,
     timer: RefCell<Option<Timer>>,
     ticks: Cell<u64>,
     /// Telemetry files whose trouble has been told.
@@ -45,12 +45,11 @@ pub(crate) struct Bootstrap {
 impl Bootstrap {
     /// Checks the configuration, which has no options.
     pub(crate) fn new(json: &[u8], view: BootstrapView, metrics: BootstrapMetrics) -> Result<Self, BootstrapError> {
-        config::object(json, &[])?;
+        let NoFields {} = fields::parse(json)?;
         Ok(Self {
             swaps: metrics.define_counter("evenkeel_artifact_swaps", &[])?,
             refusals: metrics.define_counter("evenkeel_artifact_refusals", &[])?,
-            replicas: metrics.define_gauge("evenkeel_demand_replicas", &["cluster"])?,
-            millireplicas: metrics.define_gauge("evenkeel_demand_millireplicas", &["cluster"])?,
+            gauges: Gauges::define(metrics)?,
             timer: RefCell::new(None),
             ticks: Cell::new(0),
             troubled: RefCell::default(),
@@ -83,7 +82,7 @@ impl Bootstrap {
         if self.ticks.get().is_multiple_of(TICKS_PER_SECOND) {
             self.refresh_artifacts();
             for (region, used) in &regions {
-                self.tick_demand(region, used);
+                self.refresh_gauges(region, used);
             }
         }
         if let Some(timer) = &*self.timer.borrow() {
@@ -97,7 +96,8 @@ impl Bootstrap {
                 Ok(false) => {}
                 Ok(true) => {
                     self.metrics.add(self.swaps, [], 1);
-                    envoy::log(LogLevel::Info, format_args!("artifact \"{}\" is in force", artifact.path().display()));
+                    let (path, identity) = (artifact.path().display(), artifact.identity());
+                    envoy::log(LogLevel::Info, format_args!("artifact \"{path}\" is in force: {identity}"));
                 }
                 Err(error) => {
                     self.metrics.add(self.refusals, [], 1);
@@ -128,15 +128,11 @@ impl Bootstrap {
         }
     }
 
-    fn tick_demand(&self, region: &Region, used: &Used) {
+    fn refresh_gauges(&self, region: &Region, used: &Used) {
         let artifact = used.artifact.current();
         region.forecast.tick(artifact.model());
         let replicas = region.forecast.read(artifact.model(), &used.scale).replicas;
-        if replicas.is_finite() {
-            let cluster = [region.cluster().as_bytes()];
-            self.metrics.set(self.replicas, cluster, replicas.round() as u64);
-            self.metrics.set(self.millireplicas, cluster, (replicas * 1e3).round() as u64);
-        }
+        self.gauges.set(self.metrics, region, replicas, &used.artifact.identity());
     }
 
     /// Answers a request to a page; returns the status.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use evenkeel_runtime::state::HOSTS_MAX;
 
-/// How many of Envoy's count are known already, by the host's place in the region.
+/// Number of Envoy's count that is known already, by the host's slot in the region.
 #[derive(Debug)]
 pub(crate) struct Claims(Box<[AtomicU64]>);
 
@@ -15,7 +15,7 @@ impl Default for Claims {
 }
 
 impl Claims {
-    /// Whether there is one that nobody has claimed yet, which thereby is; `total` is Envoy's
+    /// Claims one that nobody has claimed yet; `false` if there is none. `total` is Envoy's
     /// count. It counts from 0 again when a host comes back.
     pub(crate) fn claim(&self, slot: u32, total: u64) -> bool {
         let Some(claimed) = self.0.get(slot as usize) else { return false };
@@ -26,7 +26,7 @@ impl Claims {
         claimed.fetch_update(Relaxed, Relaxed, next).is_ok()
     }
 
-    /// Leaves those so far to somebody else, who is told of each.
+    /// Leaves those so far to somebody else.
     pub(crate) fn skip(&self, slot: u32, total: u64) {
         if let Some(claimed) = self.0.get(slot as usize) {
             claimed.store(total, Relaxed);

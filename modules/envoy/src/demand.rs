@@ -9,7 +9,7 @@ use evenkeel_runtime::forecast::{History, Rolling, features};
 use crate::clock;
 use crate::config::ScaleOptions;
 
-/// Where the trainer gave no figure: a lead of two minutes, the quantile and the room that
+/// Defaults for figures that the artifact lacks: a lead of two minutes, the quantile and the room that
 /// `evenkeel train` defaults to.
 const LEAD_S: f32 = 120.0;
 const QUANTILE: f32 = 0.9;
@@ -27,7 +27,7 @@ pub(crate) struct Forecast {
 struct Past {
     values: Vec<f32>,
     pushed: u64,
-    /// What became of earlier forecasts, by which later ones are corrected.
+    /// Errors of earlier forecasts, by which later ones are corrected.
     rolling: Box<Rolling>,
     scratch: Vec<f32>,
 }
@@ -58,7 +58,7 @@ impl Forecast {
         past.pushed = history.pushed();
     }
 
-    /// What is known now; replicas are NaN if neither artifact nor options say what one of
+    /// Reads the present demand; replicas are NaN if neither artifact nor options say what one of
     /// them carries.
     pub(crate) fn read(&self, model: &Model<'_>, options: &ScaleOptions) -> DemandReading {
         let trained = model.scale();

@@ -11,7 +11,7 @@ mod metrics;
 pub(crate) use bootstrap::{BootstrapView, Timer};
 pub(crate) use filter::FilterView;
 pub(crate) use load_balancer::{ContextView, HostStatistics, LoadBalancerView};
-pub(crate) use log_entry::LogEntry;
+pub(crate) use log_entry::{LogEntry, ResponseFlags};
 pub(crate) use metrics::{BootstrapMetrics, LoadBalancerMetrics, MetricError, MetricId};
 
 use std::ffi::c_char;

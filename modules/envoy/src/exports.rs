@@ -27,7 +27,7 @@ fn guard<T>(hook: &'static str, otherwise: T, run: impl FnOnce() -> T) -> T {
     })
 }
 
-/// What a function returns, or what it said when it panicked.
+/// Runs a function; returns its value, or the message of its panic.
 fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| match panic.downcast::<String>() {
         Ok(said) => *said,

@@ -2,27 +2,31 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_runtime::decide::scratch_len;
 use evenkeel_runtime::state::HOSTS_MAX;
-use evenkeel_runtime::{Eligible, Reason, Request, decide};
+use evenkeel_runtime::{Eligible, Model, Reason, Request, decide};
 
+use crate::abi::HOST_STAT_REQUESTS_ACTIVE;
 use crate::clock;
 use crate::config::Mode;
+use crate::eligible::{self, SlowStart};
 use crate::envoy::{ContextView, HostStatistics, LoadBalancerView};
 use crate::feedback;
+use crate::least_request;
 use crate::prompt::RequestFacts;
 use crate::random::Random;
 use crate::rotation::Rotation;
 use crate::settings::Settings;
-use crate::table::{Priority, Table};
+use crate::table::{Healthy, NO_SLOT, Table};
 use crate::tickets::Open;
 use crate::worker::{Statistics, Worker};
 
-/// How often is done what need not be done at each decision.
+/// Interval of what need not be done at each decision.
 const SECOND_US: u64 = 1_000_000;
 
-/// Decision times that Envoy is told together: what its histogram works with has left the
+/// Decision times that are flushed to Envoy together: its histogram's memory has left the
 /// caches by the next decision.
 const TIMES_MAX: usize = 64;
 
@@ -37,12 +41,10 @@ pub(crate) struct LoadBalancer {
     table: Table,
     rotation: Rotation,
     random: Random,
-    scratch: Vec<f32>,
+    memory: Memory,
     /// Hosts that this request may go to, where they are not simply the healthy ones.
-    eligible: Vec<u64>,
-    /// By place in the region: what each host probably has cached of the prompt.
-    cached_tokens: Vec<u32>,
-    /// How long decisions took, until Envoy is told.
+    eligible: eligible::Eligible,
+    /// Decision times not yet flushed to Envoy.
     times_ns: Vec<u64>,
     reconciled_us: u64,
     second_us: u64,
@@ -63,9 +65,8 @@ impl LoadBalancer {
             table: Table::new(worker.region.clone()),
             rotation: Rotation::default(),
             random: Random::new(clock::now_ns()),
-            scratch: Vec::new(),
-            eligible: Vec::new(),
-            cached_tokens: vec![0; HOSTS_MAX],
+            memory: Memory::new(),
+            eligible: eligible::Eligible::default(),
             times_ns: Vec::with_capacity(TIMES_MAX),
             reconciled_us: 0,
             second_us: 0,
@@ -84,24 +85,16 @@ impl LoadBalancer {
         for place in self.table.came_up(now_us) {
             self.worker.region.state().restarted(place, now_us);
         }
-        // Hosts that are gone keep their entry: their requests may still end.
-        let mut known = self.worker.places.borrow_mut();
-        known.retain(|key, slot| self.worker.region.state().host(*slot).is_some_and(|host| host.key() == *key));
-        known.extend(places);
-        drop(known);
+        self.worker.update_places(places);
         self.statistics.update(self.table.indices());
-        self.worker.panic.borrow_mut().update(view);
+        self.worker.panic_mode.borrow_mut().update(view);
         self.reserve();
     }
 
     /// Memory for a decision among all hosts.
     fn reserve(&mut self) {
         let hosts = self.table.priorities.iter().map(|priority| priority.healthy.len()).max().unwrap_or(0);
-        let artifact = self.settings.artifact.current();
-        let needed = scratch_len(artifact.model(), hosts) + SCRATCH_ALIGNMENT / size_of::<f32>();
-        if self.scratch.len() < needed {
-            self.scratch.resize(needed, 0.0);
-        }
+        self.memory.reserve(self.settings.artifact.current().model(), hosts);
     }
 
     /// Chooses a host; `None` if none is healthy.
@@ -110,7 +103,7 @@ impl LoadBalancer {
         let now_us = started_ns / 1_000;
         let mut priority = self.draw_priority();
         if !self.table.is_current(view, priority) {
-            // Envoy tells of every change; this is for one that it might not.
+            // Envoy reports every change; this is for one that it might not.
             self.update(view);
             priority = self.draw_priority();
         }
@@ -124,17 +117,20 @@ impl LoadBalancer {
         self.worker.region.decision_time.record(elapsed_ns);
         self.times_ns.push(elapsed_ns);
         if self.times_ns.len() == TIMES_MAX {
-            self.tell_times();
+            self.flush_times();
         }
         if now_us.saturating_sub(self.second_us) >= SECOND_US {
             self.second_us = now_us;
-            feedback::forget_gone(&self.worker, &self.table, now_us);
-            self.tell_times();
+            feedback::forget_old(&self.worker, now_us);
+            self.flush_times();
+            if self.table.may_score_more() {
+                self.update(view);
+            }
         }
         choice
     }
 
-    fn tell_times(&mut self) {
+    fn flush_times(&mut self) {
         for elapsed_ns in self.times_ns.drain(..) {
             self.settings.metrics.record(self.settings.decision_ns, elapsed_ns);
         }
@@ -156,130 +152,128 @@ impl LoadBalancer {
         now_us: u64,
     ) -> Option<Choice> {
         let hosts = self.table.priorities.get(priority as usize)?;
-        let artifact = self.settings.artifact.current();
-        let needed = scratch_len(artifact.model(), hosts.healthy.len()) + SCRATCH_ALIGNMENT / size_of::<f32>();
-        if self.scratch.len() < needed {
-            // An artifact with a larger network has come: once for each such swap.
-            self.scratch.resize(needed, 0.0);
-        }
-        let begin = self.scratch.as_ptr().align_offset(SCRATCH_ALIGNMENT).min(SCRATCH_ALIGNMENT / size_of::<f32>());
-        let scratch = &mut self.scratch[begin..];
-        let state = self.worker.region.state();
-        let cached_tokens = if facts.key == 0 {
-            &[]
-        } else {
-            let cached = &mut self.cached_tokens[..state.host_end()];
-            cached.fill(0);
-            self.worker.region.affinity().cached_tokens(facts.key, facts.prompt_tokens, now_us, cached);
-            &*cached
-        };
-        let class_mean =
-            (facts.class != 0).then(|| self.worker.region.classes().expected_output_tokens(facts.class)).flatten();
-        let output_tokens = facts.expected_output_tokens(class_mean, artifact.model().service().output_tokens_mean);
-        let request = Request { prompt_tokens: facts.prompt_tokens, cached_tokens, output_tokens };
+        let is_tried =
+            |host: &Healthy| context.is_some_and(|context| view.wants_another(context, priority, host.all_index));
+        let is_retry = context.is_some_and(ContextView::is_retry);
         let slow_start_us = self.settings.options.slow_start.as_micros() as u64;
-        let warming =
-            slow_start_us > 0 && without_cold(&mut self.eligible, hosts, slow_start_us, now_us, &mut self.random);
-        let mask = if warming { &self.eligible } else { &hosts.mask };
-        let decision = decide(Some(artifact.model()), &state, &request, Eligible::Mask(mask), now_us, scratch);
-        count(&self.settings, decision.reason);
-        let mut slot = decision.host?;
-        if self.settings.options.mode == Mode::Shadow {
-            slot = self.rotation.next(&hosts.healthy).unwrap_or(slot);
-        }
-        if let Some(context) = context {
-            let is_tried = |slot| {
-                let index = hosts.healthy_index(slot).and_then(|index| hosts.healthy.get(index as usize));
-                index.is_some_and(|host| view.wants_another(context, priority, host.all_index))
-            };
-            if is_tried(slot) {
-                // A retry: among those that Envoy accepts, or else as it was.
-                without(&mut self.eligible, &hosts.mask, is_tried);
-                let eligible = Eligible::Mask(&self.eligible);
-                let again = decide(Some(artifact.model()), &state, &request, eligible, now_us, scratch);
-                slot = again.host.unwrap_or(slot);
+        let slow_start = SlowStart::of(hosts, slow_start_us, now_us);
+        let mask = if is_retry || slow_start.is_some() {
+            self.eligible.reset(hosts);
+            if is_retry {
+                self.eligible.remove(hosts, is_tried);
             }
-        }
-        if facts.key != 0 {
+            if let Some(slow_start) = slow_start {
+                let random = &mut self.random;
+                self.eligible.remove(hosts, |host| slow_start.sits_out(host, random));
+            }
+            self.eligible.mask()
+        } else {
+            &hosts.mask
+        };
+        let scored = if hosts.is_scored {
+            let slot = score(&self.worker, &self.settings, &facts, mask, &mut self.memory, now_us)?;
+            Some(hosts.healthy_index(slot)?)
+        } else {
+            self.worker.region.unscored.fetch_add(1, Relaxed);
+            self.settings.count(Reason::NoScore);
+            None
+        };
+        let served = match self.settings.options.mode {
+            Mode::Active => scored,
+            Mode::Shadow => {
+                let served = self.rotation.next(&hosts.healthy);
+                self.settings.count_shadow(&self.worker.region, scored == served);
+                served
+            }
+        };
+        // What Envoy wants to go elsewhere, though it did not say before that it is a retry.
+        let index = served.filter(|index| !is_tried(&hosts.healthy[*index])).or_else(|| {
+            let requests_for_weight = |index: usize| {
+                let host = &hosts.healthy[index];
+                let active = view.host_stat(priority, host.all_index, HOST_STAT_REQUESTS_ACTIVE);
+                (active as f32 + 1.0) / host.weight as f32
+            };
+            let count = hosts.healthy.len();
+            let is_untried = |index: usize| !is_tried(&hosts.healthy[index]);
+            least_request::of_two(count, &mut self.random, is_untried, requests_for_weight)
+                .or(served)
+                .or_else(|| least_request::of_two(count, &mut self.random, |_| true, requests_for_weight))
+        })?;
+        let slot = hosts.healthy[index].slot;
+        if facts.key != 0 && slot != NO_SLOT {
             self.worker.region.affinity().note(facts.key, slot, facts.prompt_tokens, now_us);
         }
-        let healthy_index = hosts.healthy_index(slot)?;
         if self.worker.silence_since_us.get() == 0 {
             self.worker.silence_since_us.set(now_us);
         }
-        if let Some(ticket) = state.begin(slot, facts.prompt_tokens, now_us)
-            && let Err(open) = self.worker.tickets.borrow_mut().push(Open {
-                ticket,
-                key: facts.key,
-                class: facts.class,
-                output_tokens: 0,
-            })
+        let artifact = self.settings.artifact.current();
+        let booked_tokens = artifact.model().service().booked_prompt_tokens(facts.prompt_tokens);
+        // Connections that are made ahead of requests are not logged.
+        if context.is_some()
+            && let Some(ticket) = self.worker.region.state().begin(slot, booked_tokens, now_us)
         {
-            // More requests under way than can be tracked: this one is not.
-            feedback::forget(&state, &open.ticket);
+            self.worker.tickets.borrow_mut().push(Open::new(ticket, facts.key, facts.class));
         }
-        Some(Choice { priority, healthy_index })
+        Some(Choice { priority, healthy_index: index as u32 })
     }
+}
+
+/// Memory that decisions use again.
+#[derive(Debug)]
+struct Memory {
+    scratch: Vec<f32>,
+    /// By slot in the region: tokens of the prompt that each host probably has cached.
+    cached_tokens: Vec<u32>,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self { scratch: Vec::new(), cached_tokens: vec![0; HOSTS_MAX] }
+    }
+
+    /// Makes room for a decision among so many hosts.
+    fn reserve(&mut self, model: &Model<'_>, hosts: usize) {
+        let needed = scratch_len(model, hosts) + SCRATCH_ALIGNMENT / size_of::<f32>();
+        if self.scratch.len() < needed {
+            self.scratch.resize(needed, 0.0);
+        }
+    }
+}
+
+/// Slot of the host with the best score of those in the mask; `None` if there is none.
+fn score(
+    worker: &Worker,
+    settings: &Settings,
+    facts: &RequestFacts,
+    mask: &[u64],
+    memory: &mut Memory,
+    now_us: u64,
+) -> Option<u32> {
+    let artifact = settings.artifact.current();
+    let model = artifact.model();
+    let state = worker.region.state();
+    // More than before only where hosts have come, or an artifact with a larger network.
+    memory.reserve(model, mask.iter().map(|word| word.count_ones() as usize).sum());
+    let Memory { scratch, cached_tokens } = memory;
+    let begin = scratch.as_ptr().align_offset(SCRATCH_ALIGNMENT).min(SCRATCH_ALIGNMENT / size_of::<f32>());
+    let cached_tokens = if facts.key == 0 {
+        &[]
+    } else {
+        let cached = &mut cached_tokens[..state.host_end()];
+        cached.fill(0);
+        worker.region.affinity().cached_tokens(facts.key, facts.prompt_tokens, now_us, cached);
+        &*cached
+    };
+    let class_mean = (facts.class != 0).then(|| worker.region.classes().expected_output_tokens(facts.class)).flatten();
+    let output_tokens = facts.expected_output_tokens(class_mean, model.service().output_tokens_mean);
+    let request = Request { prompt_tokens: facts.prompt_tokens, cached_tokens, output_tokens };
+    let decision = decide(Some(model), &state, &request, Eligible::Mask(mask), now_us, &mut scratch[begin..]);
+    settings.count(decision.reason);
+    decision.host
 }
 
 impl Drop for LoadBalancer {
     fn drop(&mut self) {
-        self.tell_times();
-    }
-}
-
-fn count(settings: &Settings, reason: Reason) {
-    settings.metrics.add(settings.decisions, [], 1);
-    if matches!(reason, Reason::NoPolicy | Reason::NoScore) {
-        settings.metrics.add(settings.fallbacks, [], 1);
-    }
-}
-
-/// Of the healthy hosts, those that are not warming up, and those that are with a
-/// probability that grows from a tenth to one. `false` if that would be none, or all.
-///
-/// It is the share of requests that is limited, not the load that is raised: where requests
-/// are short, a host mostly has none under way, and would win however much each counts.
-fn without_cold(
-    eligible: &mut Vec<u64>,
-    hosts: &Priority,
-    slow_start_us: u64,
-    now_us: u64,
-    random: &mut Random,
-) -> bool {
-    /// As in Envoy's own slow start: less would leave a new host without any measurement.
-    const LEAST: f64 = 0.1;
-
-    eligible.clear();
-    for host in &hosts.healthy {
-        let Some(age_us) = host.since_us.map(|since_us| now_us.saturating_sub(since_us)) else { continue };
-        let share = (age_us as f64 / slow_start_us as f64).max(LEAST);
-        if random.happens(share) {
-            continue;
-        }
-        if eligible.is_empty() {
-            eligible.extend_from_slice(&hosts.mask);
-        }
-        if let Some(word) = eligible.get_mut(host.slot as usize / 64) {
-            *word &= !(1 << (host.slot % 64));
-        }
-    }
-    eligible.iter().any(|word| *word != 0)
-}
-
-/// A mask without some hosts.
-fn without(eligible: &mut Vec<u64>, mask: &[u64], excluded: impl Fn(u32) -> bool) {
-    eligible.clear();
-    for (word, bits) in (0..).zip(mask) {
-        let mut kept = *bits;
-        let mut rest = *bits;
-        while rest != 0 {
-            let bit = rest.trailing_zeros();
-            rest &= rest - 1;
-            if excluded(word * 64 + bit) {
-                kept &= !(1 << bit);
-            }
-        }
-        eligible.push(kept);
+        self.flush_times();
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! `exports` has the functions that Envoy calls, `abi` those of Envoy that are called, and
 //! `envoy` makes them safe: unsafe code is in these three. What scores, averages and reads
-//! reports is in `evenkeel_runtime`; here, Envoy's life of a request is told to it.
+//! reports is in `evenkeel_runtime`; this module feeds it the life of Envoy's requests.
 
 mod abi;
 mod artifact;
@@ -21,18 +21,24 @@ mod claims;
 mod clock;
 mod config;
 mod demand;
+mod eligible;
 mod envoy;
 mod exports;
 mod feedback;
+mod fields;
+mod gauges;
 mod http_filter;
+mod identity;
 mod lb;
+mod least_request;
 mod openai;
 mod outcome;
-mod panic;
+mod panic_mode;
 mod priority;
 mod prompt;
 mod random;
 mod region;
+mod regular_file;
 mod rotation;
 mod settings;
 mod status;

@@ -1,4 +1,4 @@
-//! What the body of an OpenAI-style request tells: the prompt's length, a key for its
+//! Facts from the body of an OpenAI-style request: the prompt's length, a key for its
 //! beginning, the model, and how much it may generate.
 //!
 //! The body may be cut off: what is there is read in one pass, without building a tree, and
@@ -16,7 +16,7 @@ const KEY_BYTES: usize = 1024;
 /// A model's name is no longer.
 const MODEL_BYTES_MAX: usize = 256;
 
-/// What a body tells.
+/// Facts from a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts<'b> {
     /// Length of the prompt in tokens, roughly.
@@ -50,7 +50,7 @@ pub(crate) fn read(beginning: &[u8], body_bytes: usize) -> Facts<'_> {
     Facts { prompt_tokens, key: key_of(&scan.first), ..scan.facts }
 }
 
-/// What a member of the body is.
+/// Kind of a member of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Member {
     /// Its strings and numbers, at any depth, are prompt.

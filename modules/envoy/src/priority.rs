@@ -1,4 +1,4 @@
-//! How requests are spread over the priorities of a cluster, as Envoy's own policies do.
+//! Shares of the requests for the priorities of a cluster, as in Envoy's own policies.
 //!
 //! A priority counts as fully healthy from 1/1.4 = 72 % healthy hosts on; what one cannot
 //! carry goes to the next. See "Priority levels" in Envoy's documentation. Envoy's panic

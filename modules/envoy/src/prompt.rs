@@ -1,9 +1,10 @@
-//! What is known of a request before a host is chosen.
+//! Facts about a request before a host is chosen.
 
 use evenkeel_runtime::telemetry_file::host_key as key_of;
 
 use crate::config::Options;
 use crate::envoy::ContextView;
+use crate::fields::HeaderName;
 
 /// Bytes of a request for each token of its prompt, roughly, where nothing better is known.
 pub(crate) const BYTES_PER_TOKEN: u32 = 4;
@@ -28,7 +29,7 @@ impl RequestFacts {
     /// From the configured headers; without one for the tokens, guessed from the content
     /// length.
     pub(crate) fn of(context: ContextView<'_>, options: &Options) -> Self {
-        let header = |name: &Option<Box<str>>| name.as_ref().and_then(|name| context.header(name.as_bytes()));
+        let header = |name: &Option<HeaderName>| name.as_ref().and_then(|name| context.header(name.as_bytes()));
         let key = |name| header(name).filter(|value| !value.is_empty()).map_or(0, key_of);
         let prompt_tokens = match &options.tokens {
             Some(_) => header(&options.tokens).map_or(0, number),

@@ -1,4 +1,4 @@
-//! What is known of a cluster's hosts: one region for all workers of the process.
+//! Knowledge of a cluster's hosts: one region for all workers of the process.
 //!
 //! A host keeps its place, and what was learned of it, as long as some worker's load
 //! balancer has it, and a while longer: addresses come back after a restart, and a cluster
@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use evenkeel_runtime::affinity::Affinity;
@@ -16,17 +17,19 @@ use evenkeel_runtime::state::{HOSTS_MAX, RegisterError};
 use evenkeel_runtime::telemetry_file::host_key;
 use evenkeel_runtime::{HostSlot, State, StateHeader};
 
+use crate::abi::LogLevel;
 use crate::artifact::Artifact;
 use crate::claims::Claims;
 use crate::clock;
 use crate::config::ScaleOptions;
 use crate::demand::Forecast;
+use crate::envoy;
 use crate::settings::Settings;
 
-/// How long a host that no worker has any more keeps its place.
+/// Time for which a host that no worker has any more keeps its slot.
 const HOST_LINGERS_US: u64 = 60_000_000;
 
-/// How long a region without load balancers is kept.
+/// Time for which a region without load balancers is kept.
 const REGION_LINGERS_US: u64 = 600_000_000;
 
 /// Keys that are remembered, divided by those that share a place: half a megabyte.
@@ -49,13 +52,21 @@ pub(crate) struct Region {
     /// Of Envoy's count of each host's timeouts, what the state knows of.
     pub(crate) timeouts: Claims,
     hosts: Mutex<BTreeMap<u64, Registration>>,
+    hosts_total: AtomicUsize,
+    hosts_without_slot: AtomicUsize,
+    /// Choices by least request of two, for want of slots.
+    pub(crate) unscored: AtomicU64,
+    /// Choices in shadow mode in which the policy's host was the one that served.
+    pub(crate) shadow_agreed: AtomicU64,
+    /// Choices in shadow mode in which it was not.
+    pub(crate) shadow_differed: AtomicU64,
     affinity: OnceLock<Box<[Set]>>,
     classes: OnceLock<Box<[Set]>>,
-    /// How long decisions took.
+    /// Times of decisions.
     pub(crate) decision_time: Histogram,
-    /// What is foreseen, and what it is made from.
+    /// Demand, present and forecast.
     pub(crate) forecast: Forecast,
-    /// What the main thread works with.
+    /// Configuration that the main thread works with.
     used: Mutex<Option<Used>>,
 }
 
@@ -95,6 +106,11 @@ impl Region {
             errors: Claims::default(),
             timeouts: Claims::default(),
             hosts: Mutex::default(),
+            hosts_total: AtomicUsize::new(0),
+            hosts_without_slot: AtomicUsize::new(0),
+            unscored: AtomicU64::new(0),
+            shadow_agreed: AtomicU64::new(0),
+            shadow_differed: AtomicU64::new(0),
             affinity: OnceLock::new(),
             classes: OnceLock::new(),
             decision_time: Histogram::default(),
@@ -128,45 +144,19 @@ impl Region {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(used);
     }
 
-    /// Which hosts served a key last; made when it is first asked for.
+    /// Hosts that served a key last; made on first use.
     pub(crate) fn affinity(&self) -> Affinity<'_> {
         Affinity::new(self.affinity.get_or_init(|| sets(AFFINITY_SETS)))
     }
 
-    /// What requests of each class generate; made when it is first asked for.
+    /// Output tokens by class of request; made on first use.
     pub(crate) fn classes(&self) -> Classes<'_> {
         Classes::new(self.classes.get_or_init(|| sets(CLASS_SETS)))
     }
 
-    /// Holds a host's place, to be released once for each call. Without a weight, the one
-    /// it had stays, and is 1 at first.
-    pub(crate) fn hold(&self, address: &[u8], weight: Option<u32>, now_us: u64) -> Result<u32, RegisterError> {
-        let mut hosts = self.lock();
-        let key = host_key(address);
-        if let Some(host) = hosts.get_mut(&key) {
-            host.holders += 1;
-            if let Some(weight) = weight
-                && weight != host.weight
-            {
-                host.weight = weight;
-                self.state().register(key, weight as f32, now_us)?;
-            }
-            return Ok(host.slot);
-        }
-        let weight = weight.unwrap_or(1);
-        self.expire(&mut hosts, now_us, HOST_LINGERS_US);
-        let slot = match self.state().register(key, weight as f32, now_us) {
-            Err(RegisterError::Full) => {
-                self.expire(&mut hosts, now_us, 0);
-                self.state().register(key, weight as f32, now_us)
-            }
-            result => result,
-        }?;
-        self.errors.skip(slot, 0);
-        self.timeouts.skip(slot, 0);
-        let address = String::from_utf8_lossy(address).into();
-        hosts.insert(key, Registration { address, slot, weight, holders: 1, released_us: 0 });
-        Ok(slot)
+    /// Holds hosts' slots, to be released once for each.
+    pub(crate) fn holder(&self, now_us: u64) -> Holder<'_> {
+        Holder { region: self, hosts: self.lock(), now_us, is_full: false }
     }
 
     /// Gives up a host's place.
@@ -180,6 +170,26 @@ impl Region {
     /// The hosts that some load balancer has.
     pub(crate) fn hosts(&self) -> Vec<Registration> {
         self.lock().values().filter(|host| host.holders > 0).cloned().collect()
+    }
+
+    /// Takes in how many hosts the cluster has, and how many of them have no slot.
+    pub(crate) fn note_hosts(&self, hosts: usize, without_slot: usize) {
+        self.hosts_total.store(hosts, Relaxed);
+        if self.hosts_without_slot.swap(without_slot, Relaxed) != without_slot && without_slot > 0 {
+            let cluster = self.cluster();
+            envoy::log(
+                LogLevel::Warn,
+                format_args!(
+                    "cluster {cluster:?} has {hosts} hosts, of which {HOSTS_MAX} can be scored: \
+                     its requests go by least request of two"
+                ),
+            );
+        }
+    }
+
+    /// Number of hosts, and of those without a slot.
+    pub(crate) fn host_counts(&self) -> (usize, usize) {
+        (self.hosts_total.load(Relaxed), self.hosts_without_slot.load(Relaxed))
     }
 
     fn expire(&self, hosts: &mut BTreeMap<u64, Registration>, now_us: u64, lingers_us: u64) {
@@ -198,9 +208,58 @@ impl Region {
     }
 }
 
+/// Holds slots for the hosts of a load balancer.
+pub(crate) struct Holder<'r> {
+    region: &'r Region,
+    hosts: MutexGuard<'r, BTreeMap<u64, Registration>>,
+    now_us: u64,
+    /// Set once a host has found no slot: others need not look for one.
+    is_full: bool,
+}
+
+impl Holder<'_> {
+    /// Holds a host's slot; `None` if all are taken. Without a weight, the one it had stays, and
+    /// is 1 at first.
+    pub(crate) fn hold(&mut self, address: &[u8], weight: Option<u32>) -> Option<u32> {
+        let (region, now_us) = (self.region, self.now_us);
+        let key = host_key(address);
+        if let Some(host) = self.hosts.get_mut(&key) {
+            host.holders += 1;
+            if let Some(weight) = weight
+                && weight != host.weight
+            {
+                host.weight = weight;
+                region.state().set_weight(host.slot, weight as f32);
+            }
+            return Some(host.slot);
+        }
+        if self.is_full {
+            return None;
+        }
+        let weight = weight.unwrap_or(1);
+        region.expire(&mut self.hosts, now_us, HOST_LINGERS_US);
+        let registered = match region.state().register(key, weight as f32, now_us) {
+            Err(RegisterError::Full) => {
+                region.expire(&mut self.hosts, now_us, 0);
+                region.state().register(key, weight as f32, now_us)
+            }
+            result => result,
+        };
+        let Ok(slot) = registered else {
+            self.is_full = true;
+            return None;
+        };
+        region.errors.skip(slot, 0);
+        region.timeouts.skip(slot, 0);
+        let address = String::from_utf8_lossy(address).into();
+        self.hosts.insert(key, Registration { address, slot, weight, holders: 1, released_us: 0 });
+        Some(slot)
+    }
+}
+
 struct Known {
     region: Arc<Region>,
-    /// When a load balancer was last seen to have it.
+    /// Time when a load balancer was last seen to have it.
     used_us: u64,
 }
 
@@ -232,20 +291,24 @@ pub(crate) fn all() -> Vec<Arc<Region>> {
 mod tests {
     use super::*;
 
+    fn hold(region: &Region, address: &[u8], weight: u32, now_us: u64) -> Option<u32> {
+        region.holder(now_us).hold(address, Some(weight))
+    }
+
     #[test]
     fn a_host_keeps_its_place_while_held_and_a_while_longer() {
         let region = Region::new("test");
-        let slot = region.hold(b"10.0.0.1:80", Some(1), 0).expect("a place");
-        assert_eq!(region.hold(b"10.0.0.1:80", Some(1), 0), Ok(slot));
-        let other = region.hold(b"10.0.0.2:80", Some(2), 0).expect("a place");
+        let slot = hold(&region, b"10.0.0.1:80", 1, 0).expect("a place");
+        assert_eq!(hold(&region, b"10.0.0.1:80", 1, 0), Some(slot));
+        let other = hold(&region, b"10.0.0.2:80", 2, 0).expect("a place");
         assert_ne!(slot, other);
         let key = host_key(b"10.0.0.1:80");
         region.release(key, 5);
         region.release(key, 5);
         assert_eq!(region.hosts().len(), 1);
-        region.hold(b"10.0.0.3:80", Some(1), 10).expect("a place");
+        hold(&region, b"10.0.0.3:80", 1, 10).expect("a place");
         assert_eq!(region.state().find(key), Some(slot), "it lingers");
-        region.hold(b"10.0.0.4:80", Some(1), 10 + HOST_LINGERS_US).expect("a place");
+        hold(&region, b"10.0.0.4:80", 1, 10 + HOST_LINGERS_US).expect("a place");
         assert_eq!(region.state().find(key), None, "it has made room");
     }
 
@@ -253,18 +316,18 @@ mod tests {
     fn what_lingers_makes_room_when_the_region_is_full() {
         let region = Region::new("test");
         for n in 0..HOSTS_MAX {
-            region.hold(n.to_string().as_bytes(), Some(1), 0).expect("a place");
+            hold(&region, n.to_string().as_bytes(), 1, 0).expect("a place");
         }
-        assert_eq!(region.hold(b"one too many", Some(1), 1), Err(RegisterError::Full));
+        assert_eq!(hold(&region, b"one too many", 1, 1), None);
         region.release(host_key(b"7"), 1);
-        assert!(region.hold(b"in place of 7", Some(1), 2).is_ok());
+        assert!(hold(&region, b"in place of 7", 1, 2).is_some());
     }
 
     #[test]
     fn a_weight_that_changes_is_taken_over() {
         let region = Region::new("test");
-        let slot = region.hold(b"a", Some(1), 0).expect("a place");
-        region.hold(b"a", Some(7), 0).expect("a place");
+        let slot = hold(&region, b"a", 1, 0).expect("a place");
+        hold(&region, b"a", 7, 0).expect("a place");
         assert_eq!(region.state().host(slot).map(HostSlot::weight), Some(7.0));
     }
 }

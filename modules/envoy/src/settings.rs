@@ -1,12 +1,17 @@
 //! One configuration of the policy, as all workers use it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use evenkeel_runtime::Reason;
 
 use crate::artifact::{Artifact, LoadError};
-use crate::config::{ConfigError, Options};
+use crate::config::Options;
 use crate::envoy::{LoadBalancerMetrics, MetricError, MetricId};
+use crate::fields::ConfigError;
+use crate::region::Region;
 
-/// Why a configuration is refused.
+/// Reason for refusing a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
     #[error(transparent)]
@@ -23,8 +28,10 @@ pub(crate) struct Settings {
     pub(crate) artifact: Arc<Artifact>,
     pub(crate) metrics: LoadBalancerMetrics,
     pub(crate) decision_ns: MetricId,
-    pub(crate) decisions: MetricId,
-    pub(crate) fallbacks: MetricId,
+    decisions: MetricId,
+    fallbacks: MetricId,
+    shadow_agreed: MetricId,
+    shadow_differed: MetricId,
 }
 
 impl Settings {
@@ -36,9 +43,30 @@ impl Settings {
             decision_ns: metrics.define_histogram("evenkeel_decision_ns")?,
             decisions: metrics.define_counter("evenkeel_decisions", &[])?,
             fallbacks: metrics.define_counter("evenkeel_fallbacks", &[])?,
+            shadow_agreed: metrics.define_counter("evenkeel_shadow_agreed", &[])?,
+            shadow_differed: metrics.define_counter("evenkeel_shadow_differed", &[])?,
             options,
             metrics,
         })
+    }
+
+    /// Counts a decision.
+    pub(crate) fn count(&self, reason: Reason) {
+        self.metrics.add(self.decisions, [], 1);
+        if matches!(reason, Reason::NoPolicy | Reason::NoScore) {
+            self.metrics.add(self.fallbacks, [], 1);
+        }
+    }
+
+    /// Counts a decision in shadow mode: whether the policy chose the host that served.
+    pub(crate) fn count_shadow(&self, region: &Region, agreed: bool) {
+        let (metric, count) = if agreed {
+            (self.shadow_agreed, &region.shadow_agreed)
+        } else {
+            (self.shadow_differed, &region.shadow_differed)
+        };
+        count.fetch_add(1, Relaxed);
+        self.metrics.add(metric, [], 1);
     }
 }
 

@@ -4,6 +4,7 @@
 mod explain;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_runtime::Reason;
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ use crate::region::{self, Region, Registration};
 /// Paths, and what they show.
 pub(crate) const PAGES: [(&str, &str); 3] = [
     ("/evenkeel", "Evenkeel: hosts, decisions and artifacts"),
-    ("/evenkeel/scale", "Evenkeel: demand in replicas, for KEDA's metrics-api (?cluster=NAME)"),
+    ("/evenkeel/scale", "Evenkeel: demand in replicas, for scalers"),
     ("/evenkeel/explain", "Evenkeel: scores of all hosts (?cluster=NAME&prompt_tokens=N)"),
 ];
 
@@ -25,7 +26,10 @@ pub(crate) fn page(path: &str) -> (u32, String) {
     let query: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let regions = region::all();
     let answer = match path {
-        "/evenkeel/scale" => one_cluster(&regions, &query).map(scale),
+        "/evenkeel/scale" if query.contains_key("cluster") => {
+            one_cluster(&regions, &query).map(|region| scale(&[region]))
+        }
+        "/evenkeel/scale" => Ok(scale(&regions.iter().map(|region| &**region).collect::<Vec<_>>())),
         "/evenkeel/explain" => one_cluster(&regions, &query).and_then(|region| explain::explain(region, &query)),
         _ => Ok(overview(&regions)),
     };
@@ -57,19 +61,19 @@ fn overview(regions: &[std::sync::Arc<Region>]) -> Value {
 }
 
 fn describe(artifact: &Artifact) -> Value {
-    let current = artifact.current();
-    json!({
-        "path": artifact.path().to_string_lossy(),
-        "swaps": artifact.swaps(),
-        "refusals": artifact.refusals(),
-        "metadata": serde_json::from_str::<Value>(current.model().metadata_json()).unwrap_or(Value::Null),
-    })
+    let mut fields = artifact.identity().json();
+    fields.insert("path".into(), artifact.path().to_string_lossy().into());
+    fields.insert("swaps".into(), artifact.swaps().into());
+    fields.insert("refusals".into(), artifact.refusals().into());
+    Value::Object(fields)
 }
 
 fn cluster(region: &Region) -> Value {
     let state = region.state();
-    let decisions: Map<String, Value> =
+    let mut decisions: Map<String, Value> =
         Reason::ALL.iter().map(|reason| (reason.name().into(), state.decisions(*reason).into())).collect();
+    decisions.insert("too_many_hosts".into(), region.unscored.load(Relaxed).into());
+    let (hosts_total, hosts_without_slot) = region.host_counts();
     let now_us = clock::now_us();
     let hosts: Vec<Value> = region.hosts().iter().filter_map(|host| describe_host(region, host, now_us)).collect();
     let time = &region.decision_time;
@@ -77,31 +81,46 @@ fn cluster(region: &Region) -> Value {
         "cluster": region.cluster(),
         "arrivals_per_s": state.arrivals_per_s(),
         "decisions": decisions,
+        "shadow": {
+            "agreed": region.shadow_agreed.load(Relaxed),
+            "differed": region.shadow_differed.load(Relaxed),
+        },
+        "hosts_total": hosts_total,
+        "hosts_not_scored": hosts_without_slot,
         "decision_ns": {
             "count": time.total(),
             "sum": time.sum_ns(),
             "p50": time.quantile_ns(0.5),
             "p99": time.quantile_ns(0.99),
         },
-        "demand": scale(region),
+        "demand": demand(region),
+        "artifact": region.used().map(|used| used.artifact.path().to_string_lossy().into_owned()),
         "hosts": hosts,
     })
 }
 
-/// What scalers want to know. Shares of several proxies add up.
-fn scale(region: &Region) -> Value {
-    let Some(used) = region.used() else { return json!({ "cluster": region.cluster() }) };
+/// Demand of clusters by their names, as the NGINX module's page has it; shares of several
+/// proxies add up.
+fn scale(regions: &[&Region]) -> Value {
+    regions.iter().map(|region| (region.cluster().to_owned(), demand(region))).collect()
+}
+
+fn demand(region: &Region) -> Value {
+    let Some(used) = region.used() else { return json!({ "upstream": region.cluster() }) };
     let reading = region.forecast.read(used.artifact.current().model(), &used.scale);
     json!({
-        "cluster": region.cluster(),
-        "replicas": reading.replicas,
+        "upstream": region.cluster(),
+        "demand": reading.replicas,
         "present_per_s": reading.present_per_s,
         "forecast_per_s": reading.forecast_per_s,
         "history_days": reading.history_days,
+        "decide_p99_s": region.decision_time.quantile_ns(0.99) as f64 * 1e-9,
+        "artifacts_taken": used.artifact.swaps(),
+        "artifacts_refused": used.artifact.refusals(),
     })
 }
 
-/// What is not known is null: JSON has no NaN.
+/// Describes a host; unknown numbers are null, as JSON has no NaN.
 fn describe_host(region: &Region, registration: &Registration, now_us: u64) -> Option<Value> {
     let state = region.state();
     let host = state.host(registration.slot)?;

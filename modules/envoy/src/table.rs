@@ -1,8 +1,8 @@
-//! A worker's view of a cluster: which of Envoy's indices is which place in the region.
+//! A worker's view of a cluster: which of Envoy's indices is which slot in the region.
 //!
 //! Envoy counts hosts twice: a choice is an index among the *healthy* hosts, statistics and
 //! retries go by the index among *all* hosts. Both shift whenever a host comes, goes or
-//! changes its health, which Envoy tells by a membership update; the region's place stays.
+//! changes its health, which Envoy tells by a membership update; the region's slot stays.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,49 +10,50 @@ use std::sync::Arc;
 use evenkeel_runtime::state::HOSTS_MAX;
 use evenkeel_runtime::telemetry_file::host_key;
 
-use crate::abi::LogLevel;
-use crate::envoy::{self, LoadBalancerView};
+use crate::envoy::LoadBalancerView;
 use crate::priority;
 use crate::region::Region;
 
-/// No healthy host has this place.
-const NOWHERE: u16 = u16::MAX;
+/// No healthy host has this slot.
+const NOWHERE: u32 = u32::MAX;
 
-/// The place of a host that found none.
-pub(crate) const NO_PLACE: u32 = u32::MAX;
+/// The slot of a host for which the region has none.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
 
-/// A healthy host, which may be chosen if it has a place.
+/// A healthy host.
 #[derive(Clone, Debug)]
 pub(crate) struct Healthy {
-    /// Place in the region, or [`NO_PLACE`].
+    /// Slot in the region, or [`NO_SLOT`].
     pub(crate) slot: u32,
     /// Index among all hosts.
     pub(crate) all_index: u32,
     /// Envoy's weight, 1 to 128.
     pub(crate) weight: u32,
-    /// When this worker saw it come up; `None` if it was there from the start.
-    pub(crate) since_us: Option<u64>,
+    /// Time when this worker saw it come up.
+    pub(crate) since_us: u64,
 }
 
 /// Hosts of one priority.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Priority {
-    /// Hosts, whatever their health.
+    /// Number of hosts, whatever their health.
     pub(crate) total: usize,
     /// By Envoy's index among healthy hosts.
     pub(crate) healthy: Vec<Healthy>,
-    /// The healthy hosts: bit by place in the region.
+    /// Set if every healthy host has a slot, and can be scored.
+    pub(crate) is_scored: bool,
+    /// The healthy hosts: bit by slot in the region.
     pub(crate) mask: Vec<u64>,
-    /// Place and index among all hosts, of every host.
+    /// Slot and index among all hosts, of every host that has a slot.
     pub(crate) all: Vec<(u32, u32)>,
-    healthy_index: Vec<u16>,
+    healthy_index: Vec<u32>,
 }
 
 impl Priority {
-    /// Index among healthy hosts of a place in the region.
-    pub(crate) fn healthy_index(&self, slot: u32) -> Option<u32> {
+    /// Index among healthy hosts of a slot in the region.
+    pub(crate) fn healthy_index(&self, slot: u32) -> Option<usize> {
         let index = *self.healthy_index.get(slot as usize)?;
-        (index != NOWHERE).then_some(u32::from(index))
+        (index != NOWHERE).then_some(index as usize)
     }
 }
 
@@ -63,17 +64,18 @@ pub(crate) struct Table {
     pub(crate) priorities: Vec<Priority>,
     /// Share of the requests that each priority gets, in percent.
     pub(crate) loads: Vec<u32>,
-    /// Keys whose places in the region are held.
+    /// Keys whose slots in the region are held.
     held: Vec<u64>,
-    built: bool,
+    /// Time when there were hosts for the first time.
+    built_us: Option<u64>,
 }
 
 impl Table {
     pub(crate) fn new(region: Arc<Region>) -> Self {
-        Self { region, priorities: Vec::new(), loads: Vec::new(), held: Vec::new(), built: false }
+        Self { region, priorities: Vec::new(), loads: Vec::new(), held: Vec::new(), built_us: None }
     }
 
-    /// Whether Envoy's count of healthy hosts is the one that the table was built from: of
+    /// Checks if Envoy's count of healthy hosts is the one that the table was built from: of
     /// one priority, or of all.
     pub(crate) fn is_current(&self, view: LoadBalancerView<'_>, priority: Option<u32>) -> bool {
         let is_same = |priority: u32| {
@@ -83,119 +85,116 @@ impl Table {
         priority.map_or_else(|| (0..view.priorities()).all(is_same), is_same)
     }
 
-    /// Whether the cluster has a host at this place of the region.
-    pub(crate) fn has(&self, slot: u32) -> bool {
-        self.priorities.iter().any(|priority| priority.all.iter().any(|(known, _)| *known == slot))
-    }
-
-    /// Place in the region, priority, and index among all its hosts, of every host.
+    /// Slot in the region, priority, and index among all its hosts, of every host with a slot.
     pub(crate) fn indices(&self) -> impl Iterator<Item = (u32, (u32, u32))> {
         (0..)
             .zip(&self.priorities)
             .flat_map(|(priority, hosts)| hosts.all.iter().map(move |&(slot, index)| (slot, (priority, index))))
     }
 
-    /// Builds the table anew; returns the key and place of every host.
+    /// Takes in what Envoy has now. Returns the slots of all hosts by their keys.
     pub(crate) fn rebuild(&mut self, view: LoadBalancerView<'_>, now_us: u64) -> HashMap<u64, u32> {
         let healthy = self.priorities.iter().flat_map(|priority| &priority.healthy);
-        let since: HashMap<u32, Option<u64>> = healthy.map(|host| (host.slot, host.since_us)).collect();
-        // New places are held before old ones are given up: a host that stays must not
-        // lose what was learned of it.
+        let since: HashMap<u32, u64> = healthy.map(|host| (host.slot, host.since_us)).collect();
+        // New slots are held before old ones are given up: a host that stays must not lose what
+        // was learned of it.
         let held_before = std::mem::take(&mut self.held);
-        // What is there from the start has not just come up.
-        let up_us = self.built.then_some(now_us);
-        let mut places = HashMap::new();
+        let mut slots = HashMap::new();
         self.priorities = (0..view.priorities())
             .map(|priority| {
-                let all = self.hold_all(view, priority, now_us, &mut places);
-                self.priority(view, priority, all, &places, |slot| since.get(&slot).copied().unwrap_or(up_us))
+                let hosts = self.hold_all(view, priority, now_us);
+                slots
+                    .extend(hosts.iter().filter(|(_, host)| host.slot != NO_SLOT).map(|(key, host)| (*key, host.slot)));
+                built(view, priority, &hosts, |slot| since.get(&slot).copied().unwrap_or(now_us))
             })
             .collect();
         for key in held_before {
             self.region.release(key, now_us);
         }
-        self.built |= self.priorities.iter().any(|priority| priority.total > 0);
+        if self.built_us.is_none() && self.priorities.iter().any(|priority| priority.total > 0) {
+            self.built_us = Some(now_us);
+        }
         self.loads = priority::loads(self.priorities.iter().map(|priority| (priority.healthy.len(), priority.total)));
-        places
+        let hosts: usize = self.priorities.iter().map(|priority| priority.total).sum();
+        self.region.note_hosts(hosts, hosts - self.held.len().min(hosts));
+        slots
     }
 
-    /// Places of the healthy hosts that came up at a moment when the table was built.
+    /// Checks if hosts without a slot might find one by now: hosts that have gone give theirs up
+    /// when the last load balancer has heard of it, and the last request to them has ended.
+    pub(crate) fn may_score_more(&self) -> bool {
+        let hosts: usize = self.priorities.iter().map(|priority| priority.total).sum();
+        hosts <= HOSTS_MAX && self.priorities.iter().any(|priority| !priority.is_scored)
+    }
+
+    /// Slots of the healthy hosts that came up at a moment when the table was built. What is there
+    /// from the start has not just come up.
     pub(crate) fn came_up(&self, at_us: u64) -> impl Iterator<Item = u32> {
+        let is_first = self.built_us == Some(at_us);
         let hosts = self.priorities.iter().flat_map(|priority| &priority.healthy);
-        hosts.filter(move |host| host.since_us == Some(at_us) && host.slot != NO_PLACE).map(|host| host.slot)
+        hosts.filter(move |host| !is_first && host.since_us == at_us && host.slot != NO_SLOT).map(|host| host.slot)
     }
 
-    /// Holds the place of every host of a priority.
-    fn hold_all(
-        &mut self,
-        view: LoadBalancerView<'_>,
-        priority: u32,
-        now_us: u64,
-        places: &mut HashMap<u64, u32>,
-    ) -> Vec<(u32, u32)> {
+    /// Holds the slots of a priority's hosts, as far as there are any. By the hosts' keys.
+    fn hold_all(&mut self, view: LoadBalancerView<'_>, priority: u32, now_us: u64) -> HashMap<u64, Known> {
         // Envoy tells weights of healthy hosts only; the others keep theirs.
         let weights: HashMap<&[u8], u32> = (0..view.healthy_hosts(priority))
             .filter_map(|index| Some((view.healthy_address(priority, index)?, view.healthy_weight(priority, index))))
             .collect();
-        let mut all = Vec::with_capacity(view.hosts(priority));
-        let mut without_place = 0;
-        for index in 0..view.hosts(priority) {
-            let Some(address) = view.host_address(priority, index) else { continue };
+        let addresses =
+            (0..view.hosts(priority)).filter_map(|index| Some((index, view.host_address(priority, index)?)));
+        let mut holder = self.region.holder(now_us);
+        let mut hosts = HashMap::with_capacity(view.hosts(priority));
+        for (index, address) in addresses {
             let key = host_key(address);
-            match self.region.hold(address, weights.get(address).copied(), now_us) {
-                Ok(slot) => {
-                    self.held.push(key);
-                    places.insert(key, slot);
-                    all.push((slot, index as u32));
-                }
-                Err(_) => without_place += 1,
+            let slot = holder.hold(address, weights.get(address).copied());
+            if slot.is_some() {
+                self.held.push(key);
             }
+            hosts.insert(key, Known { slot: slot.unwrap_or(NO_SLOT), all_index: index as u32 });
         }
-        if without_place > 0 {
-            let cluster = self.region.cluster();
-            envoy::log(
-                LogLevel::Warn,
-                format_args!(
-                    "cluster {cluster:?} has {without_place} hosts too many, more than {HOSTS_MAX}: they get no requests"
-                ),
-            );
-        }
-        all
+        hosts
     }
+}
 
-    fn priority(
-        &self,
-        view: LoadBalancerView<'_>,
-        priority: u32,
-        all: Vec<(u32, u32)>,
-        places: &HashMap<u64, u32>,
-        since_us: impl Fn(u32) -> Option<u64>,
-    ) -> Priority {
-        let all_index: HashMap<u32, u32> = all.iter().copied().collect();
-        let place = |address| places.get(&host_key(address)).copied();
-        let mut healthy_index = vec![NOWHERE; HOSTS_MAX];
-        let mut healthy = Vec::with_capacity(view.healthy_hosts(priority));
-        for index in 0..view.healthy_hosts(priority) {
-            // A host without a place stays in the list, which goes by Envoy's index.
-            let slot = view.healthy_address(priority, index).and_then(place);
-            let known = slot.and_then(|slot| Some((slot, *all_index.get(&slot)?)));
-            if let Some((slot, _)) = known
-                && let Some(entry) = healthy_index.get_mut(slot as usize)
-            {
-                *entry = index as u16;
-            }
-            let (slot, all_index) = known.unwrap_or((NO_PLACE, NO_PLACE));
-            let weight = view.healthy_weight(priority, index);
-            healthy.push(Healthy { slot, all_index, weight, since_us: since_us(slot) });
+/// A host among all.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    slot: u32,
+    all_index: u32,
+}
+
+/// The table of a priority, from all its hosts by their keys.
+fn built(
+    view: LoadBalancerView<'_>,
+    priority: u32,
+    hosts: &HashMap<u64, Known>,
+    since_us: impl Fn(u32) -> u64,
+) -> Priority {
+    let mut healthy = Vec::with_capacity(view.healthy_hosts(priority));
+    let mut healthy_index = vec![NOWHERE; HOSTS_MAX];
+    let mut mask = vec![0; HOSTS_MAX / 64];
+    for index in 0..view.healthy_hosts(priority) {
+        let known = view.healthy_address(priority, index).and_then(|address| hosts.get(&host_key(address)));
+        let Known { slot, all_index } = known.copied().unwrap_or(Known { slot: NO_SLOT, all_index: NO_SLOT });
+        if let Some(entry) = healthy_index.get_mut(slot as usize) {
+            *entry = index as u32;
+            mask[slot as usize / 64] |= 1 << (slot % 64);
         }
-        let mut mask = vec![0; self.region.state().host_end().div_ceil(64)];
-        for host in &healthy {
-            if let Some(word) = mask.get_mut(host.slot as usize / 64) {
-                *word |= 1 << (host.slot % 64);
-            }
-        }
-        Priority { total: view.hosts(priority), healthy, mask, all, healthy_index }
+        healthy.push(Healthy {
+            slot,
+            all_index,
+            weight: view.healthy_weight(priority, index),
+            since_us: since_us(slot),
+        });
     }
+    let used = mask.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
+    mask.truncate(used);
+    let mut all: Vec<_> =
+        hosts.values().filter(|host| host.slot != NO_SLOT).map(|host| (host.slot, host.all_index)).collect();
+    all.sort_unstable_by_key(|(_, index)| *index);
+    let is_scored = healthy.iter().all(|host| host.slot != NO_SLOT);
+    Priority { total: view.hosts(priority), healthy, is_scored, mask, all, healthy_index }
 }
 
 impl Drop for Table {

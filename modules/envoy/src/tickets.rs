@@ -1,22 +1,24 @@
 //! The requests of one worker that are under way, by host, oldest first.
 //!
-//! A slab of fixed capacity: nothing is allocated while requests come and go. Requests
-//! beyond it are not tracked.
+//! Each host has a queue in the order of sending. A request that ends leaves a hole, so that
+//! the others keep their places and are found by bisection; holes go when they reach an end of
+//! the queue, or when they outnumber the requests. Queues grow with the requests under way and
+//! keep their memory: an Envoy that can hold the requests can hold their tickets.
+
+use std::collections::VecDeque;
 
 use evenkeel_runtime::Ticket;
 use evenkeel_runtime::state::HOSTS_MAX;
-
-/// Requests of one worker under way to one cluster that can be tracked.
-const CAPACITY: usize = 16_384;
 
 /// A choice is followed by its request on the same thread, with nothing in between but
 /// what keeps the thread from running.
 const EARLIER_US: u64 = 1_000_000;
 
-/// What may pass between the end of an attempt and its log, from which its start is reckoned.
+/// Time that may pass between the end of an attempt and its log, from which its start is reckoned.
 const LATER_US: u64 = 500;
 
-const NONE: u32 = u32::MAX;
+/// Holes of a queue that are left alone.
+const HOLES_MIN: usize = 32;
 
 /// A request under way.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,141 +28,154 @@ pub(crate) struct Open {
     pub(crate) key: u64,
     /// Key of its class; 0 for none.
     pub(crate) class: u64,
-    /// Tokens of the response, as its body tells; 0 where unknown.
+    /// Output tokens parsed from the response's body; 0 where unknown.
     pub(crate) output_tokens: u32,
+    /// Set if an upstream filter reports its first token.
+    pub(crate) claimed: bool,
+    /// Set if a load report in the response's head has been taken.
+    pub(crate) reported: bool,
+    /// Set once the filter has seen the end of the response: its log is the next to come.
+    pub(crate) ended: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    open: Open,
-    /// Whether an upstream filter takes care of its first byte.
-    claimed: bool,
-    next: u32,
+impl Open {
+    pub(crate) fn new(ticket: Ticket, key: u64, class: u64) -> Self {
+        Self { ticket, key, class, output_tokens: 0, claimed: false, reported: false, ended: false }
+    }
 }
 
-/// A host's queue.
+/// A place in a queue; a hole if its request has ended.
 #[derive(Clone, Copy, Debug)]
+struct Place {
+    sent_us: u64,
+    open: Option<Open>,
+}
+
+/// A host's requests. The first and the last place are no holes.
+#[derive(Clone, Debug, Default)]
 struct Queue {
-    oldest: u32,
-    newest: u32,
-    /// When the oldest was sent: asked for often, and for every host.
-    oldest_us: u64,
+    places: VecDeque<Place>,
+    holes: usize,
+}
+
+impl Queue {
+    fn push(&mut self, open: Open) {
+        self.places.push_back(Place { sent_us: open.ticket.sent_us, open: Some(open) });
+    }
+
+    fn take(&mut self, index: usize) -> Option<Open> {
+        let open = self.places.get_mut(index)?.open.take()?;
+        self.holes += 1;
+        while self.places.front().is_some_and(|place| place.open.is_none()) {
+            self.places.pop_front();
+            self.holes -= 1;
+        }
+        while self.places.back().is_some_and(|place| place.open.is_none()) {
+            self.places.pop_back();
+            self.holes -= 1;
+        }
+        if self.holes > HOLES_MIN && self.holes > self.places.len() / 2 {
+            self.places.retain(|place| place.open.is_some());
+            self.holes = 0;
+        }
+        Some(open)
+    }
+
+    /// Number of places with requests sent at a moment or before.
+    fn sent_until(&self, moment_us: u64) -> usize {
+        self.places.partition_point(|place| place.sent_us <= moment_us)
+    }
+
+    /// Index of the request that was sent nearest to a moment, at most [`EARLIER_US`] before and
+    /// [`LATER_US`] after it. One whose response has ended goes before one that has none.
+    fn nearest(&self, moment_us: u64) -> Option<usize> {
+        let from_us = moment_us.saturating_sub(EARLIER_US);
+        let until = self.sent_until(moment_us.saturating_add(LATER_US));
+        let mut nearest = None;
+        for (index, place) in self.places.range(..until).enumerate().rev() {
+            if place.sent_us < from_us {
+                break;
+            }
+            let Some(open) = &place.open else { continue };
+            let rank = (!open.ended, place.sent_us.abs_diff(moment_us));
+            if nearest.is_none_or(|(best, _)| rank < best) {
+                nearest = Some((rank, index));
+            }
+        }
+        nearest.map(|(_, index)| index)
+    }
 }
 
 /// Open tickets of one worker.
 #[derive(Debug)]
 pub(crate) struct Tickets {
-    entries: Vec<Entry>,
-    free: u32,
-    queues: Vec<Queue>,
+    /// By the host's slot in the region.
+    queues: Box<[Queue]>,
 }
 
 impl Tickets {
     pub(crate) fn new() -> Self {
-        Self {
-            entries: Vec::with_capacity(CAPACITY),
-            free: NONE,
-            queues: vec![Queue { oldest: NONE, newest: NONE, oldest_us: 0 }; HOSTS_MAX],
+        Self { queues: vec![Queue::default(); HOSTS_MAX].into() }
+    }
+
+    /// Keeps a request.
+    pub(crate) fn push(&mut self, open: Open) {
+        if let Some(queue) = self.queue(open.ticket.host) {
+            queue.push(open);
         }
     }
 
-    /// Keeps a request; hands it back if there is no room.
-    pub(crate) fn push(&mut self, open: Open) -> Result<(), Open> {
-        let entry = Entry { open, claimed: false, next: NONE };
-        let index = if let Some(free) = self.entries.get_mut(self.free as usize) {
-            let index = std::mem::replace(&mut self.free, free.next);
-            *free = entry;
-            index
-        } else if self.entries.len() < CAPACITY {
-            self.entries.push(entry);
-            self.entries.len() as u32 - 1
-        } else {
-            return Err(open);
-        };
-        let queue = &mut self.queues[open.ticket.host as usize];
-        let newest = std::mem::replace(&mut queue.newest, index);
-        if let Some(newest) = self.entries.get_mut(newest as usize) {
-            newest.next = index;
-        } else {
-            (queue.oldest, queue.oldest_us) = (index, open.ticket.sent_us);
-        }
-        Ok(())
-    }
-
-    /// When the oldest request to a host was sent.
-    pub(crate) fn oldest_us(&self, host: u32) -> Option<u64> {
-        self.queues.get(host as usize).filter(|queue| queue.oldest != NONE).map(|queue| queue.oldest_us)
+    /// Send time of the oldest request to a host.
+    pub(crate) fn oldest_us(&self, slot: u32) -> Option<u64> {
+        self.queues.get(slot as usize)?.places.front().map(|place| place.sent_us)
     }
 
     /// Takes the oldest request to a host.
-    pub(crate) fn take_oldest(&mut self, host: u32) -> Option<Open> {
-        let oldest = self.queues.get(host as usize)?.oldest;
-        self.unlink(host, NONE, oldest)
+    pub(crate) fn take_oldest(&mut self, slot: u32) -> Option<Open> {
+        self.queue(slot)?.take(0)
     }
 
-    /// Takes the request to a host that started at a moment: the newest that was sent
-    /// before, or hardly after, where the clocks differ.
-    pub(crate) fn take(&mut self, host: u32, started_us: u64) -> Option<Open> {
-        let (previous, index) = self.newest_before(host, started_us)?;
-        self.unlink(host, previous, index)
+    /// Takes the request to a host whose attempt started at a moment.
+    pub(crate) fn take(&mut self, slot: u32, started_us: u64) -> Option<Open> {
+        let queue = self.queue(slot)?;
+        let index = queue.nearest(started_us)?;
+        queue.take(index)
     }
 
-    /// The oldest request to a host whose connection is not known to be up yet, which it
-    /// now is: connections take requests in order. Returns when it was sent, which names it.
-    pub(crate) fn claim_oldest(&mut self, host: u32) -> Option<u64> {
-        let mut index = self.queues.get(host as usize)?.oldest;
-        while let Some(entry) = self.entries.get_mut(index as usize) {
-            if !entry.claimed {
-                entry.claimed = true;
-                return Some(entry.open.ticket.sent_us);
-            }
-            index = entry.next;
-        }
-        None
+    /// Claims the oldest request to a host that was sent after all claimed ones: its connection
+    /// is up, and connections take requests in order. Returns its send time, which names it.
+    pub(crate) fn claim_oldest(&mut self, slot: u32) -> Option<u64> {
+        let requests = self.queue(slot)?.places.iter_mut().rev().filter_map(|place| place.open.as_mut());
+        let oldest = requests.take_while(|open| !open.claimed).last()?;
+        oldest.claimed = true;
+        Some(oldest.ticket.sent_us)
     }
 
     /// The claimed request to a host that was sent at this moment.
-    pub(crate) fn claimed(&mut self, host: u32, sent_us: u64) -> Option<&mut Open> {
-        let mut index = self.queues.get(host as usize)?.oldest;
-        while let Some(entry) = self.entries.get(index as usize) {
-            if entry.claimed && entry.open.ticket.sent_us == sent_us {
-                return self.entries.get_mut(index as usize).map(|entry| &mut entry.open);
-            }
-            index = entry.next;
-        }
-        None
+    pub(crate) fn claimed(&mut self, slot: u32, sent_us: u64) -> Option<&mut Open> {
+        self.sent_at(slot, sent_us).find(|open| open.claimed)
     }
 
-    /// The entry before the one that fits, and that.
-    fn newest_before(&self, host: u32, started_us: u64) -> Option<(u32, u32)> {
-        let (from_us, to_us) = (started_us.saturating_sub(EARLIER_US), started_us.saturating_add(LATER_US));
-        let mut previous = NONE;
-        let mut index = self.queues.get(host as usize)?.oldest;
-        let mut newest = None;
-        while let Some(entry) = self.entries.get(index as usize).filter(|entry| entry.open.ticket.sent_us <= to_us) {
-            if entry.open.ticket.sent_us >= from_us {
-                newest = Some((previous, index));
-            }
-            previous = index;
-            index = entry.next;
-        }
-        newest
+    fn sent_at(&mut self, slot: u32, sent_us: u64) -> impl Iterator<Item = &mut Open> {
+        let places = self.queue(slot).map(|queue| {
+            let range = queue.sent_until(sent_us.saturating_sub(1))..queue.sent_until(sent_us);
+            queue.places.range_mut(range)
+        });
+        places.into_iter().flatten().filter_map(|place| place.open.as_mut())
     }
 
-    fn unlink(&mut self, host: u32, previous: u32, index: u32) -> Option<Open> {
-        let entry = *self.entries.get(index as usize)?;
-        let queue = &mut self.queues[host as usize];
-        if queue.newest == index {
-            queue.newest = previous;
-        }
-        if let Some(previous) = self.entries.get_mut(previous as usize) {
-            previous.next = entry.next;
-        } else {
-            queue.oldest = entry.next;
-            queue.oldest_us = self.entries.get(entry.next as usize).map_or(0, |next| next.open.ticket.sent_us);
-        }
-        self.entries[index as usize].next = std::mem::replace(&mut self.free, index);
-        Some(entry.open)
+    /// Slots of the hosts with requests under way.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.queues).filter(|(_, queue)| !queue.places.is_empty()).map(|(slot, _)| slot)
+    }
+
+    /// Takes all requests.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Open> {
+        self.queues.iter_mut().flat_map(|queue| std::mem::take(queue).places).filter_map(|place| place.open)
+    }
+
+    fn queue(&mut self, slot: u32) -> Option<&mut Queue> {
+        self.queues.get_mut(slot as usize)
     }
 }
 
@@ -168,9 +183,8 @@ impl Tickets {
 mod tests {
     use super::*;
 
-    fn ticket(host: u32, sent_us: u64) -> Open {
-        let ticket = Ticket { host, prompt_tokens: 1, sent_us, first_token_us: 0, in_flight_at_send: 1 };
-        Open { ticket, key: 0, class: 0, output_tokens: 0 }
+    fn open(host: u32, sent_us: u64) -> Open {
+        Open::new(Ticket { host, prompt_tokens: 1, sent_us, first_token_us: 0, in_flight_at_send: 1 }, 0, 0)
     }
 
     fn sent(open: Option<Open>) -> Option<u64> {
@@ -180,48 +194,74 @@ mod tests {
     #[test]
     fn requests_are_claimed_in_order() {
         let mut tickets = Tickets::new();
-        for sent_us in [1_000, 2_000, 3_000] {
-            tickets.push(ticket(5, sent_us)).expect("room");
+        for sent_us in [1_000, 2_000, 2_000, 3_000] {
+            tickets.push(open(5, sent_us));
         }
-        assert_eq!(tickets.claim_oldest(5), Some(1_000));
-        assert_eq!(tickets.claim_oldest(5), Some(2_000));
+        assert_eq!([1, 2, 3].map(|_| tickets.claim_oldest(5)), [Some(1_000), Some(2_000), Some(2_000)]);
         assert_eq!(tickets.claimed(5, 2_000).map(|open| open.ticket.sent_us), Some(2_000));
         assert_eq!(tickets.claimed(5, 3_000), None);
-        assert_eq!(sent(tickets.take(5, 2_000)), Some(2_000));
-        assert_eq!(tickets.claim_oldest(5), Some(3_000));
-        assert_eq!(tickets.claim_oldest(5), None);
+        assert!(tickets.take(5, 2_000).is_some_and(|open| open.claimed));
+        assert_eq!([1, 2].map(|_| tickets.claim_oldest(5)), [Some(3_000), None]);
+        assert_eq!(tickets.claim_oldest(6), None);
     }
 
     #[test]
-    fn the_newest_before_the_start_is_taken() {
+    fn the_nearest_to_the_start_is_taken() {
         let mut tickets = Tickets::new();
         for sent_us in [10_000, 20_000, 30_000] {
-            tickets.push(ticket(1, sent_us)).expect("room");
+            tickets.push(open(1, sent_us));
         }
-        tickets.push(ticket(2, 21_000)).expect("room");
+        tickets.push(open(2, 21_000));
         assert_eq!(sent(tickets.take(1, 22_000)), Some(20_000));
         assert_eq!(sent(tickets.take(1, 9_000)), None, "none was sent before");
         assert_eq!(sent(tickets.take(1, 29_900)), Some(30_000), "clocks differ");
         assert_eq!(sent(tickets.take(1, 2_000_000)), None, "the others were sent too long before");
-        tickets.push(ticket(1, 50_000)).expect("room");
+        for sent_us in [60_000, 60_100, 60_300] {
+            tickets.push(open(3, sent_us));
+        }
+        tickets.queues[3].places[2].open.as_mut().expect("it is open").ended = true;
+        assert_eq!(sent(tickets.take(3, 60_110)), Some(60_300), "its response has ended");
+        assert_eq!(sent(tickets.take(3, 60_110)), Some(60_100));
+        assert_eq!(sent(tickets.take(3, 60_110)), Some(60_000));
+        tickets.push(open(1, 50_000));
         assert_eq!(tickets.oldest_us(1), Some(10_000));
+        assert_eq!(tickets.slots().collect::<Vec<_>>(), [1, 2]);
         assert_eq!([sent(tickets.take_oldest(1)), sent(tickets.take_oldest(1))], [Some(10_000), Some(50_000)]);
         assert_eq!(sent(tickets.take_oldest(1)), None);
         assert_eq!(sent(tickets.take_oldest(2)), Some(21_000));
+        assert_eq!(tickets.slots().count(), 0);
     }
 
     #[test]
-    fn places_are_used_again() {
+    fn any_number_is_under_way_and_leaves_no_holes() {
+        const REQUESTS: u64 = 100_000;
         let mut tickets = Tickets::new();
-        for round in 0..3 {
-            for n in 0..CAPACITY as u64 {
-                tickets.push(ticket((n % 7) as u32, n * 1_000)).expect("room");
-            }
-            assert_eq!(tickets.push(ticket(1, round)), Err(ticket(1, round)));
-            for n in 0..CAPACITY as u64 {
-                assert_eq!(sent(tickets.take((n % 7) as u32, n * 1_000)), Some(n * 1_000));
-            }
+        for n in 0..REQUESTS {
+            tickets.push(open((n % 3) as u32, n * 1_000));
         }
-        assert_eq!(tickets.entries.len(), CAPACITY);
+        // The first of each host stays while all others end, in an order that leaves holes.
+        for n in (3..REQUESTS).filter(|n| n % 2 == 0).chain((3..REQUESTS).filter(|n| n % 2 == 1)) {
+            assert_eq!(sent(tickets.take((n % 3) as u32, n * 1_000)), Some(n * 1_000));
+        }
+        for queue in &tickets.queues[..3] {
+            assert_eq!((queue.places.len(), queue.holes), (1, 0));
+        }
+        assert_eq!(tickets.drain().map(|open| open.ticket.sent_us).collect::<Vec<_>>(), [0, 1_000, 2_000]);
+        assert_eq!(tickets.drain().count(), 0);
+    }
+
+    #[test]
+    fn holes_never_outnumber_the_requests_for_long() {
+        let mut queue = Queue::default();
+        for n in 0..10_000 {
+            queue.push(open(0, n * 1_000));
+            // One in a hundred lasts; the others end two later.
+            if n >= 2 && (n - 2) % 100 != 0 {
+                let index = queue.nearest((n - 2) * 1_000).expect("it is under way");
+                assert_eq!(sent(queue.take(index)), Some((n - 2) * 1_000));
+            }
+            let requests = queue.places.len() - queue.holes;
+            assert!(queue.holes <= requests.max(HOLES_MIN), "{} holes, {requests} requests", queue.holes);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! How many tokens a response has, from its body: what its `usage` says, or, in a stream
+//! Number of tokens of a response, from its body: that of its `usage`, or, in a stream
 //! that has none, the number of its events.
 //!
 //! The body is looked at as it passes, piece by piece; of what was before, only the last
@@ -6,6 +6,7 @@
 
 use memchr::memmem;
 
+use crate::http_filter::media_type;
 use crate::prompt;
 
 /// Stands before the number, in chat completions and completions alike.
@@ -29,7 +30,7 @@ pub(crate) struct Usage {
 impl Usage {
     /// For a response of this content type; `None` if it is not one that has tokens.
     pub(crate) fn of(content_type: &[u8]) -> Option<Self> {
-        let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let kind = media_type(content_type);
         let kinds: [&[u8]; 2] = [b"application/json", b"text/event-stream"];
         kinds.iter().any(|known| kind.eq_ignore_ascii_case(known)).then(Self::default)
     }

@@ -1,4 +1,4 @@
-//! What the hooks of one worker thread share for one cluster: the load balancer opens
+//! State of one worker thread for one cluster, shared by its hooks: the load balancer opens
 //! tickets, the access log closes them.
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ use evenkeel_runtime::telemetry_file::host_key;
 use crate::clock;
 use crate::envoy::HostStatistics;
 use crate::feedback;
-use crate::panic::Panic;
+use crate::panic_mode::PanicMode;
 use crate::region::{self, Region};
 use crate::settings::Settings;
 use crate::tickets::Tickets;
@@ -25,10 +25,10 @@ pub(crate) struct Worker {
     pub(crate) places: RefCell<HashMap<u64, u32>>,
     /// Settings of the newest load balancer.
     pub(crate) settings: RefCell<Arc<Settings>>,
-    /// When the first request was sent since the access log last told of one; 0 if none was.
+    /// Time of the first request since the last entry of the access log; 0 if there was none.
     pub(crate) silence_since_us: Cell<u64>,
     /// All hosts, for when too few of them are healthy.
-    pub(crate) panic: RefCell<Panic>,
+    pub(crate) panic_mode: RefCell<PanicMode>,
     /// Envoy's statistics, by each load balancer that is alive.
     statistics: RefCell<Vec<Weak<Statistics>>>,
 }
@@ -71,7 +71,7 @@ impl Worker {
                 places: RefCell::default(),
                 settings: RefCell::new(settings.clone()),
                 silence_since_us: Cell::new(0),
-                panic: RefCell::default(),
+                panic_mode: RefCell::default(),
                 statistics: RefCell::default(),
             });
             workers.push(Rc::downgrade(&worker));
@@ -104,22 +104,42 @@ impl Worker {
         })
     }
 
-    /// The place of a host in the region, if it still is this host's.
+    /// Checks if a load balancer has the host in a slot.
+    pub(crate) fn has_host(&self, slot: u32) -> bool {
+        self.statistics
+            .borrow()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .any(|statistics| statistics.places.borrow().contains_key(&slot))
+    }
+
+    /// Takes in the slots of hosts that a load balancer has. Hosts that are gone keep theirs as
+    /// long as requests to them are under way, whose ends are still to be counted.
+    pub(crate) fn update_places(&self, places: HashMap<u64, u32>) {
+        let (state, tickets) = (self.region.state(), self.tickets.borrow());
+        let known = &mut *self.places.borrow_mut();
+        known.retain(|key, slot| match state.host(*slot) {
+            Some(host) => host.key() == *key,
+            None => tickets.oldest_us(*slot).is_some(),
+        });
+        known.extend(places);
+    }
+
+    /// Slot of a host in the region. A slot is not another host's before all requests to the
+    /// one before have ended.
     pub(crate) fn place(&self, address: &[u8]) -> Option<u32> {
         let key = host_key(address);
         let slot = *self.places.borrow().get(&key)?;
-        self.region.state().host(slot).filter(|host| host.key() == key).map(|_| slot)
+        self.region.state().host(slot).is_none_or(|host| host.key() == key).then_some(slot)
     }
 }
 
 impl Drop for Worker {
     /// Nobody will tell of the end of what is still under way.
     fn drop(&mut self) {
-        let tickets = self.tickets.get_mut();
-        for (_, slot) in self.places.get_mut().drain() {
-            while let Some(open) = tickets.take_oldest(slot) {
-                feedback::forget(&self.region.state(), &open.ticket);
-            }
+        let state = self.region.state();
+        for open in self.tickets.get_mut().drain() {
+            feedback::forget(&state, &open.ticket);
         }
     }
 }

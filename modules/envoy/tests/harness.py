@@ -105,7 +105,7 @@ class Envoy:
     """One Envoy in front of hosts that come from a file, which can be changed."""
 
     def __init__(self, hosts, options=None, workers=1, log=True, lb_policy=None, cluster=None, route=None, version=None,
-                 filters=(), upstream_filters=(), router=None, by_cds=False):
+                 filters=(), upstream_filters=(), router=None, by_cds=False, listener=None, manager=None):
         self.folder = tempfile.mkdtemp(prefix="evenkeel-envoy-")
         self.port, self.admin = free_port(), free_port()
         self.workers, self.version = workers, version or ENVOY
@@ -117,6 +117,7 @@ class Envoy:
         self.log, self.cluster, self.route = log, cluster or {}, route or {}
         self.filters, self.upstream_filters = list(filters), list(upstream_filters)
         self.router, self.by_cds = router or {}, by_cds
+        self.listener, self.manager = listener or {}, manager or {}
         self.set_hosts(hosts)
         if by_cds:
             self.set_cluster()
@@ -171,6 +172,7 @@ class Envoy:
                 ]
             },
             http_filters=[*self.filters, {"name": "envoy.filters.http.router", "typed_config": router}],
+            **self.manager,
         )
         by_cds = {"cds_config": {"path_config_source": {"path": f"{self.folder}/cds.json"}}}
         return {
@@ -193,6 +195,7 @@ class Envoy:
                         "name": "ingress",
                         "address": _address(self.port),
                         "enable_reuse_port": self.workers > 1,
+                        **self.listener,
                         "filter_chains": [
                             {
                                 "filters": [
@@ -246,7 +249,7 @@ class Envoy:
 
     def command(self, *more, form="json"):
         return [self.version, "-c", f"{self.folder}/envoy.{form}", "--concurrency", str(self.workers),
-                "--disable-hot-restart", "-l", "warning", "--component-log-level", "dynamic_modules:info", *more]
+                "--disable-hot-restart", "--file-flush-interval-msec", "100", "-l", "warning", "--component-log-level", "dynamic_modules:info", *more]
 
     def environment(self):
         return {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": f"{self.folder}/modules"}
@@ -257,9 +260,9 @@ class Envoy:
                                 text=True, check=False, timeout=30)
         return result.returncode == 0, result.stdout + result.stderr
 
-    def start(self):
+    def start(self, form="json"):
         with open(f"{self.folder}/log", "wb") as log:
-            self.process = subprocess.Popen(self.command(), env=self.environment(), stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(form=form), env=self.environment(), stdout=log, stderr=log)
         until(self.ready, lambda: f"Envoy does not start: {self.said()}")
         return self
 
@@ -299,10 +302,11 @@ class Envoy:
         lines = self.ask(f"/stats?filter={pattern}")[1].splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 
-    def get(self, path="/", headers=None, body=None, timeout_s=10):
+    def get(self, path="/", headers=None, body=None, timeout_s=10, method=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
-            connection.request("POST" if body is not None else "GET", path, body=body, headers=headers or {})
+            method = method or ("POST" if body is not None else "GET")
+            connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:
@@ -328,13 +332,13 @@ class Envoy:
             raise AssertionError(f"Envoy ended with {code}: {said[-4000:]}")
 
 
-def _address(port):
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+def _address(port, ip="127.0.0.1"):
+    return {"socket_address": {"address": ip, "port_value": port}}
 
 
 def _endpoint(host):
     host, fields = host if isinstance(host, tuple) else (host, {})
-    return {"endpoint": {"address": _address(host.port)}, **fields}
+    return {"endpoint": {"address": _address(host.port, getattr(host, "ip", "127.0.0.1"))}, **fields}
 
 
 def until(condition, complaint, seconds=10):

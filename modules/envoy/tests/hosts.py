@@ -24,24 +24,29 @@ class Host:
     """An HTTP server whose delay, status, headers and metrics can be changed at any time."""
 
     def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False, body=None,
-                 metrics=""):
+                 metrics="", answers_early=False, stream=(), ip="127.0.0.1"):
         self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
         self.resets, self.body, self.metrics = resets, body, metrics
-        self.port = free_port()
+        # Before the request's body has come; what comes of it then is the connection's end.
+        self.answers_early = answers_early
+        # Pieces of a body in place of the one above, each with its time after the head.
+        self.stream = list(stream)
+        self.ip, self.port = ip, free_port()
         self.served = 0
         self.requests = collections.deque(maxlen=64)
+        self.bodies = collections.deque(maxlen=64)
         self.connections = set()
         self.server = None
         self.start()
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.ip}:{self.port}"
 
     def start(self):
         async def listen():
             self.server = await _loop.create_server(
-                lambda: _Connection(self), "127.0.0.1", self.port, backlog=1024, reuse_address=True
+                lambda: _Connection(self), self.ip, self.port, backlog=1024, reuse_address=True
             )
 
         run(listen())
@@ -66,7 +71,7 @@ class Host:
 
 class _Connection(asyncio.Protocol):
     def __init__(self, host):
-        self.host, self.buffer, self.transport = host, b"", None
+        self.host, self.buffer, self.transport, self.is_head = host, b"", None, False
 
     def connection_made(self, transport):
         self.transport = transport
@@ -79,15 +84,20 @@ class _Connection(asyncio.Protocol):
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end]
-            length = _content_length(head)
-            if len(self.buffer) < end + 4 + length:
-                return
-            self.buffer = self.buffer[end + 4 + length :]
+            if self.host.answers_early:
+                self.buffer, body = b"", None
+            else:
+                body, rest = _body(head, self.buffer[end + 4 :])
+                if body is None:
+                    return
+                self.buffer = rest
             if head.startswith(b"GET /metrics "):
                 page = self.host.metrics.encode()
                 self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(page), page))
                 continue
             self.host.requests.append(head.decode("latin-1"))
+            self.host.bodies.append(body)
+            self.is_head = head.startswith(b"HEAD ")
             if self.host.delay_s:
                 _loop.call_later(self.host.delay_s, self.respond)
             else:
@@ -101,14 +111,52 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
             return
         host.served += 1
-        body = (host.body or host.address).encode()
+        body = (host.address if host.body is None else host.body).encode()
         extra = "".join(f"{name}: {value}\r\n" for name, value in host.headers.items()).encode("latin-1")
-        head = b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n%s\r\n" % (host.status, len(body), extra)
+        if host.stream:
+            self.transport.write(b"HTTP/1.1 %d X\r\ntransfer-encoding: chunked\r\n%s\r\n" % (host.status, extra))
+            for at_s, piece in host.stream:
+                _loop.call_later(at_s, self.transport.write, b"%x\r\n%s\r\n" % (len(piece), piece))
+            _loop.call_later(host.stream[-1][0], self.transport.write, b"0\r\n\r\n")
+            return
+        # These have no body, whatever their head says.
+        has_length = host.status >= 200 and host.status != 204
+        length = b"content-length: %d\r\n" % len(body) if has_length else b""
+        head = b"HTTP/1.1 %d X\r\n%s%s\r\n" % (host.status, length, extra)
+        if self.is_head or not has_length or host.status == 304:
+            body = b""
         if host.body_delay_s:
             self.transport.write(head)
             _loop.call_later(host.body_delay_s, self.transport.write, body)
         else:
             self.transport.write(head + body)
+
+
+async def _read_body(reader, head):
+    if b"\r\ntransfer-encoding: chunked" not in head.lower():
+        return await reader.readexactly(_content_length(head))
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readline()
+    return body
+
+
+def _body(head, following):
+    """The body of a request and what follows it; None if it has not come as a whole."""
+    if b"\r\ntransfer-encoding: chunked" not in head.lower():
+        length = _content_length(head)
+        return (following[:length], following[length:]) if len(following) >= length else (None, b"")
+    body = b""
+    while (end := following.find(b"\r\n")) >= 0:
+        size = int(following[:end], 16)
+        if len(following) < end + 4 + size:
+            break
+        body += following[end + 2 : end + 2 + size]
+        following = following[end + 4 + size :]
+        if size == 0:
+            return body, following
+    return None, b""
 
 
 def _content_length(head):
@@ -163,7 +211,7 @@ class Load:
                     reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 writer.write(self.request)
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await reader.readexactly(_content_length(head))
+                body = await _read_body(reader, head)
                 self.answers[int(head[9:12]), body.decode("latin-1")] += 1
             except (OSError, asyncio.IncompleteReadError, ValueError) as error:
                 self.answers[0, repr(error)] += 1

@@ -122,7 +122,7 @@ class Configuration(Case):
             envoy.write(f"{envoy.folder}/envoy.json", configuration)
             accepted, said = envoy.validate()
             self.assertFalse(accepted, said)
-            self.assertIn(f'{complaint}: unknown field "interval"', said)
+            self.assertIn(f'{complaint}: field "interval": unknown field `interval`, there are no fields', said)
 
     def test_a_good_configuration_is_accepted(self):
         [host] = self.hosts({})

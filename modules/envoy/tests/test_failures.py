@@ -8,7 +8,8 @@ import types
 import unittest
 
 from case import Case, answered, llm
-from harness import RETRIES, built_in, until
+from free_port import free_port
+from harness import RETRIES, built_in, module_filter, until
 from hosts import Load
 
 
@@ -19,7 +20,21 @@ class Failures(Case):
         self.assertEqual(answered(envoy.load(60, clients=4)), {hosts[2].address: 60})
         tries = sum(host.served for host in hosts)
         self.assertLessEqual(tries, 180)
-        self.assertEqual(sum(host["sent_total"] for host in envoy.status()[0].values()), tries)
+        status, decisions = envoy.status()
+        self.assertEqual(sum(host["sent_total"] for host in status.values()), tries)
+        self.assertEqual(sum(decisions.values()), tries, "one decision for each attempt")
+        self.assertEqual(envoy.stats("evenkeel_decisions")["dynamicmodulescustom.evenkeel_decisions"], str(tries))
+        self.assert_settled(envoy)
+
+    def test_so_does_one_whose_route_does_not_say_how_often_hosts_may_be_chosen(self):
+        hosts = self.hosts({"status": 503}, {"status": 503}, {})
+        retry_policy = {**RETRIES["retry_policy"]}
+        del retry_policy["host_selection_retry_max_attempts"]
+        envoy = self.envoy(hosts, route={"retry_policy": retry_policy}).start()
+        self.assertEqual(answered(envoy.load(60, clients=4)), {hosts[2].address: 60})
+        tries = sum(host.served for host in hosts)
+        self.assertLessEqual(tries, 180)
+        self.assertEqual(sum(envoy.status()[1].values()), tries, "one decision for each attempt")
         self.assert_settled(envoy)
 
     def test_a_timeout_is_a_failure(self):
@@ -114,6 +129,54 @@ class Failures(Case):
         self.assertEqual((status["done_total"], status["failed_total"]), (1, 0))
         self.assertIsNone(status["latency_s"])
 
+    def test_an_answer_without_work_says_nothing_of_the_host(self):
+        grpc = {"content-type": "application/grpc"}
+        for kind, host, method in (
+            ("not found", {"status": 404}, None),
+            ("bad request", {"status": 400, "delay_s": 0.01}, None),
+            ("redirect", {"status": 307, "headers": {"location": "/v1"}}, None),
+            ("not modified", {"status": 304}, None),
+            ("no content", {"status": 204}, None),
+            ("empty", {"body": ""}, None),
+            ("HEAD", {}, "HEAD"),
+            ("gRPC, not found", {"headers": {**grpc, "grpc-status": "5"}}, None),
+            ("gRPC, not found, without a message", {"headers": {**grpc, "grpc-status": "5"}, "body": ""}, None),
+        ):
+            for upstream_filters in ([], [module_filter("response", {})]):
+                with self.subTest(kind, filters=len(upstream_filters)):
+                    [host_] = self.hosts(host)
+                    envoy = self.envoy([host_], upstream_filters=upstream_filters).start()
+                    for _ in range(3):
+                        self.assertEqual(envoy.get(method=method)[0], host.get("status", 200))
+                    self.assert_settled(envoy)
+                    seen = envoy.status()[0][host_.address]
+                    self.assertEqual((seen["done_total"], seen["failed_total"]), (3, 0))
+                    learned = {name: seen[name] for name in ("latency_s", "first_byte_s", "step_s")}
+                    self.assertEqual(set(learned.values()), {None}, learned)
+                    envoy.stop()
+
+    def test_a_grpc_status_of_the_hosts_own_making_is_a_failure(self):
+        for grpc_status, failed in ((0, 0), (8, 1), (13, 1), (14, 1)):
+            with self.subTest(grpc_status):
+                [host] = self.hosts({"headers": {"content-type": "application/grpc", "grpc-status": grpc_status}})
+                envoy = self.envoy([host]).start()
+                self.assertEqual(envoy.get()[0], 200)
+                self.assert_settled(envoy)
+                self.assertEqual(envoy.status()[0][host.address]["failed_total"], failed)
+                envoy.stop()
+
+    def test_an_upgraded_connection_says_nothing_of_the_host(self):
+        [host] = self.hosts({"status": 101, "headers": {"connection": "upgrade", "upgrade": "websocket"}})
+        envoy = self.envoy([host], manager={"upgrade_configs": [{"upgrade_type": "websocket"}]}).start()
+        with socket.create_connection(("127.0.0.1", envoy.port), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+            self.assertTrue(client.recv(1 << 16).startswith(b"HTTP/1.1 101"))
+            time.sleep(0.3)
+        self.assert_settled(envoy)
+        seen = envoy.status()[0][host.address]
+        self.assertEqual((seen["done_total"], seen["failed_total"]), (1, 0))
+        self.assertEqual((seen["latency_s"], seen["first_byte_s"]), (None, None))
+
     def test_no_request_is_lost_while_a_host_is_killed_and_restarted(self):
         """None, that is, which least_request answers: both under the same retries."""
         seconds = float(os.environ.get("EVENKEEL_CHURN_SECONDS", "8"))
@@ -153,6 +216,37 @@ class Feedback(Case):
             self.assertEqual(seen["failed_total"] > 300, fails, seen)
             self.assertIsNone(seen["latency_s"])
             envoy.stop()
+
+    def test_what_is_never_logged_does_not_stay_counted(self):
+        """TCP proxies have no log of attempts; with one, counts are put right after 15 s."""
+        hosts = self.hosts({}, {})
+        envoy = self.envoy(hosts)
+        configuration = envoy.configuration()
+        port = free_port()
+        tcp = {"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+               "stat_prefix": "tcp", "cluster": "llm"}
+        configuration["static_resources"]["listeners"].append({
+            "name": "tcp", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+            "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": tcp}]}],
+        })
+        envoy.write(f"{envoy.folder}/envoy.json", configuration)
+        envoy.start()
+
+        def in_flight():
+            return sum(host["in_flight"] for host in envoy.status()[0].values())
+
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                self.assertTrue(client.recv(1 << 16).startswith(b"HTTP/1.1 200"))
+        self.assertEqual(in_flight(), 5)
+
+        def settles():
+            time.sleep(0.5)
+            self.assertEqual(envoy.get()[0], 200)
+            return in_flight() == 0
+
+        until(settles, lambda: f"stays counted: {envoy.status()}", 30)
 
     def test_reports_are_read_and_hostile_ones_are_not(self):
         [host] = self.hosts({})

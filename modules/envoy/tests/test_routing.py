@@ -46,6 +46,11 @@ class Routing(Case):
         self.assertEqual(status[failing.address]["failed_total"], failing.served)
         self.assertEqual(sum(status[host.address]["failed_total"] for host in good), 0)
 
+    def test_a_host_that_answers_without_work_gets_no_more_than_its_share(self):
+        idle, *good = self.hosts({"status": 404, "delay_s": 0.004}, {"delay_s": 0.05}, {"delay_s": 0.05})
+        envoy = self.envoy([idle, *good]).start()
+        envoy.load(600)
+        self.assertLess(idle.served, 1.1 * 600 / 3, envoy.status())
 
     def test_weights_are_taken_over_and_a_single_host_is_enough(self):
         [host] = self.hosts({})
@@ -134,8 +139,10 @@ class Routing(Case):
 
     def test_a_new_host_gets_its_share_slowly_where_that_is_configured(self):
         old, new = self.hosts(*[llm(0.02, delay_s=0.005)] * 2)
-        envoy = self.envoy([old], options={"artifact": ARTIFACT, "slow_start": "60s"}).start()
+        envoy = self.envoy([old], options={"artifact": ARTIFACT, "slow_start": "2s"}).start()
         envoy.load(10)
+        # As in Envoy's own slow start, hosts that start together are all alike.
+        time.sleep(2.0)
         envoy.set_hosts([old, new])
         until(lambda: len(envoy.status()[0]) == 2, "the host does not come")
         by_host = answered(envoy.load(400))
@@ -143,8 +150,9 @@ class Routing(Case):
 
     def test_so_does_one_that_turns_healthy_again(self):
         hosts = self.hosts(*[llm(0.02, delay_s=0.005)] * 3)
-        envoy = self.envoy(hosts, workers=2, options={"artifact": ARTIFACT, "slow_start": 60}).start()
+        envoy = self.envoy(hosts, workers=2, options={"artifact": ARTIFACT, "slow_start": 2}).start()
         self.assert_all_answered(envoy.load(60), 60)
+        time.sleep(2.0)
         for health, healthy in (("UNHEALTHY", "2"), ("HEALTHY", "3")):
             envoy.set_hosts([(hosts[0], {"health_status": health}), *hosts[1:]])
             until(lambda: envoy.stats("llm.membership_healthy")["cluster.llm.membership_healthy"] == healthy, "no change")

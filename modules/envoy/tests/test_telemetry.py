@@ -20,10 +20,11 @@ vllm:kv_cache_usage_perc{model_name="m"} 0.5
 
 
 class Telemetry(Case):
-    def envoy_with_telemetry(self, hosts):
+    def envoy_with_telemetry(self, hosts, make=lambda path: None):
         """An Envoy that reads a file in its folder, and the path of that."""
         envoy = self.envoy(hosts, options={})
         path = f"{envoy.folder}/llm.tel"
+        make(path)
         envoy.options.update(artifact=ARTIFACT, telemetry=path)
         envoy.write(f"{envoy.folder}/envoy.json", envoy.configuration())
         return envoy.start(), path
@@ -67,6 +68,20 @@ class Telemetry(Case):
 
         self.agent(envoy, hosts, path)
         until(is_fresh, lambda: f"nothing is read again: {envoy.status()}")
+
+    def test_a_pipe_in_place_of_the_file_blocks_nobody(self):
+        hosts = self.hosts({}, {})
+        envoy, path = self.envoy_with_telemetry(hosts, make=os.mkfifo)
+        until(lambda: "is not a regular file" in envoy.said(), "the pipe goes unnoticed")
+        for _ in range(3):
+            self.assertEqual(envoy.ask("/evenkeel")[0], 200)
+            time.sleep(0.1)
+        self.assert_all_answered(envoy.load(40), 40)
+        with open(f"{path}.new", "wb") as file:
+            file.write(telemetry_file(hosts, 3))
+        os.rename(f"{path}.new", path)
+        until(lambda: all(host["report"]["running"] == 3 for host in envoy.status()[0].values()),
+              lambda: f"not taken over: {envoy.status()}")
 
     def test_a_file_that_is_missing_or_spoilt_does_no_harm(self):
         hosts = self.hosts({}, {})

@@ -11,9 +11,15 @@ use crate::process::{self, program};
 /// Versions that the module supports: the newest patch release of each, the newest last.
 const VERSIONS: [&str; 3] = ["1.38", "1.39", "1.40"];
 
-/// Builds the module and runs its tests with a model that was just trained.
+/// The artifact that comes with the project.
+const GENERAL: &str = "models/general.ekm";
+
+/// Builds the module and runs its tests with a model that was just trained, or with the general one
+/// where none was.
 pub(super) fn run(artifact: &Path) -> Result<()> {
     let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/envoy/tests"]);
+    let general = process::root().join(GENERAL);
+    let artifact = if artifact.is_file() { artifact } else { &general };
     prepare(&mut tests, artifact, &VERSIONS)?;
     process::run(&mut tests)
 }

@@ -5,6 +5,9 @@ use std::ptr;
 
 use crate::abi::{self, BodyType, Buffer, EnvoyPtr, HeaderType};
 
+/// Namespace of the module's dynamic metadata.
+const METADATA_NAMESPACE: &[u8] = b"evenkeel";
+
 /// The filter's side of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FilterView<'h> {
@@ -61,6 +64,22 @@ impl<'h> FilterView<'h> {
         };
     }
 
+    /// Sets a number of the stream's dynamic metadata, for access logs:
+    /// `%DYNAMIC_METADATA(evenkeel:KEY)%`.
+    pub(crate) fn set_metadata(self, key: &str, value: f64) {
+        let (namespace, key) = (Buffer::of(METADATA_NAMESPACE), Buffer::of(key.as_bytes()));
+        // SAFETY: the view holds a filter that is alive; Envoy copies the buffers.
+        unsafe {
+            abi::envoy_dynamic_module_callback_http_set_dynamic_metadata_number(self.filter, namespace, key, value);
+        }
+    }
+
+    /// Bytes of a body that Envoy buffers at most; 0 for any number.
+    pub(crate) fn buffer_limit(self) -> u64 {
+        // SAFETY: the view holds a filter that is alive.
+        unsafe { abi::envoy_dynamic_module_callback_http_get_buffer_limit(self.filter) }
+    }
+
     /// Bytes of the request's body so far.
     pub(crate) fn body_bytes(self) -> usize {
         [BodyType::BufferedRequest, BodyType::ReceivedRequest]
@@ -82,7 +101,7 @@ impl<'h> FilterView<'h> {
         beginning
     }
 
-    /// What has just come of the response's body, in pieces.
+    /// Pieces of the response's body that have just come.
     pub(crate) fn response_pieces(self) -> impl Iterator<Item = &'h [u8]> {
         self.pieces(BodyType::ReceivedResponse)
     }

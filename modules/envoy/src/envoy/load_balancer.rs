@@ -77,7 +77,7 @@ impl<'h> LoadBalancerView<'h> {
         unsafe { abi::envoy_dynamic_module_callback_lb_get_host_stat(self.lb, priority, index as usize, stat) }
     }
 
-    /// Whether Envoy wants this attempt to go to another host: by the place among all.
+    /// Asks if Envoy wants this attempt to go to another host than this, by the index among all.
     pub(crate) fn wants_another(self, context: ContextView<'h>, priority: u32, index: u32) -> bool {
         // SAFETY: both belong to the hook that runs.
         unsafe {
@@ -127,6 +127,13 @@ impl<'h> ContextView<'h> {
     /// - `context` is what Envoy handed to a hook that runs during `'h`, or NULL.
     pub(crate) unsafe fn new(context: EnvoyPtr) -> Option<Self> {
         (!context.is_null()).then_some(Self { context, hook: PhantomData })
+    }
+
+    /// Checks if this is known to be a retry: only then does Envoy offer more than one attempt at
+    /// choosing a host, as many as `host_selection_retry_max_attempts` says.
+    pub(crate) fn is_retry(self) -> bool {
+        // SAFETY: the view holds a context that is alive.
+        unsafe { abi::envoy_dynamic_module_callback_lb_context_get_host_selection_retry_count(self.context) > 1 }
     }
 
     /// First value of a request header; `name` in lower case.

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::abi::{self, Buffer, EnvoyPtr, HeaderType, TimingInfo};
+use crate::abi::{self, Buffer, BytesInfo, EnvoyPtr, HeaderType, TimingInfo};
 
 /// One attempt at a request, ended.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +11,7 @@ pub(crate) struct LogEntry<'h> {
     hook: PhantomData<&'h ()>,
 }
 
-/// Why an attempt ended as it did: the bits of Envoy's response flags.
+/// Envoy's response flags of an attempt, a bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ResponseFlags(pub(crate) u64);
 
@@ -106,6 +106,14 @@ impl<'h> LogEntry<'h> {
             )
         };
         (found && status != 0).then_some(status)
+    }
+
+    /// Bytes of the response's body.
+    pub(crate) fn body_bytes(self) -> u64 {
+        let mut bytes = BytesInfo { received: 0, sent: 0, wire_received: 0, wire_sent: 0 };
+        // SAFETY: as above.
+        unsafe { abi::envoy_dynamic_module_callback_access_logger_get_bytes_info(self.logger, &raw mut bytes) };
+        bytes.received
     }
 
     pub(crate) fn flags(self) -> ResponseFlags {

@@ -5,7 +5,8 @@ use std::ptr;
 
 use crate::abi::{Buffer, EnvoyPtr, LOG_UPSTREAM_END, LogLevel, ModulePtr};
 use crate::envoy::{self, LogEntry};
-use crate::{config, feedback};
+use crate::feedback;
+use crate::fields::{self, NoFields};
 
 use super::guard;
 
@@ -21,8 +22,8 @@ extern "C" fn envoy_dynamic_module_on_access_logger_config_new(
 ) -> ModulePtr {
     guard("access_logger_config_new", ptr::null(), || {
         // SAFETY: Envoy's, and valid during the hook.
-        match config::object(unsafe { options.bytes() }, &[]) {
-            Ok(_) => {
+        match fields::parse(unsafe { options.bytes() }) {
+            Ok(NoFields {}) => {
                 feedback::log_begins();
                 (&raw const LOGGER).cast()
             }

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::ptr;
 
 use crate::abi::{
-    BODY_CONTINUE, BODY_STOP_AND_BUFFER, Buffer, EnvoyPtr, HEADERS_CONTINUE, HEADERS_STOP, LogLevel, ModulePtr,
+    BODY_CONTINUE, BODY_STOP_AND_WATERMARK, Buffer, EnvoyPtr, HEADERS_CONTINUE, HEADERS_STOP, LogLevel, ModulePtr,
 };
 use crate::envoy::{self, FilterView};
 use crate::http_filter::{Kind, Stream};
@@ -94,7 +94,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
 ) -> u32 {
     guard("http_filter_request_body", BODY_CONTINUE, || {
         let goes_on = of(stream).request_body(view(filter), end_of_stream);
-        if goes_on { BODY_CONTINUE } else { BODY_STOP_AND_BUFFER }
+        if goes_on { BODY_CONTINUE } else { BODY_STOP_AND_WATERMARK }
     })
 }
 
@@ -112,10 +112,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(filter: Envoy
 extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     filter: EnvoyPtr,
     stream: ModulePtr,
-    _end_of_stream: bool,
+    end_of_stream: bool,
 ) -> u32 {
     guard("http_filter_response_headers", HEADERS_CONTINUE, || {
-        of(stream).response_headers(view(filter));
+        of(stream).response_headers(view(filter), end_of_stream);
         HEADERS_CONTINUE
     })
 }
@@ -135,9 +135,9 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
 
 /// The trailers of a response: its body has ended.
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(_filter: EnvoyPtr, stream: ModulePtr) -> u32 {
+extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(filter: EnvoyPtr, stream: ModulePtr) -> u32 {
     guard("http_filter_response_trailers", 0, || {
-        of(stream).response_end();
+        of(stream).response_end(view(filter));
         0
     })
 }
@@ -218,7 +218,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_reset(
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(_filter: EnvoyPtr, _stream: ModulePtr, _event: u64) {}
 
-/// What the client's connection holds is not of interest.
+/// The client's connection is not of interest.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
     _filter: EnvoyPtr,
@@ -226,7 +226,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_
 ) {
 }
 
-/// What the client's connection holds is not of interest.
+/// The client's connection is not of interest.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
     _filter: EnvoyPtr,

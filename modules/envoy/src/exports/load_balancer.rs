@@ -27,7 +27,11 @@ extern "C" fn envoy_dynamic_module_on_lb_config_new(config: EnvoyPtr, name: Buff
         // SAFETY: Envoy destroys the module's configuration first.
         let metrics = unsafe { LoadBalancerMetrics::new(config) };
         match Settings::new(options, metrics) {
-            Ok(settings) => Arc::into_raw(Arc::new(settings)).cast(),
+            Ok(settings) => {
+                let (path, identity) = (settings.artifact.path().display(), settings.artifact.identity());
+                envoy::log(LogLevel::Info, format_args!("artifact \"{path}\" is loaded: {identity}"));
+                Arc::into_raw(Arc::new(settings)).cast()
+            }
             Err(error) => {
                 envoy::log(LogLevel::Error, format_args!("lb_policy_config: {error}"));
                 ptr::null()

@@ -1,4 +1,4 @@
-//! Why a host would be chosen now: the scores that a decision would be made from.
+//! Explanation of a choice: the scores that a decision would be made from now.
 
 use std::collections::HashMap;
 

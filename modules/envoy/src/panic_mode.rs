@@ -9,13 +9,13 @@ use crate::envoy::LoadBalancerView;
 
 /// The addresses of all hosts, and how many of them are healthy.
 #[derive(Debug, Default)]
-pub(crate) struct Panic {
+pub(crate) struct PanicMode {
     addresses: Vec<Box<[u8]>>,
     healthy: usize,
     next: usize,
 }
 
-impl Panic {
+impl PanicMode {
     /// Hosts came, went, or changed their health.
     pub(crate) fn update(&mut self, view: LoadBalancerView<'_>) {
         self.healthy = (0..view.priorities()).map(|priority| view.healthy_hosts(priority)).sum();
