@@ -48,6 +48,8 @@ pub struct Demand {
     present_per_s: AtomicF32,
     /// A [`Trend`]: mean of the rates, mean of that, seconds seen.
     trend: [AtomicF32; 3],
+    /// Unix time of the last tick, in milliseconds; 0 before the first.
+    epoch_ms: AtomicU64,
     /// How much of the step under way was over at the last tick, in seconds.
     elapsed_s: AtomicF32,
     history_days: AtomicF32,
@@ -91,12 +93,15 @@ impl Demand {
         epoch_s: f64,
         scratch: &mut [f32],
     ) -> bool {
-        self.tick_present(now_us);
+        let monotonic_s = self.tick_present(now_us);
         let Some(forecaster) = forecaster else { return false };
         let step_s = f64::from(forecaster.calibration().step_s);
         // Without a remainder, for which the C library would need that of floating point.
         let begin_s = (epoch_s / step_s) as u64 as f64 * step_s;
         self.elapsed_s.store((epoch_s - begin_s).clamp(0.0, step_s.max(0.0)) as f32);
+        if self.clock_was_set(monotonic_s, epoch_s) {
+            self.start_step(step_s, epoch_s);
+        }
         if !self.tick_step(history, step_s, epoch_s) {
             return false;
         }
@@ -116,13 +121,37 @@ impl Demand {
         true
     }
 
-    fn tick_present(&self, now_us: u64) {
+    /// Notes the Unix time. Returns whether its clock was set since the last tick: it went back by
+    /// more than a minute, or ahead by more than a day that did not pass. (Less may be a machine
+    /// that was suspended, of which the requests are missing.)
+    fn clock_was_set(&self, monotonic_s: f32, epoch_s: f64) -> bool {
+        const BACK_MAX_S: f64 = 60.0;
+        const AHEAD_MAX_S: f64 = 86_400.0;
+        if !(0.0..1e15).contains(&epoch_s) {
+            return false;
+        }
+        let before_ms = self.epoch_ms.swap((epoch_s * 1e3) as u64, Relaxed);
+        let jump_s = epoch_s - before_ms as f64 * 1e-3 - f64::from(monotonic_s);
+        before_ms != 0 && !(-BACK_MAX_S..=AHEAD_MAX_S).contains(&jump_s)
+    }
+
+    /// Starts counting steps anew, after the clock was set: what was seen before stays the past
+    /// of the present, whatever the clock says.
+    fn start_step(&self, step_s: f64, epoch_s: f64) {
+        let step = if step_s > 0.0 { (epoch_s / step_s) as u64 + 1 } else { 0 };
+        self.step.store(step, Relaxed);
+        self.step_is_whole.store(0, Relaxed);
+        self.step_arrivals.store(self.arrivals.load(Relaxed), Relaxed);
+    }
+
+    /// Follows the present rate. Returns the seconds since the last tick.
+    fn tick_present(&self, now_us: u64) -> f32 {
         let arrivals = self.arrivals.load(Relaxed);
         let before_us = self.ticked_us.swap(now_us.max(1), Relaxed);
         let before = self.ticked_arrivals.swap(arrivals, Relaxed);
         let elapsed_s = crate::slot::elapsed_s(before_us, now_us);
         if before_us == 0 || elapsed_s <= 0.0 {
-            return;
+            return 0.0;
         }
         let rate_per_s = arrivals.saturating_sub(before) as f32 / elapsed_s;
         let keep = math::exp(-elapsed_s / PRESENT_S);
@@ -132,6 +161,7 @@ impl Demand {
         for (place, value) in self.trend.iter().zip([trend.once, trend.twice, trend.seen_s]) {
             place.store(value);
         }
+        elapsed_s
     }
 
     /// Closes the steps that have ended; whether there was one.
@@ -248,6 +278,29 @@ mod tests {
             demand.tick_step(&mut history, STEP_S, epoch_s);
         }
         assert_eq!(history.pushed(), 3);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_ahead_and_put_right_heals_within_a_step() {
+        let mut memory = [0.0; 64];
+        let mut history = History::new(&mut memory);
+        let demand = Demand::default();
+        let (mut now_us, mut seen) = (1_000_000, Vec::new());
+        // Ten minutes, ten minutes thirty days ahead, ten minutes put right.
+        for (minute, ahead_s) in (0..30).zip([0.0, 2_592_000.0, 0.0].iter().flat_map(|ahead_s| [*ahead_s; 10])) {
+            arrive(&demand, 120);
+            now_us += 60_000_000;
+            let epoch_s = 1e9 + 60.0 * f64::from(minute) + ahead_s;
+            let elapsed_s = demand.tick_present(now_us);
+            if demand.clock_was_set(elapsed_s, epoch_s) {
+                demand.start_step(STEP_S, epoch_s);
+            }
+            demand.tick_step(&mut history, STEP_S, epoch_s);
+            seen.push(history.pushed());
+        }
+        assert!(seen[29] >= 24, "a step or two are lost at each change: {seen:?}");
+        let known: Vec<f32> = pushed(&history).into_iter().filter(|rate| !rate.is_nan()).collect();
+        assert!(known.len() >= 24 && known.iter().all(|rate| *rate == 2.0), "{known:?}");
     }
 
     #[test]

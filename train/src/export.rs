@@ -86,6 +86,8 @@ pub fn generic_service() -> ServiceModel {
         prefix_begin: 0,
         prefix_len: 0,
         upstream: u16::MAX,
+        session: Request::NO_SESSION,
+        think_s: f32::NAN,
     };
     let trace = Trace { requests: vec![typical], ..Trace::default() };
     Workload::new(trace.clone(), &trace).service_model(&ServiceOptions::Llm(LlmOptions::default()))

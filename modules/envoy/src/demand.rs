@@ -9,13 +9,6 @@ use evenkeel_runtime::forecast::{History, Rolling, features};
 use crate::clock;
 use crate::config::ScaleOptions;
 
-/// Defaults for figures that the artifact lacks: a lead of two minutes, the quantile and the room that
-/// `evenkeel train` defaults to.
-const LEAD_S: f32 = 120.0;
-const QUANTILE: f32 = 0.9;
-const HEADROOM: f32 = 1.1;
-const TREND: f32 = 0.5;
-
 /// A cluster's demand: counted by all workers, ticked by the main thread.
 #[derive(Debug, Default)]
 pub(crate) struct Forecast {
@@ -61,15 +54,14 @@ impl Forecast {
     /// Reads the present demand; replicas are NaN if neither artifact nor options say what one of
     /// them carries.
     pub(crate) fn read(&self, model: &Model<'_>, options: &ScaleOptions) -> DemandReading {
-        let trained = model.scale();
-        let pick = |option: Option<f32>, trained: Option<f32>, otherwise: f32| option.or(trained).unwrap_or(otherwise);
-        let scale = ScaleModel {
-            replica_requests_per_s: pick(options.capacity, trained.map(|scale| scale.replica_requests_per_s), f32::NAN),
-            lead_s: pick(options.lead, trained.map(|scale| scale.lead_s), LEAD_S),
-            quantile: pick(options.quantile, trained.map(|scale| scale.quantile), QUANTILE),
-            headroom: pick(options.headroom, trained.map(|scale| scale.headroom), HEADROOM),
-            trend: pick(options.trend, trained.map(|scale| scale.trend), TREND),
+        let or_nan = |option: Option<f32>| option.unwrap_or(f32::NAN);
+        let configured = ScaleModel {
+            replica_requests_per_s: or_nan(options.capacity),
+            lead_s: or_nan(options.lead),
+            quantile: or_nan(options.quantile),
+            headroom: or_nan(options.headroom),
+            trend: or_nan(options.trend),
         };
-        self.demand.read(model.forecaster(), &scale)
+        self.demand.read(model.forecaster(), &ScaleModel::merged(&configured, model.scale()))
     }
 }

@@ -32,6 +32,32 @@ pub struct ScaleModel {
 }
 
 impl ScaleModel {
+    /// Figures in the place of those that neither configuration nor artifact gives: a lead of two
+    /// minutes, and what `evenkeel train` defaults to. What a replica carries is not known.
+    pub const DEFAULT: Self =
+        Self { replica_requests_per_s: f32::NAN, lead_s: 120.0, quantile: 0.9, headroom: 1.1, trend: 0.5 };
+
+    /// Each figure as configured (NaN where it is not), else the artifact's, else the default.
+    #[must_use]
+    pub fn merged(configured: &Self, artifact: Option<&Self>) -> Self {
+        let otherwise = artifact.unwrap_or(&Self::DEFAULT);
+        let pick = |own: f32, other: f32| if own.is_nan() { other } else { own };
+        Self {
+            replica_requests_per_s: pick(configured.replica_requests_per_s, otherwise.replica_requests_per_s),
+            lead_s: pick(configured.lead_s, otherwise.lead_s),
+            quantile: pick(configured.quantile, otherwise.quantile),
+            headroom: pick(configured.headroom, otherwise.headroom),
+            trend: pick(configured.trend, otherwise.trend),
+        }
+    }
+
+    /// Checks that every figure that is configured is within its range (see
+    /// [`is_valid`](Self::is_valid)); NaN stands for one that is not.
+    pub fn is_valid_configuration(&self) -> bool {
+        let complete = Self { replica_requests_per_s: 1.0, ..Self::DEFAULT };
+        Self::merged(self, Some(&complete)).is_valid()
+    }
+
     /// Reads the section.
     ///
     /// # Errors
@@ -95,6 +121,24 @@ mod tests {
     #[test]
     fn a_section_is_read_as_it_was_written() {
         assert_eq!(ScaleModel::decode(&MODEL.encode()), Ok(MODEL));
+    }
+
+    #[test]
+    fn each_figure_is_the_configured_one_or_else_the_artifacts() {
+        const NONE: ScaleModel = ScaleModel {
+            replica_requests_per_s: f32::NAN,
+            lead_s: f32::NAN,
+            quantile: f32::NAN,
+            headroom: f32::NAN,
+            trend: f32::NAN,
+        };
+        let configured = ScaleModel { replica_requests_per_s: 20.0, ..NONE };
+        assert_eq!(ScaleModel::merged(&configured, Some(&MODEL)), ScaleModel { replica_requests_per_s: 20.0, ..MODEL });
+        let expected = ScaleModel { replica_requests_per_s: 20.0, ..ScaleModel::DEFAULT };
+        assert_eq!(ScaleModel::merged(&configured, None), expected);
+        assert!(ScaleModel::merged(&NONE, None).replica_requests_per_s.is_nan());
+        assert!(NONE.is_valid_configuration() && configured.is_valid_configuration());
+        assert!(!ScaleModel { headroom: 0.5, ..NONE }.is_valid_configuration());
     }
 
     #[test]

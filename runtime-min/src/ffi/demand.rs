@@ -15,7 +15,7 @@ use crate::forecast::{History, Rolling};
 pub const EK_DEMAND_ALIGNMENT: usize = 64;
 
 /// Marks memory that holds a demand of this layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"EKdmnd_3");
+const MAGIC: u64 = u64::from_le_bytes(*b"EKdmnd_4");
 
 /// Demand of a service in the caller's memory, which may be shared between processes.
 #[derive(Debug)]
@@ -233,7 +233,8 @@ pub unsafe extern "C" fn ek_demand_tick(
     })
 }
 
-/// Reads the demand, by `scale` or, if that is NULL, by what the model says of it. Any
+/// Reads the demand, by `scale`: each figure that is NaN there, or all if it is NULL, is the
+/// model's, or else a default (a lead of 120 s, quantile 0.9, headroom 1.1, trend 0.5). Any
 /// number of threads and processes may do so at once.
 ///
 /// # Safety
@@ -255,18 +256,18 @@ pub unsafe extern "C" fn ek_demand_read(
         let head = unsafe { region(demand) }?;
         // SAFETY: forwarded to the caller.
         let struct_size = unsafe { memory::struct_size(reading) }? as u32;
-        let given = if scale.is_null() {
-            model.scale().copied()
+        let merged = if scale.is_null() {
+            *model.scale().unwrap_or(&ScaleModel::DEFAULT)
         } else {
             // SAFETY: forwarded to the caller.
-            Some(unsafe { memory::input(scale) }?.to_runtime()?)
+            ScaleModel::merged(&unsafe { memory::input(scale) }?.to_runtime()?, model.scale())
         };
-        let read = head.demand.read(model.forecaster(), &given.unwrap_or(RATES));
+        let read = head.demand.read(model.forecaster(), &merged);
         let answer = EkDemandReading {
             struct_size,
             present_per_s: read.present_per_s,
             forecast_per_s: read.forecast_per_s,
-            replicas: if given.is_some() { read.replicas } else { f32::NAN },
+            replicas: read.replicas,
             history_days: read.history_days,
             slope_per_s2: read.slope_per_s2,
         };
@@ -275,10 +276,6 @@ pub unsafe extern "C" fn ek_demand_read(
         Ok(())
     })
 }
-
-/// Where it is not known what a replica carries, the rates still are.
-const RATES: ScaleModel =
-    ScaleModel { replica_requests_per_s: 1.0, lead_s: 60.0, quantile: 0.9, headroom: 1.0, trend: 0.0 };
 
 /// What the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing.
 ///
@@ -300,8 +297,8 @@ pub unsafe extern "C" fn ek_model_scale(model: *const EkModel, scale: *mut EkSca
     })
 }
 
-/// Whether the values are within their ranges: capacity and lead positive, a quantile from
-/// 0.1 to 0.9, a headroom from 1 to 10, a trend from 0 to 2.
+/// Checks that the values are within their ranges: capacity and lead positive, a quantile from
+/// 0.1 to 0.9, a headroom from 1 to 10, a trend from 0 to 2. NaN marks one that is not given.
 ///
 /// # Safety
 /// - `scale` is NULL or points to an initialised structure.
@@ -315,7 +312,7 @@ impl EkScale {
     fn to_runtime(self) -> Result<ScaleModel, EkCode> {
         let Self { replica_requests_per_s, lead_s, quantile, headroom, trend, .. } = self;
         let scale = ScaleModel { replica_requests_per_s, lead_s, quantile, headroom, trend };
-        if scale.is_valid() { Ok(scale) } else { Err(EkCode::ScaleRange) }
+        if scale.is_valid_configuration() { Ok(scale) } else { Err(EkCode::ScaleRange) }
     }
 }
 
