@@ -1,5 +1,5 @@
 //! `evenkeel-agent check`: what is understood of a host, from which metrics, what is missing,
-//! and what to do about it. Lines have 80 columns at most, but for names that are longer.
+//! and what to do about it, in lines of 80 columns.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -186,14 +186,17 @@ fn advice(engine: Engine, missing: &[&str]) -> &'static str {
     }
 }
 
-/// Writes words after a head, in lines of 80 columns with the head's width as indent.
+/// Writes words after a head, in lines of 80 columns with the head's width as indent, or less
+/// for words that are too long for that.
 fn wrapped(text: &mut String, head: &str, words: &str) {
-    let indent = head.chars().count();
-    let mut column = indent;
+    let longest = words.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0);
+    let mut column = head.chars().count();
+    let indent = column.min(COLUMNS.saturating_sub(longest));
     text.push_str(head);
     for (number, word) in words.split_whitespace().enumerate() {
-        let length = word.chars().count();
-        if number > 0 && column + 1 + length > COLUMNS {
+        let (length, space) = (word.chars().count(), usize::from(number > 0));
+        if column + space + length > COLUMNS {
+            text.truncate(text.trim_end_matches(' ').len());
             let _ = write!(text, "\n{:indent$}", "");
             column = indent;
         } else if number > 0 {
@@ -222,5 +225,10 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.split_whitespace().filter(|word| *word == "word").count(), 60);
+        let long = "m".repeat(60);
+        let mut text = String::new();
+        wrapped(&mut text, &" ".repeat(37), &format!("{long} + {long}"));
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert_eq!(text.matches(&long).count(), 2);
     }
 }
