@@ -121,8 +121,8 @@ impl Balancer {
         }
     }
 
-    pub(crate) fn report(&self, host: u32, telemetry: &Telemetry, measured_us: u64) -> bool {
-        self.state().report(host, telemetry, measured_us)
+    pub(crate) fn report(&self, host: u32, telemetry: &Telemetry, measured_us: u64, now_us: u64) -> bool {
+        self.state().report(host, telemetry, measured_us, now_us)
     }
 
     pub(crate) fn finish(
@@ -132,7 +132,7 @@ impl Balancer {
         service: &ServiceModel,
         now_us: u64,
     ) {
-        self.state().finish(ticket, outcome, service, now_us);
+        self.state().finish(ticket, outcome, Some(service), now_us);
     }
 }
 

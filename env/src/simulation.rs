@@ -372,7 +372,7 @@ impl Simulation {
             attempts: 0,
             status: Status::Failed,
         };
-        let ticket = Ticket { host: 0, prompt_tokens: 0, sent_us: 0, first_byte_us: 0, in_flight_at_send: 0 };
+        let ticket = Ticket { host: 0, prompt_tokens: 0, sent_us: 0, first_token_us: 0, in_flight_at_send: 0 };
         self.requests.push(Progress { ticket, record, sent_s: 0.0, requests_ahead: 0, is_sent: false, is_over: false });
         self.accrued.advance(self.now_s);
         self.accrued.present += 1;

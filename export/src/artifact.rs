@@ -4,7 +4,7 @@
 use evenkeel_runtime::artifact::{ArtifactError, Sections, crc32, format};
 use evenkeel_runtime::demand::ScaleModel;
 use evenkeel_runtime::features::SCHEMA_HASH;
-use evenkeel_runtime::{Model, ServiceModel};
+use evenkeel_runtime::{Guard, Model, ServiceModel};
 
 use crate::Program;
 use crate::program::pad;
@@ -52,13 +52,23 @@ impl Contents<'_> {
 /// # Errors
 /// What the runtime says of the artifact or of the section.
 pub fn with_scale(artifact: &[u8], scale: &ScaleModel) -> Result<Vec<u8>, ArtifactError> {
+    with_section(artifact, format::SCALE, &scale.encode())
+}
+
+/// The artifact with another GUARD section: the limits of the trust in its policy.
+///
+/// # Errors
+/// What the runtime says of the artifact or of the section.
+pub fn with_guard(artifact: &[u8], guard: &Guard) -> Result<Vec<u8>, ArtifactError> {
+    with_section(artifact, format::GUARD, &guard.encode())
+}
+
+/// The artifact with this section in the place of the one of its kind.
+fn with_section(artifact: &[u8], replaced: u32, contents: &[u8]) -> Result<Vec<u8>, ArtifactError> {
     let kept = Sections::parse(artifact)?;
-    let mut sections: Vec<(u32, Vec<u8>)> = kept
-        .iter()
-        .filter(|(kind, _)| *kind != format::SCALE)
-        .map(|(kind, contents)| (kind, contents.to_vec()))
-        .collect();
-    sections.push((format::SCALE, scale.encode().to_vec()));
+    let mut sections: Vec<(u32, Vec<u8>)> =
+        kept.iter().filter(|(kind, _)| *kind != replaced).map(|(kind, contents)| (kind, contents.to_vec())).collect();
+    sections.push((replaced, contents.to_vec()));
     let bytes = assemble(&sections);
     Model::parse(&bytes)?;
     Ok(bytes)

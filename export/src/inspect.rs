@@ -1,6 +1,7 @@
 //! What is in an artifact, for people.
 
 mod calibration;
+mod guard;
 mod json;
 mod program;
 mod service;
@@ -43,7 +44,10 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "  {:<12} {length:>10} bytes at {:>10}", section_name(*kind), grouped(begin))?;
         }
         if let Some(policy) = self.model.policy() {
-            program::write(f, "Policy", "hosts", policy)?;
+            program::write(f, "Policy", "hosts", policy.program())?;
+            if let Some(guard) = policy.guard() {
+                guard::write(f, guard)?;
+            }
         }
         if let Some(forecaster) = self.model.forecaster() {
             program::write(f, "Forecaster", "horizons", forecaster.program())?;
@@ -73,6 +77,7 @@ fn section_name(kind: u32) -> String {
         format::FORECAST => "forecast".to_owned(),
         format::CALIBRATION => "calibration".to_owned(),
         format::SCALE => "scale".to_owned(),
+        format::GUARD => "guard".to_owned(),
         unknown => format!("kind {unknown}"),
     }
 }

@@ -12,126 +12,18 @@
 //! All numbers are little-endian. Each kind of section stands at most once.
 
 mod crc32;
+mod error;
+pub mod format;
 
 pub use crc32::crc32;
-
-use core::fmt;
+pub use error::ArtifactError;
 
 use crate::demand::ScaleModel;
-use crate::features;
 use crate::forecast::Forecaster;
+use crate::policy::{Guard, Policy};
 use crate::program::Program;
 use crate::service::ServiceModel;
 use crate::simd::Level;
-
-/// Constants of the file format, shared with the encoder.
-pub mod format {
-    /// First bytes of every artifact.
-    pub const MAGIC: [u8; 8] = *b"EVENKEEL";
-    /// Version of the layout described in the parent module.
-    pub const VERSION: u32 = 1;
-    /// Sections begin on multiples of this.
-    pub const ALIGNMENT: usize = 64;
-    /// Bytes of the header.
-    pub const HEADER_BYTES: usize = 64;
-    /// Bytes of a section-table entry.
-    pub const SECTION_ENTRY_BYTES: usize = 24;
-    /// Most sections of a file.
-    pub const SECTIONS_MAX: usize = 16;
-
-    /// Section kind: metadata, UTF-8 JSON.
-    pub const METADATA: u32 = 1;
-    /// Section kind: the service model ([`crate::ServiceModel`]).
-    pub const SERVICE: u32 = 2;
-    /// Section kind: the policy's program.
-    pub const POLICY: u32 = 3;
-    /// Section kind: the forecaster's program.
-    pub const FORECAST: u32 = 4;
-    /// Section kind: the forecaster's horizons and calibration ([`crate::forecast::Calibration`]).
-    pub const CALIBRATION: u32 = 5;
-    /// Section kind: what a replica carries ([`crate::demand::ScaleModel`]).
-    pub const SCALE: u32 = 6;
-}
-
-/// Why an artifact was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ArtifactError {
-    /// The file ends before what it announces.
-    Truncated,
-    /// The first bytes are not those of an artifact.
-    Magic,
-    /// Written in a format version that this runtime does not read.
-    Version,
-    /// Trained on other features than this runtime computes.
-    Schema,
-    /// The length in the header is not the file's.
-    Length,
-    /// The checksum does not match: the file is damaged.
-    Checksum,
-    /// The section table is out of order, out of bounds, or names a section twice.
-    Sections,
-    /// The metadata is not UTF-8.
-    Metadata,
-    /// The service model has a value out of its range.
-    Service,
-    /// The forecaster's calibration has a value out of its range.
-    Calibration,
-    /// What is said of replicas has a value out of its range.
-    Scale,
-    /// A program has too many registers, instructions or weights, or none.
-    ProgramLimits,
-    /// A program has an operation code that this runtime does not know.
-    ProgramOp,
-    /// A program reads or writes a register that it must not.
-    ProgramRegister,
-    /// Widths of an instruction's operands do not fit together.
-    ProgramShape,
-    /// An instruction's weights lie outside the program's.
-    ProgramWeights,
-    /// A program's input or output is not of the width that its use needs.
-    ProgramInterface,
-    /// A weight or constant is infinite or not a number.
-    NotFinite,
-}
-
-impl ArtifactError {
-    /// What happened and what to do, for a log line.
-    pub const fn message(self) -> &'static str {
-        match self {
-            Self::Truncated => "artifact is truncated: copy it again",
-            Self::Magic => "not an Evenkeel artifact: expected a file made by `evenkeel train` or `evenkeel compile`",
-            Self::Version => {
-                "artifact format version is not supported: compile it with this release's `evenkeel compile`"
-            }
-            Self::Schema => {
-                "artifact was trained on other features than this runtime computes: train it again with this release"
-            }
-            Self::Length => "artifact length differs from its header: copy it again",
-            Self::Checksum => "artifact checksum does not match: the file is damaged, copy it again",
-            Self::Sections => "artifact section table is invalid",
-            Self::Metadata => "artifact metadata is not UTF-8",
-            Self::Service => "artifact service model has a value out of range",
-            Self::Calibration => "artifact forecast calibration has a value out of range",
-            Self::Scale => "artifact scale section has a value out of range",
-            Self::ProgramLimits => "artifact program exceeds the runtime's limits",
-            Self::ProgramOp => "artifact program has an unknown operation",
-            Self::ProgramRegister => "artifact program uses a register wrongly",
-            Self::ProgramShape => "artifact program has operands whose widths do not fit",
-            Self::ProgramWeights => "artifact program refers to weights outside its own",
-            Self::ProgramInterface => "artifact program has an input or output of the wrong width",
-            Self::NotFinite => "artifact has a weight or constant that is not finite",
-        }
-    }
-}
-
-impl fmt::Display for ArtifactError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.message())
-    }
-}
-
-impl core::error::Error for ArtifactError {}
 
 /// A validated artifact, read in place.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +31,7 @@ pub struct Model<'a> {
     checksum: u32,
     metadata: &'a str,
     service: ServiceModel,
-    policy: Option<Program<'a>>,
+    policy: Option<Policy<'a>>,
     forecaster: Option<Forecaster<'a>>,
     scale: Option<ScaleModel>,
 }
@@ -153,12 +45,9 @@ impl<'a> Model<'a> {
             None => "{}",
         };
         let service = ServiceModel::decode(sections.find(format::SERVICE).ok_or(ArtifactError::Service)?)?;
-        let policy = sections.find(format::POLICY).map(Program::parse).transpose()?;
-        if policy.is_some_and(|p| {
-            p.input_width() != features::HOST_FEATURES || p.output_width() != 1 || p.output_is_uniform()
-        }) {
-            return Err(ArtifactError::ProgramInterface);
-        }
+        let guard = sections.find(format::GUARD).map(Guard::decode).transpose()?;
+        let program = sections.find(format::POLICY).map(Program::parse).transpose()?;
+        let policy = program.map(|program| Policy::new(program, guard)).transpose()?;
         let forecaster = match (sections.find(format::FORECAST), sections.find(format::CALIBRATION)) {
             (Some(program), Some(calibration)) => Some(Forecaster::parse(program, calibration)?),
             (None, None) => None,
@@ -192,7 +81,7 @@ impl<'a> Model<'a> {
     }
 
     /// The balancing policy, where the artifact has one.
-    pub fn policy(&self) -> Option<&Program<'a>> {
+    pub fn policy(&self) -> Option<&Policy<'a>> {
         self.policy.as_ref()
     }
 
@@ -233,7 +122,7 @@ impl<'a> Sections<'a> {
         if word(header, 32) != crc32(body) {
             return Err(ArtifactError::Checksum);
         }
-        if long(header, 16) != features::SCHEMA_HASH {
+        if long(header, 16) != crate::features::SCHEMA_HASH {
             return Err(ArtifactError::Schema);
         }
         let count = word(header, 12) as usize;

@@ -1,8 +1,40 @@
-//! Which hosts a decision is about: those registered that the caller allows.
+//! Hosts of a decision: those registered that the caller allows.
 
-use crate::decide::Eligible;
 use crate::slot::HostSlot;
 use crate::state::{HOST_WORDS, State};
+
+/// The hosts that may be chosen.
+#[derive(Clone, Copy, Debug)]
+pub enum Eligible<'a> {
+    /// Every registered host.
+    All,
+    /// The registered hosts whose bit is set: host `i` is bit `i % 64` of word `i / 64`.
+    Mask(&'a [u64]),
+}
+
+impl<'a> Eligible<'a> {
+    /// The eligible hosts with their indices, in order.
+    pub fn hosts<'m>(self, state: &State<'m>) -> impl Iterator<Item = (u32, &'m HostSlot)> + use<'a, 'm> {
+        state.hosts().filter(move |(index, _)| self.contains(*index))
+    }
+
+    /// The hosts `64 · index ..` that may be chosen, a bit for each.
+    #[inline(always)]
+    pub(crate) fn word(self, index: usize) -> u64 {
+        match self {
+            Self::All => u64::MAX,
+            Self::Mask(words) => words.get(index).copied().unwrap_or(0),
+        }
+    }
+
+    /// Whether a host may be chosen.
+    pub fn contains(self, host: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Mask(words) => words.get(host as usize / 64).is_some_and(|word| word >> (host % 64) & 1 == 1),
+        }
+    }
+}
 
 /// The hosts that may be chosen, as they were when it was made: a bit for each.
 #[derive(Clone, Copy, Debug)]

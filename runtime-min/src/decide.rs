@@ -1,119 +1,18 @@
 //! One decision: which of the eligible hosts gets a request.
 //!
-//! The ladder, each step counted: the trained policy; least request of two where there
-//! is no model or a score is not finite; the only host where just one is eligible;
-//! nothing where none is.
-
-use core::ffi::CStr;
+//! The ladder, each step counted: a host that has not been tried for too long; the trained
+//! policy; least request of two where there is no model or a score is not finite; the only
+//! host where just one is eligible; nothing where none is.
 
 use crate::artifact::Model;
-use crate::candidates::Candidates;
+use crate::candidates::{Candidates, Eligible};
 use crate::features;
 use crate::herding;
 use crate::lowest::lowest;
-use crate::program::Program;
-use crate::service::ServiceModel;
-use crate::slot::HostSlot;
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::request::Request;
 use crate::state::State;
-
-/// What the balancer knows of a request.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Request<'a> {
-    /// Prompt length in tokens, 0 where unknown: then it is taken to be like the service's
-    /// others ([`ServiceModel::prompt_tokens_mean`]).
-    pub prompt_tokens: u32,
-    /// Of each host, by index: tokens of the prompt's prefix that it probably has cached.
-    /// Hosts beyond the end have none.
-    pub cached_tokens: &'a [u32],
-    /// Tokens that the request will probably generate, 0 where unknown: then it is taken to
-    /// be like the service's others ([`ServiceModel::output_tokens_mean`]). Tells nothing
-    /// about hosts that work first in, first out, one request after the other.
-    pub output_tokens: u32,
-}
-
-impl Request<'_> {
-    /// Tokens that the prompt is expected to have.
-    pub(crate) fn expected_prompt_tokens(&self, service: &ServiceModel) -> f32 {
-        if self.prompt_tokens == 0 { service.prompt_tokens_mean } else { self.prompt_tokens as f32 }
-    }
-
-    /// Tokens that the request is expected to generate.
-    pub(crate) fn expected_output_tokens(&self, service: &ServiceModel) -> f32 {
-        if self.output_tokens == 0 { service.output_tokens_mean } else { self.output_tokens as f32 }
-    }
-}
-
-/// The hosts that may be chosen.
-#[derive(Clone, Copy, Debug)]
-pub enum Eligible<'a> {
-    /// Every registered host.
-    All,
-    /// The registered hosts whose bit is set: host `i` is bit `i % 64` of word `i / 64`.
-    Mask(&'a [u64]),
-}
-
-impl<'a> Eligible<'a> {
-    /// The eligible hosts with their indices, in order.
-    pub fn hosts<'m>(self, state: &State<'m>) -> impl Iterator<Item = (u32, &'m HostSlot)> + use<'a, 'm> {
-        state.hosts().filter(move |(index, _)| self.contains(*index))
-    }
-
-    /// The hosts `64 · index ..` that may be chosen, a bit for each.
-    #[inline(always)]
-    pub(crate) fn word(self, index: usize) -> u64 {
-        match self {
-            Self::All => u64::MAX,
-            Self::Mask(words) => words.get(index).copied().unwrap_or(0),
-        }
-    }
-
-    /// Whether a host may be chosen.
-    pub fn contains(self, host: u32) -> bool {
-        match self {
-            Self::All => true,
-            Self::Mask(words) => words.get(host as usize / 64).is_some_and(|word| word >> (host % 64) & 1 == 1),
-        }
-    }
-}
-
-/// Why a host was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Reason {
-    /// It had the lowest score.
-    Policy = 0,
-    /// It was the only one.
-    OnlyHost = 1,
-    /// No policy is loaded: fewer requests in flight, of two at random.
-    NoPolicy = 2,
-    /// A score was not finite or scratch memory was short: as [`Reason::NoPolicy`].
-    NoScore = 3,
-    /// None was chosen: no host is eligible.
-    NoHost = 4,
-}
-
-impl Reason {
-    /// Number of reasons.
-    pub const COUNT: usize = 5;
-    /// All reasons, in the order of their codes.
-    pub const ALL: [Self; Self::COUNT] = [Self::Policy, Self::OnlyHost, Self::NoPolicy, Self::NoScore, Self::NoHost];
-
-    /// Its name in logs, metrics and reports, for C too.
-    pub const fn c_name(self) -> &'static CStr {
-        match self {
-            Self::Policy => c"policy",
-            Self::OnlyHost => c"only_host",
-            Self::NoPolicy => c"no_policy",
-            Self::NoScore => c"no_score",
-            Self::NoHost => c"no_host",
-        }
-    }
-
-    /// Its name in logs, metrics and reports.
-    pub fn name(self) -> &'static str {
-        self.c_name().to_str().unwrap_or_default()
-    }
-}
 
 /// The outcome of a decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -144,6 +43,7 @@ pub fn decide(
     now_us: u64,
     scratch: &mut [f32],
 ) -> Decision {
+    state.age(now_us);
     let candidates = Candidates::new(state, eligible);
     let decision = match candidates.count {
         0 => Decision { host: None, score: f32::NAN, reason: Reason::NoHost },
@@ -164,6 +64,9 @@ fn choose(
     scratch: &mut [f32],
 ) -> Decision {
     let rows = candidates.count;
+    if let Some(host) = state.take_untried(|host| eligible.contains(host)) {
+        return Decision { host: Some(host), score: f32::NAN, reason: Reason::Untried };
+    }
     let fall_back =
         |reason| Decision { host: Some(least_request_of_two(state, eligible, rows)), score: f32::NAN, reason };
     let Some((model, policy)) = model.and_then(|model| Some((model, model.policy()?))) else {
@@ -172,7 +75,7 @@ fn choose(
     let temperature = herding::temperature(model.service(), state, eligible, now_us);
     let select = |scores: &[f32]| match temperature {
         Some(temperature) => herding::draw(scores.get(..rows)?, temperature, state),
-        None => lowest(policy.level(), scores, rows, |count| state.random_below(count)),
+        None => lowest(policy.level(), scores, rows, policy.tie_width(), |count| state.random_below(count)),
     };
     features::write_rows(policy.level(), model.service(), state, request, candidates, rows, now_us, scratch);
     match policy.run(rows, scratch).and_then(select) {
@@ -186,7 +89,7 @@ fn choose(
 #[expect(clippy::too_many_arguments, reason = "the inputs of a decision, each on its own")]
 pub fn scores<'s>(
     model: &Model<'_>,
-    policy: &Program<'_>,
+    policy: &Policy<'_>,
     state: &State<'_>,
     request: &Request<'_>,
     eligible: Eligible<'_>,

@@ -9,9 +9,12 @@
 //! apart the same way.
 
 use crate::artifact::Model;
-use crate::decide::{self, Eligible, Reason, Request};
+use crate::candidates::Eligible;
+use crate::decide;
 use crate::features::View;
 use crate::math;
+use crate::reason::Reason;
+use crate::request::Request;
 use crate::state::State;
 
 /// One host as a decision sees it.

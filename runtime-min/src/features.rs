@@ -9,15 +9,18 @@ mod columns;
 #[cfg(test)]
 mod tests;
 
-use crate::candidates::Candidates;
-use crate::decide::{Eligible, Request};
+use crate::candidates::{Candidates, Eligible};
 use crate::forecast;
 use crate::program::stride;
+use crate::request::Request;
 use crate::service::{Load, ServiceModel};
 use crate::simd::Level;
 use crate::slot::HostSlot;
 use crate::state::State;
+use crate::telemetry::Telemetry;
 use columns::Columns;
+
+pub use crate::telemetry::TELEMETRY_STALE_S;
 
 /// Features of a host.
 pub const HOST_FEATURES: usize = 24;
@@ -32,7 +35,7 @@ pub const NAMES: [&str; HOST_FEATURES] = [
     "ln1p_pending_prefill",
     "ln1p_sent_since_telemetry",
     "ln1p_prompt_tokens_since_telemetry",
-    "ln1p_done_since_telemetry",
+    "knowledge",
     "ln_step_ratio",
     "ln_latency_ratio",
     "ln_ttft_ratio",
@@ -56,17 +59,9 @@ pub const SCHEMA_HASH: u64 = schema_hash();
 
 /// To be raised when a feature's formula changes but its name does not.
 ///
-/// 3: prompts that were answered are no work ahead, counts since a stale report are not told, and a
-/// prompt of unknown length is like the service's others.
-/// What else was added since 2 leaves every number as it was where it is not used: a request's
-/// own expected output stands in the place of the service's mean, and is this mean if it is
-/// not given; a host's slow start is a factor of 1 on its requests. That the share of failures
-/// fades is how it is averaged; what it means to a policy, by how much to avoid a host, has
-/// not changed.
-const MEANING: u8 = 3;
-
-/// Telemetry older than this says nothing of the present load.
-pub const TELEMETRY_STALE_S: f32 = 30.0;
+/// 4: what was learned of a host ages, samples and claims are bounded, answers without work hold
+/// their place for a while, and `knowledge` stands where requests done since the report were.
+const MEANING: u8 = 4;
 
 /// Logarithms of ratios are clipped to ±this (a factor of about 400).
 const LN_RATIO_MAX: f32 = 6.0;
@@ -87,6 +82,8 @@ pub struct View {
     pub waiting: f32,
     /// Age of the last report; [`TELEMETRY_STALE_S`] where there is none.
     pub telemetry_age_s: f32,
+    /// How much is known of the host, 0 to 1: all of it where it reports its requests.
+    pub knowledge: f32,
 }
 
 impl View {
@@ -101,7 +98,7 @@ impl View {
     ) -> Self {
         let age_s = slot.telemetry_age_s(now_us).unwrap_or(TELEMETRY_STALE_S).min(TELEMETRY_STALE_S);
         let known = |value: f32, otherwise: f32| if value.is_nan() { otherwise } else { value };
-        let telemetry = if age_s < TELEMETRY_STALE_S { slot.telemetry() } else { crate::Telemetry::UNKNOWN };
+        let telemetry = if age_s < TELEMETRY_STALE_S { slot.telemetry() } else { Telemetry::UNKNOWN };
         let waiting = known(telemetry.waiting, 0.0);
         let in_flight = slot.in_flight() as f32;
         let sent = slot.sent_since_telemetry() as f32;
@@ -110,9 +107,11 @@ impl View {
         // would count as work ahead, and the estimate would deal out tokens in turn.
         let prompt_tokens_sent = slot.prompt_tokens_since_telemetry().min(slot.in_flight_prompt_tokens());
         // The report, carried forward by what we sent and got back since; never less than
-        // what we ourselves have there: a host that reports itself idle is not believed.
+        // what we ourselves have there: a host that reports itself idle is not believed. Nor is
+        // one idle that answers at once without working.
         let reported = telemetry.running + waiting + sent - done;
-        let requests = known(reported, in_flight).max(in_flight) * slot.slow_start();
+        let held = slot.unworked(state.latency_held_s(), now_us);
+        let requests = (known(reported, in_flight).max(in_flight) + held) * slot.slow_start();
         // A host not measured yet is taken to be like those that are, not like the service
         // trained for: on other hardware, the first one measured would look unlike all the
         // rest and take, or lose, all the traffic.
@@ -128,7 +127,9 @@ impl View {
         let reported_tokens = known(telemetry.pending_prefill_tokens, waiting * service.prompt_tokens_mean);
         let pending = (reported_tokens + prompt_tokens_sent as f32 - prefilled).max(0.0);
         let prompt_tokens = request.expected_prompt_tokens(service);
-        let cached = request.cached_tokens.get(host as usize).map_or(0, |tokens| (*tokens).min(request.prompt_tokens));
+        let cached =
+            request.cached_tokens.get(host as usize).map_or(0.0, |tokens| (*tokens).min(request.prompt_tokens) as f32);
+        let cached = cached.min(prompt_tokens);
         Self {
             load: Load {
                 requests,
@@ -137,11 +138,12 @@ impl View {
                 step_s,
                 failure_share: slot.failure_share(now_us),
             },
-            prompt_tokens: prompt_tokens - cached as f32,
+            prompt_tokens: prompt_tokens - cached,
             output_tokens: request.expected_output_tokens(service),
-            cached_share: cached as f32 / prompt_tokens.max(1.0),
+            cached_share: cached / prompt_tokens.max(1.0),
             waiting,
             telemetry_age_s: age_s,
+            knowledge: if telemetry.running.is_nan() { slot.knowledge() } else { 1.0 },
         }
     }
 

@@ -10,7 +10,7 @@
 //! `softmax(−score / temperature)`, the temperature being that width times
 //! [`ServiceModel::herding_weight`], which training chooses.
 
-use crate::decide::Eligible;
+use crate::candidates::Eligible;
 use crate::math;
 use crate::service::ServiceModel;
 use crate::state::State;

@@ -29,8 +29,9 @@ use core::sync::atomic::{
     fence,
 };
 
+use crate::outcome::{Outcome, Ticket};
 use crate::service::ServiceModel;
-use crate::slot::{HostSlot, Outcome, Ticket};
+use crate::slot::HostSlot;
 use crate::state::State;
 
 /// Most processes that share a state.
@@ -166,7 +167,7 @@ impl<'m> Ledger<'m> {
         state: &State<'_>,
         ticket: &Ticket,
         outcome: &Outcome,
-        service: &ServiceModel,
+        service: Option<&ServiceModel>,
         now_us: u64,
     ) -> Result<(), LedgerError> {
         let own = self.joined(process)?;

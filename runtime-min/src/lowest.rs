@@ -1,31 +1,31 @@
-//! The lowest score, ties broken at random.
+//! The lowest score; ties, and scores that are as good, are broken at random.
 
 use crate::LANES;
 use crate::simd::{Block, Kernel, Lanes, Level};
 
-/// Row and score of the lowest of the first `rows` scores; `None` if one is not finite, or
-/// there is none. `scores` holds whole blocks, whatever stands behind the last row.
-/// `random_below` draws among equals.
+/// Row and score of one of the first `rows` scores that are at most `width` above the lowest;
+/// `None` if one is not finite, or there is none. `scores` holds whole blocks, whatever stands
+/// behind the last row. `random_below` draws among them.
 #[inline(always)]
 pub(crate) fn lowest(
     level: Level,
     scores: &[f32],
     rows: usize,
+    width: f32,
     random_below: impl Fn(usize) -> usize,
 ) -> Option<(usize, f32)> {
     let blocks = scores.as_chunks().0;
-    let Lowest { score, count, first } = level.run_rows(rows, Search { blocks, rows })?;
-    if count == 1 {
-        return Some((first, score));
-    }
-    let chosen = random_below(count);
-    let row = scores.iter().take(rows).enumerate().filter(|(_, other)| **other == score).nth(chosen)?.0;
-    Some((row, score))
+    let Lowest { limit, count, first } = level.run_rows(rows, Search { blocks, rows, width })?;
+    let chosen = if count == 1 { 0 } else { random_below(count) };
+    let rest = scores.get(first..rows)?;
+    let (row, score) = (first..).zip(rest).filter(|(_, score)| **score <= limit).nth(chosen)?;
+    Some((row, *score))
 }
 
 struct Lowest {
-    score: f32,
-    /// How many rows have it.
+    /// The highest score that is as good as the lowest.
+    limit: f32,
+    /// Rows that have such a score.
     count: usize,
     /// The first of them.
     first: usize,
@@ -34,6 +34,7 @@ struct Lowest {
 struct Search<'a> {
     blocks: &'a [Block],
     rows: usize,
+    width: f32,
 }
 
 impl Kernel for Search<'_> {
@@ -57,19 +58,20 @@ impl Kernel for Search<'_> {
         if finite.equal_bits(zero) != u16::MAX {
             return None;
         }
-        let score = best.least();
-        let best = lanes.fill(score);
+        let limit = best.least() + self.width;
+        let highest = lanes.fill(limit);
         let (mut count, mut first, mut row) = (0, self.rows, 0);
         for block in self.blocks {
             let in_use = if self.rows - row < LANES { (1 << (self.rows - row)) - 1 } else { u16::MAX };
-            let equal = lanes.load(block).equal_bits(best) & in_use;
+            let scores = lanes.load(block);
+            let equal = scores.min(highest).equal_bits(scores) & in_use;
             if equal != 0 {
                 count += equal.count_ones() as usize;
                 first = first.min(row + equal.trailing_zeros() as usize);
             }
             row += LANES;
         }
-        Some(Lowest { score, count, first })
+        Some(Lowest { limit, count, first })
     }
 }
 
@@ -81,10 +83,10 @@ mod tests {
     use crate::program::stride;
     use crate::simd::Level;
 
-    /// The same in one line: rows of the lowest score.
-    fn naive(scores: &[f32]) -> Vec<usize> {
-        let best = scores.iter().copied().fold(f32::INFINITY, f32::min);
-        (0..scores.len()).filter(|row| scores[*row] == best && scores.iter().all(|score| score.is_finite())).collect()
+    /// The same in one line: rows of scores within the width.
+    fn naive(scores: &[f32], width: f32) -> Vec<usize> {
+        let limit = scores.iter().copied().fold(f32::INFINITY, f32::min) + width;
+        (0..scores.len()).filter(|row| scores[*row] <= limit && scores.iter().all(|score| score.is_finite())).collect()
     }
 
     #[test]
@@ -99,11 +101,12 @@ mod tests {
                     3 => scores[round * 7 % rows] = -9.0,
                     _ => {}
                 }
-                let expected = naive(&scores);
+                let width = [0.0, 0.5, 1.0, 2.5][round % 4];
+                let expected = naive(&scores, width);
                 scores.resize(stride(rows), f32::NAN);
                 for level in Level::available() {
                     for chosen in 0..expected.len().max(1) {
-                        let found = lowest(level, &scores, rows, |count| {
+                        let found = lowest(level, &scores, rows, width, |count| {
                             assert_eq!(count, expected.len());
                             chosen
                         });

@@ -10,7 +10,7 @@
 //! untrusted: what does not follow the format is refused as a whole, and no input takes
 //! more than one pass.
 
-use crate::slot::Telemetry;
+use crate::telemetry::Telemetry;
 
 /// Longest header that is looked at, in bytes.
 pub const LEN_MAX: usize = 4096;

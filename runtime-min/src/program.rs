@@ -129,6 +129,13 @@ impl<'a> Program<'a> {
     /// same layout. `None` if `scratch` is shorter than [`scratch_len`](Self::scratch_len)
     /// or `rows` is 0.
     pub fn run<'s>(&self, rows: usize, scratch: &'s mut [f32]) -> Option<&'s [f32]> {
+        let place = self.run_in_place(rows, scratch)?;
+        scratch.get(place)
+    }
+
+    /// [`run`](Self::run), which returns where in `scratch` the output is. The input is still
+    /// at its start.
+    pub(crate) fn run_in_place(&self, rows: usize, scratch: &mut [f32]) -> Option<core::ops::Range<usize>> {
         if rows == 0 || scratch.len() < self.scratch_len(rows) {
             return None;
         }
@@ -139,6 +146,6 @@ impl<'a> Program<'a> {
             Place::Group(columns) => (columns as usize * GROUP + self.plan.row_columns * stride, width * GROUP),
             Place::Uniform(begin) => (begin as usize + self.plan.uniform_begin(stride), width),
         };
-        scratch.get(begin..begin + len)
+        Some(begin..begin + len)
     }
 }

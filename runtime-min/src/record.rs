@@ -23,8 +23,8 @@
 //!          48  u64 check over bytes 0 to 48 and 128 to the end of the hosts
 //!          56  8 bytes zero
 //!          64  u64 stamp of the outcome: as the record's, or 0 without one
-//!          72  u64 latency, µs         80  u64 time to first byte, µs (0: unknown)
-//!          88  u32 status: 1 success, 2 failure, 3 timeout, 4 client gone
+//!          72  u64 latency, µs         80  u64 time to first token, µs (0: unknown)
+//!          88  u32 status: 1 success, 2 failure, 3 timeout, 4 client gone, 5 no work
 //!          92  u32 output tokens       96  u64 check over bytes 64 to 96
 //!         104  24 bytes zero
 //!         128  hosts × 112 bytes: u32 host   u32 in flight   f32 estimate, s   f32 score

@@ -80,6 +80,9 @@ pub struct Load {
 /// that fails fast must not look fast.
 pub(crate) const FAILURE_COST: f32 = 20.0;
 
+/// A prompt is booked as at most so many of the service's mean.
+const BOOKED_PROMPTS_MAX: f32 = 8.0;
+
 impl ServiceModel {
     /// The analytic estimate of what it costs, in seconds, to put a request on a host:
     /// its own expected completion time plus the delay inflicted on those already there
@@ -116,6 +119,18 @@ impl ServiceModel {
         // Behind us nobody waits longer: in a FIFO queue there is no externality.
         let ahead = (load.requests + 1.0 - self.servers).max(0.0) / self.servers;
         load.step_s * (1.0 + self.queue_weight * ahead)
+    }
+
+    /// Longest prompt that a host could take, in tokens: claims beyond it count for this.
+    pub fn prompt_tokens_max(&self) -> f32 {
+        self.kv_capacity_tokens
+    }
+
+    /// Prompt tokens that are booked at a host for a request which claims to have so many: a
+    /// client that claims more than it sends must not turn others' requests away.
+    pub fn booked_prompt_tokens(&self, claimed: u32) -> u32 {
+        let most = (BOOKED_PROMPTS_MAX * self.prompt_tokens_mean).min(self.prompt_tokens_max());
+        claimed.min(most as u32)
     }
 
     /// Share of the KV cache in use once a request is there and half generated.

@@ -5,16 +5,31 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use crate::decide::Reason;
 use crate::math;
+use crate::outcome::{Outcome, Status, Ticket};
+use crate::reason::Reason;
 use crate::service::{ServiceKind, ServiceModel};
-use crate::slot::{AVERAGING_TIME_S, AtomicF32, HostSlot, Outcome, Status, StepSample, Telemetry, Ticket, elapsed_s};
+use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample, elapsed_s};
+use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
 
 /// Most hosts of an upstream.
 pub const HOSTS_MAX: usize = 1024;
 
 /// Words that hold a bit for each host.
 pub(crate) const HOST_WORDS: usize = HOSTS_MAX / 64;
+
+/// How often hosts age.
+const AGEING_INTERVAL_US: u64 = 1_000_000;
+
+/// Of so many requests, at most one goes to a host because it was not tried for too long: of one
+/// more than there are hosts, within these bounds.
+const RETRY_INTERVAL_REQUESTS: core::ops::RangeInclusive<u64> = 5..=20;
+
+/// Time for which an answer without work holds its place before any latency was measured.
+const LATENCY_HELD_S: f32 = 1.0;
+
+/// Most that a measurement moves a mean over all hosts by, as a factor.
+const MEAN_FACTOR_MAX: f32 = 8.0;
 
 /// What the hosts of an upstream share.
 #[derive(Debug, Default)]
@@ -29,6 +44,15 @@ pub struct StateHeader {
     latency_mean_s: AtomicF32,
     ttft_mean_s: AtomicF32,
     last_arrival_us: AtomicU64,
+    /// Requests sent so far, to whatever host.
+    begun: AtomicU64,
+    /// When the hosts last aged, and requests sent by then.
+    aged_us: AtomicU64,
+    aged_begun: AtomicU64,
+    /// Index of the host that has not been tried for too long, plus one; 0 for none.
+    untried: AtomicU32,
+    /// Requests sent when a host was last tried for that reason.
+    retried_begun: AtomicU64,
     /// How long hosts that come up take to get their full share; 0 for no time.
     slow_start_us: AtomicU64,
     random: AtomicU64,
@@ -47,6 +71,11 @@ impl StateHeader {
             latency_mean_s: AtomicF32::new(0.0),
             ttft_mean_s: AtomicF32::new(0.0),
             last_arrival_us: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+            aged_us: AtomicU64::new(0),
+            aged_begun: AtomicU64::new(0),
+            untried: AtomicU32::new(0),
+            retried_begun: AtomicU64::new(0),
             slow_start_us: AtomicU64::new(0),
             random: AtomicU64::new(seed),
             registered: [const { AtomicU64::new(0) }; HOST_WORDS],
@@ -118,9 +147,9 @@ impl<'m> State<'m> {
         self.host(host).inspect(|slot| slot.set_weight(weight)).is_some()
     }
 
-    /// A host came up, or came back: what its failures and reports told before is forgotten,
-    /// and if there is a slow start (see [`warm`](Self::warm)), it begins. `false` if there is
-    /// no such host.
+    /// Forgets what was learned and reported of a host that came up, or came back, and begins
+    /// its slow start, if there is one (see [`warm`](Self::warm)). `false` if there is no such
+    /// host.
     pub fn restarted(&self, host: u32, now_us: u64) -> bool {
         let slow_start_us = self.header.slow_start_us.load(Relaxed);
         self.host(host).inspect(|slot| slot.restarted(slow_start_us, now_us)).is_some()
@@ -137,6 +166,64 @@ impl<'m> State<'m> {
         for (_, slot) in self.hosts() {
             slot.warm(slow_start_us, now_us);
         }
+    }
+
+    /// Lets the hosts age, if a second has passed since they last did: what was learned loses
+    /// its weight, and one that was not tried for too long is noted. Costs a comparison
+    /// otherwise, so that every decision may call it.
+    #[inline]
+    pub(crate) fn age(&self, now_us: u64) {
+        let aged_us = self.header.aged_us.load(Relaxed);
+        // A clock that was set back is noticed too.
+        if now_us.wrapping_sub(aged_us) >= AGEING_INTERVAL_US {
+            self.age_from(aged_us, now_us);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn age_from(&self, aged_us: u64, now_us: u64) {
+        let taken = self.header.aged_us.compare_exchange(aged_us, now_us, Relaxed, Relaxed);
+        if taken.is_err() || aged_us == 0 {
+            return;
+        }
+        let begun = self.header.begun.load(Relaxed);
+        let requests = begun.saturating_sub(self.header.aged_begun.swap(begun, Relaxed));
+        let ageing = Ageing::new(elapsed_s(aged_us, now_us), requests, self.hosts().count(), now_us, begun);
+        let known_or_nan = |mean: Option<f32>| mean.unwrap_or(f32::NAN);
+        let fleet = FleetMeans {
+            step_s: known_or_nan(self.step_mean_s()),
+            latency_s: known_or_nan(self.latency_mean_s()),
+            ttft_s: known_or_nan(self.ttft_mean_s()),
+        };
+        let mut untried: Option<(f32, u32)> = None;
+        for (host, slot) in self.hosts() {
+            slot.age(&fleet, &ageing);
+            if let Some(untried_s) = slot.untried_s(TELEMETRY_STALE_S, &ageing)
+                && untried.is_none_or(|(longest_s, _)| untried_s > longest_s)
+            {
+                untried = Some((untried_s, host));
+            }
+        }
+        self.header.untried.store(untried.map_or(0, |(_, host)| host + 1), Relaxed);
+    }
+
+    /// The host that has not been tried for too long, if there is one and it is this
+    /// decision's turn.
+    #[inline]
+    pub(crate) fn take_untried(&self, is_eligible: impl FnOnce(u32) -> bool) -> Option<u32> {
+        let host = self.header.untried.load(Relaxed).checked_sub(1)?;
+        let begun = self.header.begun.load(Relaxed);
+        let interval =
+            (self.host_end() as u64 + 1).clamp(*RETRY_INTERVAL_REQUESTS.start(), *RETRY_INTERVAL_REQUESTS.end());
+        let is_turn = begun.saturating_sub(self.header.retried_begun.load(Relaxed)) >= interval;
+        if !is_turn || self.host(host).is_none() || !is_eligible(host) {
+            return None;
+        }
+        // One of the threads that find it takes it.
+        self.header.untried.compare_exchange(host + 1, 0, Relaxed, Relaxed).ok()?;
+        self.header.retried_begun.store(begun, Relaxed);
+        Some(host)
     }
 
     fn set_registered(&self, host: usize, is_registered: bool) {
@@ -186,43 +273,54 @@ impl<'m> State<'m> {
         let quiet_s = elapsed_s(self.header.last_arrival_us.fetch_max(now_us, Relaxed), now_us);
         let keep = math::exp(-quiet_s / AVERAGING_TIME_S);
         self.header.arrivals_per_s.update(|old| old * keep + 1.0 / AVERAGING_TIME_S);
-        Some(slot.begin(host, prompt_tokens, now_us))
+        let begun = self.header.begun.fetch_add(1, Relaxed) + 1;
+        Some(slot.begin(host, prompt_tokens, begun, now_us))
     }
 
-    /// The first byte of a response came back.
-    pub fn first_byte(&self, ticket: &mut Ticket, now_us: u64) {
+    /// Notes the first token of a response with work. Calls after the first change nothing.
+    pub fn first_token(&self, ticket: &mut Ticket, now_us: u64) {
         if let Some(slot) = self.slots.get(ticket.host as usize) {
-            if ticket.first_byte_us == 0 {
+            if ticket.first_token_us == 0 {
                 measured(&self.header.ttft_mean_s, elapsed_s(ticket.sent_us, now_us));
             }
-            slot.first_byte(ticket, now_us);
+            slot.first_token(ticket, self.latency_held_s(), now_us);
         }
     }
 
-    /// A request ended. To be called once per [`begin`](Self::begin).
-    pub fn finish(&self, ticket: &Ticket, outcome: &Outcome, service: &ServiceModel, now_us: u64) {
-        let sample = match service.kind {
-            ServiceKind::Llm => StepSample::PerToken { tokens_mean: service.output_tokens_mean },
-            ServiceKind::Fifo => StepSample::PerRound { servers: service.servers },
+    /// Counts a request out. To be called once per [`begin`](Self::begin). Without a service
+    /// model a response is taken for one of a host that answers one request after the other.
+    pub fn finish(&self, ticket: &Ticket, outcome: &Outcome, service: Option<&ServiceModel>, now_us: u64) {
+        let sample = match service {
+            Some(ServiceModel { kind: ServiceKind::Llm, output_tokens_mean, .. }) => {
+                StepSample::PerToken { tokens_mean: *output_tokens_mean }
+            }
+            Some(ServiceModel { kind: ServiceKind::Fifo, servers, .. }) => StepSample::PerRound { servers: *servers },
+            None => StepSample::PerRound { servers: 1.0 },
         };
         if let Some(slot) = self.slots.get(ticket.host as usize) {
             if outcome.status == Status::Success {
                 measured(&self.header.latency_mean_s, elapsed_s(ticket.sent_us, now_us));
             }
-            if let Some(step_s) = slot.finish(ticket, outcome, &sample, now_us) {
+            if let Some(step_s) = slot.finish(ticket, outcome, &sample, self.latency_held_s(), now_us) {
                 measured(&self.header.step_mean_s, step_s);
             }
         }
     }
 
-    /// A host's report, measured at `measured_us`. `false` if it is older than what is
-    /// known, or there is no such host.
-    pub fn report(&self, host: u32, telemetry: &Telemetry, measured_us: u64) -> bool {
-        let taken = self.host(host).filter(|slot| slot.report(telemetry, measured_us));
-        if let Some(slot) = taken {
-            measured(&self.header.step_mean_s, slot.telemetry().step_s);
+    /// Takes over a host's report, measured at `measured_us`. `false` if that is older than
+    /// what is known or lies in the future, or there is no such host.
+    pub fn report(&self, host: u32, telemetry: &Telemetry, measured_us: u64, now_us: u64) -> bool {
+        let fleet_step_s = self.step_mean_s().unwrap_or(f32::NAN);
+        let news_s = self.host(host).and_then(|slot| slot.report(telemetry, fleet_step_s, measured_us, now_us));
+        if let Some(step_s) = news_s {
+            measured(&self.header.step_mean_s, step_s);
         }
-        taken.is_some()
+        news_s.is_some()
+    }
+
+    /// Time for which an answer without work holds its place, in seconds.
+    pub(crate) fn latency_held_s(&self) -> f32 {
+        self.latency_mean_s().unwrap_or(LATENCY_HELD_S)
     }
 
     /// Mean time per output token (LLM) or service time (FIFO) over the hosts measured so
@@ -284,7 +382,8 @@ fn measured(mean_s: &AtomicF32, sample_s: f32) {
     /// What a measurement weighs against those before it.
     const WEIGHT: f32 = 1.0 / 16.0;
     if sample_s > 0.0 {
-        mean_s.update(|old| if old > 0.0 { old + (sample_s - old) * WEIGHT } else { sample_s });
+        let bounded = |old: f32| sample_s.clamp(old / MEAN_FACTOR_MAX, old * MEAN_FACTOR_MAX);
+        mean_s.update(|old| if old > 0.0 { old + (bounded(old) - old) * WEIGHT } else { sample_s });
     }
 }
 

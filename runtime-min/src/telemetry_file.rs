@@ -33,8 +33,8 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU64, fence};
 
-use crate::slot::Telemetry;
 use crate::state::State;
+use crate::telemetry::Telemetry;
 
 /// First word of a file.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"EVKTELEM");
@@ -160,14 +160,14 @@ impl<'m> TelemetryFile<'m> {
     }
 
     /// Hands every host of the state its latest reading. Returns how many were news.
-    pub fn apply(&self, state: &State<'_>) -> u32 {
+    pub fn apply(&self, state: &State<'_>, now_us: u64) -> u32 {
         let mut taken = 0;
         for (host, slot) in state.hosts() {
             let Some(reading) = self.find(slot.key()) else { continue };
             // The same reading again would wipe out what has been sent since the first time.
             let is_news = slot.telemetry_age_s(reading.measured_us).is_none_or(|age_s| age_s > 0.0);
             if is_news {
-                taken += u32::from(state.report(host, &reading.telemetry, reading.measured_us));
+                taken += u32::from(state.report(host, &reading.telemetry, reading.measured_us, now_us));
             }
         }
         taken
@@ -370,12 +370,12 @@ mod tests {
         let host = state.register(host_key(b"10.0.0.1:8000"), 1.0, 0).unwrap();
         file.write(host_key(b"10.0.0.1:8000"), &telemetry(5.0), 1_000_000, |_| false);
         file.write(host_key(b"10.0.0.2:8000"), &telemetry(6.0), 1_000_000, |_| false);
-        assert_eq!((file.apply(&state), file.apply(&state)), (1, 0));
+        assert_eq!((file.apply(&state, 1 << 40), file.apply(&state, 1 << 40)), (1, 0));
         let slot = state.host(host).unwrap();
         assert_eq!(slot.telemetry().running, 5.0);
         // The agent dies: ages grow.
         assert_eq!(slot.telemetry_age_s(4_000_000), Some(3.0));
-        assert_eq!(file.apply(&state), 0);
+        assert_eq!(file.apply(&state, 1 << 40), 0);
     }
 
     #[test]

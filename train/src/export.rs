@@ -5,8 +5,9 @@ use evenkeel_datasets::{Request, Trace};
 use evenkeel_env::Workload;
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::host::llm::LlmOptions;
+use evenkeel_export::artifact::with_guard;
 use evenkeel_export::{ROW_COUNTS, verify};
-use evenkeel_runtime::{Model, ServiceModel};
+use evenkeel_runtime::{Guard, Model, ServiceModel};
 
 use crate::metrics::ParityResult;
 use crate::output::RunFolder;
@@ -35,6 +36,7 @@ pub type Reference<'a> = &'a dyn Fn(&[f32], usize) -> Vec<f32>;
 pub fn compile_and_verify(
     folder: &RunFolder,
     service: &ServiceModel,
+    guard: Option<Guard>,
     calibration: &[u8],
     metadata: &str,
     policy: Reference<'_>,
@@ -43,9 +45,12 @@ pub fn compile_and_verify(
 ) -> Result<(Vec<u8>, Vec<ParityResult>)> {
     let (policy_path, forecast_path) = (folder.file(POLICY_ONNX), folder.file(FORECAST_ONNX));
     let forecast_files = evenkeel_export::Forecast { onnx: &forecast_path, calibration };
-    let artifact = evenkeel_export::compile(Some(&policy_path), Some(forecast_files), service, metadata)?;
+    let mut artifact = evenkeel_export::compile(Some(&policy_path), Some(forecast_files), service, metadata)?;
+    if let Some(guard) = guard {
+        artifact = with_guard(&artifact, &guard)?;
+    }
     let model = Model::parse(&artifact)?;
-    let policy_program = model.policy().context("the artifact has no policy")?;
+    let policy_program = model.policy().context("the artifact has no policy")?.program();
     let forecast_program = model.forecaster().context("the artifact has no forecaster")?.program();
     let mut results = Vec::new();
     for (network, path, program, reference) in

@@ -139,6 +139,7 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     let (artifact, parity) = export::compile_and_verify(
         folder,
         &service,
+        trained.fine_tuned.weights.guard(),
         &forecaster.calibration.encode(),
         &metadata,
         &|features, rows| network.score_rows(features, rows),

@@ -39,7 +39,7 @@ fn killing_the_agent_lets_ages_grow_and_starting_it_again_ends_that() {
     let state = State::new(&header, &slots);
     let index = state.register(host_key(host.to_string().as_bytes()), 1.0, clock::now_us()).unwrap();
     // What a proxy does on its timer.
-    let apply = || TelemetryFile::parse(&words(&file)).unwrap().apply(&state);
+    let apply = || TelemetryFile::parse(&words(&file)).unwrap().apply(&state, clock::now_us());
     let age_s = || state.host(index).unwrap().telemetry_age_s(clock::now_us()).unwrap();
 
     let mut agent = start(&list, &file);

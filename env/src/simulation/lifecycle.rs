@@ -17,7 +17,8 @@ impl Simulation {
         let job = job(&self.window, &self.workload, &self.service_s, request);
         let progress = &mut self.requests[request as usize];
         let balancer = &mut self.balancers[progress.record.balancer as usize];
-        let ticket = balancer.state().begin(host as u32, job.prompt_tokens, microseconds(self.now_s));
+        let booked = self.setting.service.booked_prompt_tokens(job.prompt_tokens);
+        let ticket = balancer.state().begin(host as u32, booked, microseconds(self.now_s));
         progress.ticket = ticket.expect("every host is registered");
         progress.record.host = host as u16;
         progress.record.attempts += 1;
@@ -68,7 +69,7 @@ impl Simulation {
             self.accrued.tokenless -= 1;
         }
         let balancer = &self.balancers[progress.record.balancer as usize];
-        balancer.state().first_byte(&mut progress.ticket, microseconds(self.now_s));
+        balancer.state().first_token(&mut progress.ticket, microseconds(self.now_s));
         let event = self.request_event(request);
         // Where first token and end coincide, the end brings the report.
         if self.setting.service.kind == runtime::ServiceKind::Llm {

@@ -213,8 +213,8 @@ impl Simulation {
         measured_s: f64,
         policy: &mut dyn Policy,
     ) {
-        self.balancers[balancer].report(host as u32, telemetry, microseconds(measured_s));
         let now_s = self.now_s;
+        self.balancers[balancer].report(host as u32, telemetry, microseconds(measured_s), microseconds(now_s));
         policy.on_telemetry(&TelemetryEvent {
             now_s,
             measured_s,

@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     policy::policy()?.write(&path)?;
     let artifact = compile(Some(&path), None, &builder::service(), "{}")?;
     let model = Model::parse(&artifact).context("the artifact")?;
-    let program = model.policy().context("no policy")?;
+    let program = model.policy().context("no policy")?.program();
     let listing = onnx::read_file(&path)?;
     let expected = ROWS.map(|rows| {
         let mut input = vec![0.0; rows * HOST_FEATURES];

@@ -86,7 +86,7 @@ fn we_compile_what_python_writes() {
     }
     let bytes = compile(Some(&path), None, &service(), "{}").unwrap();
     let model = Model::parse(&bytes).unwrap();
-    let program = model.policy().unwrap();
+    let program = model.policy().unwrap().program();
     let expected = std::fs::read(folder.path().join("expected.json")).unwrap();
     let answers: Vec<Value> = serde_json::from_slice(&expected).unwrap();
     assert_eq!(answers.len(), 5);

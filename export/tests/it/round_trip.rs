@@ -123,7 +123,7 @@ fn an_artifact_holds_what_was_compiled() {
     assert_eq!(model.service(), &service());
     assert!(model.forecaster().is_none());
 
-    let program = model.policy().unwrap();
+    let program = model.policy().unwrap().program();
     let reference = |input: &[f32], rows: usize| run_rows(program, input, rows);
     let parity = verify(&path, program, &[1, 5, 40], 4, 1, Some(&reference)).unwrap();
     assert_eq!(parity.reference_vs_runtime, Some(0.0));
@@ -138,7 +138,7 @@ fn a_wrong_reference_is_noticed() {
     policy().write(&path).unwrap();
     let bytes = compile(Some(&path), None, &service(), "{}").unwrap();
     let model = Model::parse(&bytes).unwrap();
-    let program = model.policy().unwrap();
+    let program = model.policy().unwrap().program();
     let off = |input: &[f32], rows: usize| {
         let mut scores = run_rows(program, input, rows);
         scores[0] += 0.01;

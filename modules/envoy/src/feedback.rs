@@ -10,12 +10,12 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use evenkeel_runtime::{Outcome, ServiceModel, State, Status, Ticket, orca};
+use evenkeel_runtime::{Outcome, State, Status, Ticket, orca};
 
 use crate::abi::{HOST_STAT_REQUEST_ERRORS, HOST_STAT_REQUESTS_ACTIVE};
 use crate::clock;
 use crate::envoy::{LoadBalancerView, LogEntry};
-use crate::outcome::{Attempt, End, Exchange, GRPC_STATUS_HEADER};
+use crate::outcome::{Attempt, End, GRPC_STATUS_HEADER};
 use crate::prompt;
 use crate::table::Table;
 use crate::tickets::Open;
@@ -84,7 +84,8 @@ impl Claim {
 /// minutes.
 pub(crate) fn report(claim: &Claim, report: &[u8]) {
     if let Some(telemetry) = orca::parse(report) {
-        claim.worker.region.state().report(claim.slot, &telemetry, clock::now_us());
+        let now_us = clock::now_us();
+        claim.worker.region.state().report(claim.slot, &telemetry, now_us, now_us);
         claim.with_open(|open| open.reported = true);
     }
 }
@@ -92,7 +93,7 @@ pub(crate) fn report(claim: &Claim, report: &[u8]) {
 /// Takes the time of the first token. Returns how long it took.
 pub(crate) fn first_token(claim: &Claim) -> Duration {
     let now_us = clock::now_us();
-    claim.with_open(|open| claim.worker.region.state().first_byte(&mut open.ticket, now_us));
+    claim.with_open(|open| claim.worker.region.state().first_token(&mut open.ticket, now_us));
     Duration::from_micros(now_us.saturating_sub(claim.sent_us))
 }
 
@@ -123,7 +124,7 @@ pub(crate) fn log(entry: LogEntry<'_>) {
         && !open.reported
         && let Some(telemetry) = entry.response_header(ORCA_HEADER).and_then(orca::parse)
     {
-        state.report(slot, &telemetry, head_us);
+        state.report(slot, &telemetry, head_us, now_us);
     }
     let end = End {
         flags: entry.flags(),
@@ -133,21 +134,14 @@ pub(crate) fn log(entry: LogEntry<'_>) {
         is_complete: timing.last_upstream_rx_byte_received_ns >= 0,
     };
     let was_sent = timing.first_upstream_tx_byte_sent_ns >= 0;
-    let exchange = Attempt { entry, address, slot, elapsed_us: now_us - sent_us, was_sent, end }.outcome(&worker);
-    let status = match exchange {
-        Exchange::Success => Status::Success,
-        Exchange::Failure => Status::Failure,
-        Exchange::Timeout => Status::Timeout,
-        Exchange::ClientAbort => Status::ClientAbort,
-        Exchange::NoWork => return forget(&state, &open.ticket),
-    };
+    let status = Attempt { entry, address, slot, elapsed_us: now_us - sent_us, was_sent, end }.status(&worker);
     // Without the response filter the head stands for the first token; with it, the first token
     // has been seen, or there was none.
     if let Some(head_us) = head_us
         && end.has_work()
         && !open.claimed
     {
-        state.first_byte(&mut open.ticket, head_us);
+        state.first_token(&mut open.ticket, head_us);
     }
     let settings = worker.settings.borrow();
     let output_tokens = if status == Status::Success {
@@ -170,7 +164,8 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     };
     let outcome = Outcome { status, output_tokens };
     let model = settings.artifact.current();
-    state.finish(&open.ticket, &outcome, model.model().service(), ended_us.max(open.ticket.sent_us));
+    let service = Some(model.model().service());
+    state.finish(&open.ticket, &outcome, service, ended_us.max(open.ticket.sent_us));
 }
 
 /// Counts a request out without learning from it.
@@ -180,30 +175,8 @@ pub(crate) fn forget(state: &State<'_>, ticket: &Ticket) {
 
 /// Ends a request whose time is not known: an end at its start adds nothing to averages.
 fn end(state: &State<'_>, ticket: &Ticket, status: Status) {
-    state.finish(ticket, &Outcome { status, output_tokens: 0 }, &UNTIMED, ticket.sent_us);
+    state.finish(ticket, &Outcome { status, output_tokens: 0 }, None, ticket.sent_us);
 }
-
-/// A service whose times do not matter, as no sample is taken.
-const UNTIMED: ServiceModel = ServiceModel {
-    kind: evenkeel_runtime::ServiceKind::Fifo,
-    step_base_s: 0.0,
-    step_per_request_s: 0.0,
-    step_per_kv_token_s: 0.0,
-    step_per_prefill_token_s: 0.0,
-    batch_max: 1.0,
-    kv_capacity_tokens: 1.0,
-    prompt_tokens_mean: 1.0,
-    output_tokens_mean: 1.0,
-    service_mean_s: 1.0,
-    servers: 1.0,
-    step_typical_s: 1.0,
-    latency_typical_s: 1.0,
-    ttft_typical_s: 1.0,
-    queue_weight: 1.0,
-    kv_weight: 0.0,
-    delay_weight: 0.0,
-    herding_weight: 0.0,
-};
 
 /// Ends the requests that Envoy no longer has under way.
 ///

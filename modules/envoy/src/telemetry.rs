@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 
 use evenkeel_runtime::telemetry_file::{FileError, SLOTS_MAX, TelemetryFile, words};
 
+use crate::clock;
 use crate::region::Region;
 use crate::regular_file::{self, OpenError};
 
@@ -40,5 +41,5 @@ pub(crate) fn read(path: &Path, region: &Region) -> Result<u32, TelemetryError> 
     let words: Vec<AtomicU64> =
         bytes.as_chunks::<8>().0.iter().map(|word| AtomicU64::new(u64::from_ne_bytes(*word))).collect();
     let file = TelemetryFile::parse(&words).map_err(TelemetryError::Refused)?;
-    Ok(file.apply(&region.state()))
+    Ok(file.apply(&region.state(), clock::now_us()))
 }

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn open(host: u32, sent_us: u64) -> Open {
-        Open::new(Ticket { host, prompt_tokens: 1, sent_us, first_byte_us: 0, in_flight_at_send: 1 }, 0, 0)
+        Open::new(Ticket { host, prompt_tokens: 1, sent_us, first_token_us: 0, in_flight_at_send: 1 }, 0, 0)
     }
 
     fn sent(open: Option<Open>) -> Option<u64> {

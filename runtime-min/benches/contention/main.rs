@@ -72,10 +72,10 @@ fn work(model: &Model<'_>, state: &State<'_>, barrier: &Barrier) -> Vec<u64> {
             let asked = Request { prompt_tokens: (request * 7919 % 4000) as u32, ..Request::default() };
             let host = decide(Some(model), state, &asked, Eligible::All, now_us, &mut scratch).host.unwrap_or(0);
             if let Some(ticket) = state.begin(host, asked.prompt_tokens, now_us) {
-                state.finish(&ticket, &success, model.service(), now_us + 50_000);
+                state.finish(&ticket, &success, Some(model.service()), now_us + 50_000);
             }
             let report = Telemetry { running: (request % 9) as f32, waiting: 0.0, ..Telemetry::UNKNOWN };
-            state.report(host, &report, now_us);
+            state.report(host, &report, now_us, now_us);
             begin.elapsed().as_nanos() as u64
         })
         .collect()

@@ -18,7 +18,7 @@ impl Upstream {
         for key in 1..=self.slots.len() as u64 {
             let host = state.register(key, 1.0, 0).expect("room");
             let report = Telemetry { running: (key % 17) as f32, waiting: 0.0, kv_use: 0.3, ..Telemetry::UNKNOWN };
-            state.report(host, &report, 1000);
+            state.report(host, &report, 1000, 1000);
             serve(&state, model, host, 700, 2000 + key);
         }
         state
@@ -29,6 +29,6 @@ impl Upstream {
 pub(crate) fn serve(state: &State<'_>, model: &Model<'_>, host: u32, prompt_tokens: u32, now_us: u64) {
     if let Some(ticket) = state.begin(host, prompt_tokens, now_us) {
         let success = Outcome { status: Status::Success, output_tokens: 100 };
-        state.finish(&ticket, &success, model.service(), now_us + 90_000);
+        state.finish(&ticket, &success, Some(model.service()), now_us + 90_000);
     }
 }

@@ -42,7 +42,7 @@ fn run(level: Level, hosts: usize, decisions: u64) {
     for key in 1..=hosts as u64 {
         let host = state.register(key, 1.0, 0).expect("room");
         let report = Telemetry { running: (key % 17) as f32, waiting: 0.0, kv_use: 0.3, ..Telemetry::UNKNOWN };
-        state.report(host, &report, 1000);
+        state.report(host, &report, 1000, 1000);
     }
     let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(hosts))];
     for decision in 0..decisions {

@@ -8,7 +8,7 @@
 use super::{HOST_FEATURES, LN_RATIO_MAX, TELEMETRY_STALE_S};
 use crate::LANES;
 use crate::candidates::{Candidates, Rows};
-use crate::decide::Request;
+use crate::request::Request;
 use crate::service::{FAILURE_COST, ServiceKind, ServiceModel};
 use crate::simd::{Block, Kernel, Lanes, math};
 use crate::slot::{AVERAGING_TIME_S, HOT_WORDS, HostSlot, word};
@@ -123,6 +123,7 @@ struct Shared<'a> {
     per_batch: f32,
     per_server: f32,
     per_kv_token: f32,
+    per_latency_held: f32,
     ln_prompt_ratio: Block,
 }
 
@@ -156,6 +157,7 @@ impl<'a> Shared<'a> {
             per_batch: 1.0 / service.batch_max,
             per_server: 1.0 / service.servers,
             per_kv_token: 1.0 / service.kv_capacity_tokens,
+            per_latency_held: -1.0 / state.latency_held_s(),
             ln_prompt_ratio,
         }
     }
@@ -192,8 +194,11 @@ impl<'a> Shared<'a> {
         let report = Report { slots: &slots, unknown, is_fresh };
         let waiting = report.number(word::WAITING).or(zero);
         // Carried forward by what we sent and got back since; never less than what we
-        // ourselves have there: a host that reports itself idle is not believed.
-        let requests = (report.number(word::RUNNING) + waiting + sent - done).max(in_flight);
+        // ourselves have there: a host that reports itself idle is not believed. Nor is one
+        // idle that answers at once without working: such answers hold their place for a while.
+        let running = report.number(word::RUNNING);
+        let held = slots.number(word::UNWORKED) * math::exp(silence_s * lanes.fill(self.per_latency_held));
+        let requests = (running + waiting + sent - done).max(in_flight) + held;
         // What is under way at a host that has just come up counts for more.
         let requests = requests * slots.number(word::SLOW_START);
         // A host not measured yet is taken to be like those that are, not like the service
@@ -213,7 +218,7 @@ impl<'a> Shared<'a> {
         let pending = (reported_tokens + prompt_tokens_sent - prefilled).max(zero).min(lanes.fill(1e7));
         let kv_use = report.number(word::KV_USE).or(zero);
         let failure_share = slots.number(word::FAILURE_SHARE) * fading;
-        let cached = lanes.load(&hosts.cached_tokens);
+        let cached = lanes.load(&hosts.cached_tokens).min(lanes.fill(self.prompt_tokens));
         let prompt_tokens = lanes.fill(self.prompt_tokens) - cached;
         let half_output = lanes.fill(0.5 * self.output_tokens);
         let kv_after = (pending + prompt_tokens + half_output).mul_add(lanes.fill(self.per_kv_token), kv_use);
@@ -235,7 +240,10 @@ impl<'a> Shared<'a> {
         let latency_s = slots.number(word::LATENCY_EWMA_S).or(latency_mean_s);
         let peak_s = slots.number(word::PEAK_LATENCY_S).or(latency_mean_s);
         let ttft_s = slots.number(word::TTFT_EWMA_S).or(lanes.fill(self.ttft_mean_s));
+        let own_knowledge = slots.number(word::KNOWLEDGE);
         out.put(0, estimate);
+        // Whoever reports its requests is known. NaN is not greater than anything.
+        out.put(8, own_knowledge.replaced(running.greater(lanes.fill(-1.0)), one));
         out.put(13, lanes.load(&self.ln_prompt_ratio));
         out.put(18, kv_use);
         out.put(20, (one - kv_after).max(zero).min(one));
@@ -259,7 +267,6 @@ impl<'a> Shared<'a> {
             (5, pending * prompts),
             (6, sent),
             (7, prompt_tokens_sent * prompts),
-            (8, done),
             (14, in_flight_tokens * prompts),
             (15, slots.number(word::COMPLETIONS_PER_S) * fading * typical_latency),
             (16, silence_s * latency),

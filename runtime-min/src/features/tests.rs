@@ -4,14 +4,16 @@ use std::vec;
 use std::vec::Vec;
 
 use super::{HOST_FEATURES, LN_RATIO_MAX, NAMES, TELEMETRY_STALE_S, View, write_rows};
-use crate::candidates::Candidates;
-use crate::decide::{Eligible, Request};
+use crate::candidates::{Candidates, Eligible};
 use crate::math;
+use crate::outcome::{Outcome, Status};
 use crate::program::stride;
+use crate::request::Request;
 use crate::service::{ServiceKind, ServiceModel};
 use crate::simd::Level;
-use crate::slot::{AVERAGING_TIME_S, HostSlot, Outcome, Status, Telemetry};
+use crate::slot::{AVERAGING_TIME_S, HostSlot};
 use crate::state::{State, StateHeader};
+use crate::telemetry::Telemetry;
 
 /// Worst error of a feature.
 const ERROR_MAX: f64 = 6e-6;
@@ -31,11 +33,7 @@ fn naive(
     let latency_s = f64::from(service.latency_typical_s);
     let age_s = f64::from(view.telemetry_age_s);
     let or_mean = |own_s: f32, mean_s: Option<f32>| if own_s.is_nan() { mean_s.unwrap_or(f32::NAN) } else { own_s };
-    let (sent, done) = if view.telemetry_age_s < TELEMETRY_STALE_S {
-        (slot.sent_since_telemetry(), slot.done_since_telemetry())
-    } else {
-        (slot.in_flight(), 0)
-    };
+    let sent = if view.telemetry_age_s < TELEMETRY_STALE_S { slot.sent_since_telemetry() } else { slot.in_flight() };
     let prompt_tokens_sent = slot.prompt_tokens_since_telemetry().min(slot.in_flight_prompt_tokens());
     let peak_s = slot.peak_latency_s(now_us);
     let fading = f64::from(math::exp(-slot.silence_s(now_us) / AVERAGING_TIME_S));
@@ -53,7 +51,7 @@ fn naive(
         ln_1p(f64::from(view.load.pending_prefill_tokens) * prompts),
         ln_1p(f64::from(sent)),
         ln_1p(f64::from(prompt_tokens_sent) * prompts),
-        ln_1p(f64::from(done)),
+        f64::from(view.knowledge),
         ln_ratio(f64::from(view.load.step_s / service.step_typical_s)),
         ln_ratio(f64::from(or_mean(slot.latency_ewma_s(), state.latency_mean_s())) / latency_s),
         ln_ratio(f64::from(or_mean(slot.ttft_ewma_s(), state.ttft_mean_s())) / f64::from(service.ttft_typical_s)),
@@ -128,12 +126,22 @@ fn live(state: &State<'_>, service: &ServiceModel, hosts: u64, random: &mut Rand
                 let mut ticket = open.swap_remove(random.below(open.len() as u64) as usize);
                 if random.below(2) == 0 {
                     let first_us = ticket.sent_us + random.below(1 + now_us - ticket.sent_us);
-                    state.first_byte(&mut ticket, first_us);
+                    state.first_token(&mut ticket, first_us);
                 }
-                let status = if random.below(8) == 0 { Status::Failure } else { Status::Success };
-                state.finish(&ticket, &Outcome { status, output_tokens: random.below(300) as u32 }, service, now_us);
+                let status = match random.below(8) {
+                    0 => Status::Failure,
+                    1 => Status::NoWork,
+                    _ => Status::Success,
+                };
+                state.finish(
+                    &ticket,
+                    &Outcome { status, output_tokens: random.below(300) as u32 },
+                    Some(service),
+                    now_us,
+                );
             }
             _ => {
+                state.age(now_us);
                 let known = |value: f32, random: &mut Random| if random.below(3) == 0 { f32::NAN } else { value };
                 let report = Telemetry {
                     running: known(random.below(40) as f32, random),
@@ -142,7 +150,7 @@ fn live(state: &State<'_>, service: &ServiceModel, hosts: u64, random: &mut Rand
                     kv_use: known(random.share(), random),
                     step_s: known(0.05 * random.share(), random),
                 };
-                state.report(host, &report, now_us);
+                state.report(host, &report, now_us, now_us);
             }
         }
     }
@@ -238,13 +246,13 @@ fn without_reports_what_was_answered_is_no_work_ahead() {
         let mut out = vec![f32::NAN; HOST_FEATURES * stride(1)];
         super::write(&service, &state, &request, Eligible::All, 1, now_us, &mut out);
         let column = |name| out[NAMES.iter().position(|known| *known == name).unwrap_or(0) * stride(1)];
-        ["ln_estimate", "ln1p_pending_prefill", "ln1p_sent_since_telemetry", "ln1p_done_since_telemetry"].map(column)
+        ["ln_estimate", "ln1p_pending_prefill", "ln1p_sent_since_telemetry"].map(column)
     };
     let pass = |now_us: u64, count| {
         for _ in 0..count {
             let ticket = state.begin(0, 5000, now_us).expect("the host is registered");
             let outcome = Outcome { status: Status::Success, output_tokens: 100 };
-            state.finish(&ticket, &outcome, &service, now_us + 1_000_000);
+            state.finish(&ticket, &outcome, Some(&service), now_us + 1_000_000);
         }
     };
     pass(1_000_000, 1);
@@ -252,7 +260,7 @@ fn without_reports_what_was_answered_is_no_work_ahead() {
     pass(1_000_000, 5000);
     assert_eq!(features(2_000_000), after_one, "reports never came");
     let report = Telemetry { running: 0.0, waiting: 0.0, ..Telemetry::UNKNOWN };
-    state.report(0, &report, 2_000_000);
+    state.report(0, &report, 2_000_000, 2_000_000);
     pass(2_000_000, 3000);
     let stale_us = 2_000_000 + (TELEMETRY_STALE_S * 1e6) as u64;
     assert_eq!(features(stale_us), after_one, "reports came once and then stopped");

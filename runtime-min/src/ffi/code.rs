@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char};
 
 use crate::artifact::ArtifactError;
-use crate::decide::Reason;
+use crate::reason::Reason;
 
 /// What a function returns: 0 for success, a negative number for each way to fail. An
 /// output is written only with `EK_CODE_OK`.
@@ -110,6 +110,8 @@ pub enum EkCode {
     ArtifactNotFinite = -116,
     /// Artifact: scale section out of range.
     ArtifactScale = -117,
+    /// The artifact's guard section has a value out of range.
+    ArtifactGuard = -118,
 }
 
 impl From<ArtifactError> for EkCode {
@@ -133,6 +135,7 @@ impl From<ArtifactError> for EkCode {
             ArtifactError::ProgramInterface => Self::ArtifactProgramInterface,
             ArtifactError::NotFinite => Self::ArtifactNotFinite,
             ArtifactError::Scale => Self::ArtifactScale,
+            ArtifactError::Guard => Self::ArtifactGuard,
         }
     }
 }
@@ -186,7 +189,7 @@ macro_rules! c_message {
     }};
 }
 
-static TEXTS: [(EkCode, &CStr); 49] = [
+static TEXTS: [(EkCode, &CStr); 50] = [
     (EkCode::Ok, c"success"),
     (EkCode::NullPointer, c"a pointer is NULL"),
     (EkCode::Misaligned, c"a pointer is not aligned"),
@@ -236,6 +239,7 @@ static TEXTS: [(EkCode, &CStr); 49] = [
     (EkCode::ArtifactProgramInterface, c_message!(ArtifactError::ProgramInterface)),
     (EkCode::ArtifactNotFinite, c_message!(ArtifactError::NotFinite)),
     (EkCode::ArtifactScale, c_message!(ArtifactError::Scale)),
+    (EkCode::ArtifactGuard, c_message!(ArtifactError::Guard)),
 ];
 
 const fn number(digits: &str) -> u32 {

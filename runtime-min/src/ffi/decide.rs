@@ -8,8 +8,11 @@ use super::memory;
 use super::model::{self, EkModel};
 use super::state::{self, EkState};
 use super::types::{EK_HOSTS_MAX, EkDecision, EkHostScore, EkRequest};
-use crate::decide::{self, Eligible, Reason, Request};
+use crate::candidates::Eligible;
+use crate::decide;
 use crate::features::{TELEMETRY_STALE_S, View};
+use crate::reason::Reason;
+use crate::request::Request;
 use crate::state::State;
 
 /// Size in bytes of the scratch memory for decisions among up to `hosts` hosts. 0 for

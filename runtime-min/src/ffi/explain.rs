@@ -9,8 +9,8 @@ use super::memory;
 use super::model::{self, EkModel};
 use super::state::{self, EkState};
 use super::types::{EK_NO_HOST, EkCounters, EkExplanation, EkHostExplanation, EkRequest};
-use crate::decide::Reason;
 use crate::explain;
+use crate::reason::Reason;
 
 /// Explains the decision that `ek_decide` would make with the same arguments: what every
 /// host looks like, which one is favoured, and which comes next. Changes nothing.
@@ -108,6 +108,7 @@ pub unsafe extern "C" fn ek_counters_read(state: *const EkState, counters: *mut 
             no_score: state.decisions(Reason::NoScore),
             no_host: state.decisions(Reason::NoHost),
             taken_back: own.taken_back.load(Relaxed),
+            untried: state.decisions(Reason::Untried),
         };
         // SAFETY: checked above.
         unsafe { counters.write(read) };

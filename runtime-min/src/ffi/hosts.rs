@@ -173,5 +173,7 @@ fn read_stats(slot: &HostSlot, now_us: u64, struct_size: u32) -> EkStats {
         kv_use: telemetry.kv_use,
         step_s: telemetry.step_s,
         slow_start: slot.slow_start(),
+        knowledge: slot.knowledge(),
+        reserved: 0,
     }
 }

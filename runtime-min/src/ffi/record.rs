@@ -10,7 +10,8 @@ use super::model::{self, EkModel};
 use super::requests::read_ticket;
 use super::state::{self, EkState};
 use super::types::{EK_NO_HOST, EkDecision, EkOutcome, EkRequest, EkRingCounts, EkTicket};
-use crate::decide::{Decision, Reason};
+use crate::decide::Decision;
+use crate::reason::Reason;
 use crate::record::{self, Actual, Ring, RingError};
 
 /// Alignment in bytes of the memory of a ring.

@@ -8,31 +8,7 @@ use super::model::{self, EkModel};
 use super::state::{self, EkState};
 use super::types::{EkOutcome, EkTelemetry, EkTicket};
 use crate::orca;
-use crate::service::{ServiceKind, ServiceModel};
 use crate::state::State;
-
-/// The service as long as no model is loaded: one request after the other, of a second.
-/// Only its kind and its servers are ever looked at.
-const UNTRAINED: ServiceModel = ServiceModel {
-    kind: ServiceKind::Fifo,
-    step_base_s: 0.0,
-    step_per_request_s: 0.0,
-    step_per_kv_token_s: 0.0,
-    step_per_prefill_token_s: 0.0,
-    batch_max: 1.0,
-    kv_capacity_tokens: 1.0,
-    prompt_tokens_mean: 1.0,
-    output_tokens_mean: 1.0,
-    service_mean_s: 1.0,
-    servers: 1.0,
-    step_typical_s: 1.0,
-    latency_typical_s: 1.0,
-    ttft_typical_s: 1.0,
-    queue_weight: 1.0,
-    kv_weight: 0.0,
-    delay_weight: 0.0,
-    herding_weight: 0.0,
-};
 
 /// A request goes to a host: the decision's, or any other. Refused where processes share
 /// the state, with `EK_CODE_PROCESS_UNKNOWN`: see `ek_process_begin`.
@@ -65,22 +41,22 @@ pub unsafe extern "C" fn ek_begin(
     })
 }
 
-/// The first byte of a response came back. Calls after the first change nothing.
+/// Notes the first token of a response with work. Calls after the first change nothing.
 ///
 /// # Safety
 /// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
 /// - `ticket` points to an initialised `ek_ticket`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_first_byte(state: *mut EkState, ticket: *mut EkTicket, now_us: u64) -> EkCode {
+pub unsafe extern "C" fn ek_first_token(state: *mut EkState, ticket: *mut EkTicket, now_us: u64) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
         let state = unsafe { state::view(state) }?;
         // SAFETY: forwarded to the caller.
         let known = unsafe { under_way(&state, ticket) }?;
         let mut runtime_ticket = known.to_runtime();
-        state.first_byte(&mut runtime_ticket, now_us);
+        state.first_token(&mut runtime_ticket, now_us);
         // SAFETY: checked above.
-        unsafe { ticket.write(EkTicket { first_byte_us: runtime_ticket.first_byte_us, ..known }) };
+        unsafe { ticket.write(EkTicket { first_token_us: runtime_ticket.first_token_us, ..known }) };
         Ok(())
     })
 }
@@ -118,7 +94,7 @@ pub unsafe extern "C" fn ek_finish(
             return Err(EkCode::Reserved);
         }
         let outcome = outcome.to_runtime().ok_or(EkCode::Enumeration)?;
-        let service = model.map_or(&UNTRAINED, |model| model.service());
+        let service = model.map(|model| model.service());
         match (ledger, known.process()) {
             (None, None) => state.finish(&known.to_runtime(), &outcome, service, now_us),
             (Some(ledger), Some((process, generation))) => {
@@ -134,7 +110,8 @@ pub unsafe extern "C" fn ek_finish(
 
 /// A host's own report came in: from response headers, a probe, or scraped metrics.
 ///
-/// `measured_us`: when the host measured it, not when it arrived.
+/// `measured_us`: when the host measured it, not when it arrived. `EK_CODE_REPORT_STALE` if that
+/// is older than what is known, or lies after `now_us`.
 ///
 /// # Safety
 /// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
@@ -145,6 +122,7 @@ pub unsafe extern "C" fn ek_report(
     host: u32,
     telemetry: *const EkTelemetry,
     measured_us: u64,
+    now_us: u64,
 ) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
@@ -154,7 +132,7 @@ pub unsafe extern "C" fn ek_report(
         if state.host(host).is_none() {
             return Err(EkCode::HostUnknown);
         }
-        if state.report(host, &telemetry.to_runtime(), measured_us) { Ok(()) } else { Err(EkCode::ReportStale) }
+        if state.report(host, &telemetry.to_runtime(), measured_us, now_us) { Ok(()) } else { Err(EkCode::ReportStale) }
     })
 }
 
@@ -163,7 +141,7 @@ pub unsafe extern "C" fn ek_report(
 ///
 /// `header`: `header_len` bytes, from the host as they are. Returns `EK_CODE_REPORT_FORMAT`
 /// for what does not follow the format, and for reports without a metric of use.
-/// `measured_us`: when the response's header came in.
+/// `now_us`: when the response's header came in.
 ///
 /// # Safety
 /// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
@@ -174,7 +152,7 @@ pub unsafe extern "C" fn ek_report_orca(
     host: u32,
     header: *const c_char,
     header_len: usize,
-    measured_us: u64,
+    now_us: u64,
 ) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
@@ -185,7 +163,7 @@ pub unsafe extern "C" fn ek_report_orca(
             return Err(EkCode::HostUnknown);
         }
         let telemetry = orca::parse(header).ok_or(EkCode::ReportFormat)?;
-        if state.report(host, &telemetry, measured_us) { Ok(()) } else { Err(EkCode::ReportStale) }
+        if state.report(host, &telemetry, now_us, now_us) { Ok(()) } else { Err(EkCode::ReportStale) }
     })
 }
 

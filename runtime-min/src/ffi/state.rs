@@ -30,7 +30,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"EKstate1");
 
 /// To be raised when a field of header or slot changes its place or meaning. The slot's
 /// size is part of the layout, so that a change of it is noticed in any case.
-const LAYOUT_VERSION: u32 = 3;
+const LAYOUT_VERSION: u32 = 4;
 const LAYOUT: u32 = LAYOUT_VERSION << 16 | size_of::<HostSlot>() as u32;
 
 /// What is known of the hosts of an upstream: counts, averages, last reports. It lives in

@@ -54,6 +54,7 @@ pub unsafe extern "C" fn ek_telemetry_file_apply(
     file: *const c_void,
     file_size: usize,
     state: *mut EkState,
+    now_us: u64,
     taken: *mut u32,
 ) -> EkCode {
     run(|| {
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn ek_telemetry_file_apply(
         if !taken.is_null() {
             memory::check(taken)?;
         }
-        let news = file.apply(&state);
+        let news = file.apply(&state, now_us);
         if !taken.is_null() {
             // SAFETY: checked above.
             unsafe { taken.write(news) };

@@ -4,8 +4,9 @@
 //! all calls on a state. NaN marks a number that is not known.
 
 use super::memory::Extensible;
-use crate::decide::Reason;
-use crate::slot::{Outcome, Status, Telemetry, Ticket};
+use crate::outcome::{Outcome, Status, Ticket};
+use crate::reason::Reason;
+use crate::telemetry::Telemetry;
 
 /// Most hosts of a state.
 pub const EK_HOSTS_MAX: u32 = 1024;
@@ -34,6 +35,9 @@ pub enum EkStatus {
     Timeout = 2,
     /// The client went away.
     ClientAbort = 3,
+    /// The host answered without working: a redirect, a refusal of the request (4xx but 429), a
+    /// gRPC error, an answer to `HEAD`, a protocol switch. Nothing is learned from it.
+    NoWork = 4,
 }
 
 /// Why a host was chosen.
@@ -50,6 +54,8 @@ pub enum EkReason {
     NoScore = 3,
     /// None was chosen: no host is eligible.
     NoHost = 4,
+    /// It had not been tried for so long that nothing is known of it any more.
+    Untried = 5,
 }
 
 /// What to do with memory that holds something else than the state asked for.
@@ -123,7 +129,7 @@ pub struct EkTicket {
     /// When it was sent.
     pub sent_us: u64,
     /// When its first byte came back; 0 before.
-    pub first_byte_us: u64,
+    pub first_token_us: u64,
     /// Requests of this state at the host when it was sent, itself included.
     pub in_flight_at_send: u32,
     /// Not 0 from `ek_begin` or `ek_process_begin` to `ek_finish`, then 0.
@@ -252,6 +258,8 @@ pub struct EkCounters {
     pub no_host: u64,
     /// Requests of killed processes that were taken back.
     pub taken_back: u64,
+    /// Decisions for a host because it had not been tried for long.
+    pub untried: u64,
 }
 
 /// What a ring of recorded decisions has seen.
@@ -319,6 +327,10 @@ pub struct EkStats {
     /// How many requests each one at the host counts for, since it has just come up; 1 for one
     /// that is warm.
     pub slow_start: f32,
+    /// How much is known of the host by own measurements, 0 (nothing) to 1.
+    pub knowledge: f32,
+    /// Reserved, 0.
+    pub reserved: u32,
 }
 
 /// What a model forecasts.
@@ -386,14 +398,14 @@ const _: () = {
     assert!(EkReason::NoPolicy as u32 == Reason::NoPolicy as u32);
     assert!(EkReason::NoScore as u32 == Reason::NoScore as u32);
     assert!(EkReason::NoHost as u32 == Reason::NoHost as u32);
-    assert!(Reason::COUNT == 5);
+    assert!(Reason::COUNT == 6 && EkReason::Untried as u32 == Reason::Untried as u32);
     assert!(EK_HORIZONS == crate::forecast::HORIZONS && EK_QUANTILES == crate::forecast::QUANTILE_COUNT);
     // No padding, which C could leave uninitialised.
     assert!(size_of::<EkOutcome>() == 16 && size_of::<EkTelemetry>() == 24 && size_of::<EkDecision>() == 16);
-    assert!(size_of::<EkStateOptions>() == 24 && size_of::<EkCounters>() == 64 && size_of::<EkRingCounts>() == 32);
+    assert!(size_of::<EkStateOptions>() == 24 && size_of::<EkCounters>() == 72 && size_of::<EkRingCounts>() == 32);
     assert!(size_of::<EkHostExplanation>() == 32 && size_of::<EkExplanation>() == 40);
     assert!(EK_NO_HOST == crate::record::NO_HOST);
-    assert!(size_of::<EkTicket>() == 32 && size_of::<EkStats>() == 104 && size_of::<EkHostScore>() == 16);
+    assert!(size_of::<EkTicket>() == 32 && size_of::<EkStats>() == 112 && size_of::<EkHostScore>() == 16);
 };
 
 impl EkOutcome {
@@ -404,6 +416,7 @@ impl EkOutcome {
             status if status == EkStatus::Failure as u32 => Status::Failure,
             status if status == EkStatus::Timeout as u32 => Status::Timeout,
             status if status == EkStatus::ClientAbort as u32 => Status::ClientAbort,
+            status if status == EkStatus::NoWork as u32 => Status::NoWork,
             _ => return None,
         };
         Some(Outcome { status, output_tokens: self.output_tokens })
@@ -436,7 +449,7 @@ impl EkTicket {
             host: ticket.host,
             prompt_tokens: ticket.prompt_tokens,
             sent_us: ticket.sent_us,
-            first_byte_us: ticket.first_byte_us,
+            first_token_us: ticket.first_token_us,
             in_flight_at_send: ticket.in_flight_at_send,
             under_way: 1,
         }
@@ -459,7 +472,7 @@ impl EkTicket {
             host: self.host,
             prompt_tokens: self.prompt_tokens,
             sent_us: self.sent_us,
-            first_byte_us: self.first_byte_us,
+            first_token_us: self.first_token_us,
             in_flight_at_send: self.in_flight_at_send,
         }
     }

@@ -6,9 +6,9 @@ use super::{
     CHECK_SEED, HAS_FEATURES, HAS_SCORES, HEADER_BYTES, HOST_BYTES, LAYOUT_VERSION, MAGIC, MOVED, NO_HOST,
     RECORD_HEADER_BYTES, RingCounts, SHADOW, fold, pair, record_words, ring_bytes, unpair, word,
 };
-use crate::decide::Reason;
 use crate::features::{self, HOST_FEATURES};
-use crate::slot::Status;
+use crate::outcome::Status;
+use crate::reason::Reason;
 
 /// Why bytes are not a ring that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub struct Outcome {
     /// From sending to the end, in microseconds.
     pub latency_us: u64,
     /// From sending to the first byte, in microseconds; `None` if none came.
-    pub first_byte_us: Option<u64>,
+    pub first_token_us: Option<u64>,
     /// Tokens that were generated, 0 where unknown.
     pub output_tokens: u32,
 }
@@ -212,16 +212,17 @@ impl Outcome {
         if long(place, word::OUTCOME_STAMP) != stamp || long(place, word::OUTCOME_CHECK) != check {
             return None;
         }
-        let [latency_us, first_byte_us, status_tokens] = numbers;
+        let [latency_us, first_token_us, status_tokens] = numbers;
         let (status, output_tokens) = unpair(status_tokens);
         let status = match status {
             1 => Status::Success,
             2 => Status::Failure,
             3 => Status::Timeout,
             4 => Status::ClientAbort,
+            5 => Status::NoWork,
             _ => return None,
         };
-        Some(Self { status, latency_us, first_byte_us: Some(first_byte_us).filter(|us| *us != 0), output_tokens })
+        Some(Self { status, latency_us, first_token_us: Some(first_token_us).filter(|us| *us != 0), output_tokens })
     }
 }
 

@@ -10,10 +10,12 @@ use super::{
     NO_HOST, RECORD_HEADER_WORDS, SHADOW, complete, fold, pair, record_words, ring_bytes, unpair, word,
 };
 use crate::artifact::Model;
-use crate::decide::{Decision, Eligible, Request};
+use crate::candidates::Eligible;
+use crate::decide::Decision;
 use crate::features::{self, HOST_FEATURES, View};
+use crate::outcome::{self, Status, Ticket};
 use crate::program::stride;
-use crate::slot::{self, Status, Ticket};
+use crate::request::Request;
 use crate::state::State;
 
 /// Why memory is not a ring, or a decision was not recorded.
@@ -196,7 +198,7 @@ impl<'m> Ring<'m> {
         &self,
         sequence: u64,
         ticket: &Ticket,
-        outcome: &slot::Outcome,
+        outcome: &outcome::Outcome,
         now_us: u64,
     ) -> Result<(), RingError> {
         let place = self.place(sequence).ok_or(RingError::Gone)?;
@@ -204,17 +206,18 @@ impl<'m> Ring<'m> {
         if place.first().is_none_or(|found| u64::from_le(found.load(Acquire)) != stamp) {
             return Err(RingError::Gone);
         }
-        let first_byte_us =
-            if ticket.first_byte_us == 0 { 0 } else { ticket.first_byte_us.saturating_sub(ticket.sent_us) };
+        let first_token_us =
+            if ticket.first_token_us == 0 { 0 } else { ticket.first_token_us.saturating_sub(ticket.sent_us) };
         let status = match outcome.status {
             Status::Success => 1,
             Status::Failure => 2,
             Status::Timeout => 3,
             Status::ClientAbort => 4,
+            Status::NoWork => 5,
         };
         let numbers = [
             (word::LATENCY, now_us.saturating_sub(ticket.sent_us)),
-            (word::FIRST_BYTE, first_byte_us),
+            (word::FIRST_BYTE, first_token_us),
             (word::STATUS_TOKENS, pair(status, outcome.output_tokens)),
         ];
         let mut check = fold(CHECK_SEED, stamp);

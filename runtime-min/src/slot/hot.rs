@@ -39,12 +39,15 @@ pub(crate) mod word {
         SLOW_START = slow_start;
         TELEMETRY_US = telemetry_us;
         LAST_SIGN_US = last_sign_us;
+        UNWORKED = unworked;
+        KNOWLEDGE = knowledge;
     }
 }
 
-// The kernels read whole groups of four words; a slot is two cache lines.
-const _: () = assert!(word::LAST_SIGN_US + 2 <= HOT_WORDS && HOT_WORDS.is_multiple_of(4));
-const _: () = assert!(size_of::<HostSlot>() == 128);
+// The kernels read whole groups of four words; a slot is four cache lines, of which decisions
+// read the first and half of the second.
+const _: () = assert!(word::KNOWLEDGE < HOT_WORDS && HOT_WORDS.is_multiple_of(4));
+const _: () = assert!(size_of::<HostSlot>() == 256);
 
 impl HostSlot {
     /// The first [`HOT_WORDS`] words, each read atomically.
@@ -57,7 +60,6 @@ impl HostSlot {
         };
         let [telemetry_low, telemetry_high] = halves(&self.telemetry_us);
         let [sign_low, sign_high] = halves(&self.last_sign_us);
-        let [key_low, key_high] = halves(&self.key);
         [
             self.in_flight.load(Relaxed),
             self.in_flight_prompt_tokens.load(Relaxed),
@@ -81,8 +83,8 @@ impl HostSlot {
             telemetry_high,
             sign_low,
             sign_high,
-            key_low,
-            key_high,
+            number(&self.unworked),
+            number(&self.knowledge),
         ]
     }
 

@@ -13,7 +13,7 @@ fn reads_what_was_written() {
     let model = Model::parse(&file).expect("valid");
     assert_eq!(model.metadata_json(), r#"{"made":"for a test"}"#);
     assert_eq!(*model.service(), service());
-    assert_eq!(model.policy().map(evenkeel_runtime::Program::input_width), Some(HOST_FEATURES));
+    assert_eq!(model.policy().map(|policy| policy.program().input_width()), Some(HOST_FEATURES));
     assert!(model.forecaster().is_none());
 }
 

@@ -8,7 +8,7 @@ use std::ptr;
 use evenkeel_runtime::ffi::{
     EkCode, EkCounters, EkDecision, EkExplanation, EkHostExplanation, EkModel, EkOutcome, EkRequest, EkRing,
     EkRingCounts, EkState, EkStateOptions, EkStats, EkTelemetry, EkTicket, ek_begin, ek_classes_expected,
-    ek_classes_note, ek_counters_read, ek_decide, ek_decisions, ek_explain, ek_finish, ek_first_byte, ek_host_find,
+    ek_classes_note, ek_counters_read, ek_decide, ek_decisions, ek_explain, ek_finish, ek_first_token, ek_host_find,
     ek_host_register, ek_host_restarted, ek_host_stats, ek_host_weight, ek_hosts_warm, ek_model_load,
     ek_model_metadata, ek_model_size, ek_process_begin, ek_process_join, ek_record_attach, ek_record_counts,
     ek_record_decision, ek_record_init, ek_record_outcome, ek_record_size, ek_report, ek_report_orca, ek_scratch_size,
@@ -119,7 +119,7 @@ fn telemetry(numbers: [f32; 5]) -> EkTelemetry {
 }
 
 fn ticket() -> EkTicket {
-    EkTicket { host: 0, prompt_tokens: 0, sent_us: 0, first_byte_us: 0, in_flight_at_send: 0, under_way: 0 }
+    EkTicket { host: 0, prompt_tokens: 0, sent_us: 0, first_token_us: 0, in_flight_at_send: 0, under_way: 0 }
 }
 
 /// Checks that a call refuses NULL and a misaligned pointer in one place: `$bad` stands
@@ -188,12 +188,12 @@ fn no_pointer_is_trusted() {
     refuses!(at, bad => ek_counters_read(state, bad as *mut _));
     refuses!(at, bad => ek_begin(bad as *mut _, 0, 1, 1, ticket));
     refuses!(at, bad => ek_begin(state, 0, 1, 1, bad as *mut _));
-    refuses!(at, bad => ek_first_byte(bad as *mut _, ticket, 1));
-    refuses!(at, bad => ek_first_byte(state, bad as *mut _, 1));
+    refuses!(at, bad => ek_first_token(bad as *mut _, ticket, 1));
+    refuses!(at, bad => ek_first_token(state, bad as *mut _, 1));
     refuses!(at, bad => ek_finish(bad as *mut _, model, ticket, ended, 1));
     refuses!(at, bad => ek_finish(state, model, bad as *mut _, ended, 1));
-    refuses!(at, bad => ek_report(bad as *mut _, 0, &raw const told, 1));
-    refuses!(at, bad => ek_report(state, 0, bad as *const _, 1));
+    refuses!(at, bad => ek_report(bad as *mut _, 0, &raw const told, 1, 1));
+    refuses!(at, bad => ek_report(state, 0, bad as *const _, 1, 1));
     refuses!(at, bad => ek_report_orca(bad as *mut _, 0, at as *const _, 1, 1));
     refuses!(at, bad => ek_decide(model, bad as *mut _, request, no_mask, 0, 1, scratch, scratch_len, decided));
     refuses!(at, bad => ek_decide(model, state, bad as *const _, no_mask, 0, 1, scratch, scratch_len, decided));
@@ -336,11 +336,11 @@ fn no_report_and_no_clock_keeps_a_decision_from_an_eligible_host() {
             let host = index as u32 % HOSTS;
             // SAFETY: a state, a report, a ticket and an outcome.
             unsafe {
-                let code = ek_report(all.state, host, &raw const telemetry, now_us);
+                let code = ek_report(all.state, host, &raw const telemetry, now_us, now_us);
                 assert!(matches!(code, EkCode::Ok | EkCode::ReportStale));
                 assert_eq!(ek_begin(all.state, host, u32::MAX, now_us, &raw mut ticket), EkCode::Ok);
                 let later = CLOCKS_US[index % CLOCKS_US.len()];
-                assert_eq!(ek_first_byte(all.state, &raw mut ticket, later), EkCode::Ok);
+                assert_eq!(ek_first_token(all.state, &raw mut ticket, later), EkCode::Ok);
                 let ended = outcome(index as u32 % 4);
                 assert_eq!(ek_finish(all.state, all.model, &raw mut ticket, &raw const ended, later), EkCode::Ok);
             }
@@ -371,7 +371,7 @@ fn stale_telemetry_is_counted() {
     assert_eq!(stale(), (1, 1), "never reported");
     for host in 0..2 {
         // SAFETY: a state and a report.
-        assert_eq!(unsafe { ek_report(all.state, host, &raw const told, 1_000_000) }, EkCode::Ok);
+        assert_eq!(unsafe { ek_report(all.state, host, &raw const told, 1_000_000, 1_000_000) }, EkCode::Ok);
     }
     assert_eq!(all.decide(&[0b11], 30_000_000).1.reason, 0);
     assert_eq!(stale(), (2, 1), "reported 29 s ago");

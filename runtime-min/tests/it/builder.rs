@@ -2,7 +2,7 @@
 
 use evenkeel_runtime::artifact::{crc32, format};
 use evenkeel_runtime::program::{Instruction, NO_WEIGHTS, Op, Register};
-use evenkeel_runtime::{HOST_FEATURES, ServiceKind, ServiceModel, features};
+use evenkeel_runtime::{Guard, HOST_FEATURES, ServiceKind, ServiceModel, features};
 
 /// A register that holds a row for each host.
 pub(crate) fn rows(width: u16) -> Register {
@@ -115,10 +115,13 @@ pub(crate) fn estimate_artifact(scale: f32) -> Vec<u8> {
     let slice = instruction(Op::Slice, 1, 0, 0);
     let times = Instruction { scale, ..instruction(Op::Affine, 2, 1, 0) };
     let policy = program(&[rows(HOST_FEATURES as u16), rows(1), rows(1)], &[slice, times], &[], 2);
-    let sections = [
+    let mut sections = vec![
         (format::METADATA, br#"{"made":"for a test"}"#.to_vec()),
         (format::SERVICE, service().encode().to_vec()),
         (format::POLICY, policy),
     ];
+    if (1e-3..=1e3).contains(&scale) {
+        sections.push((format::GUARD, Guard::unlimited(scale).encode().to_vec()));
+    }
     artifact(&sections)
 }

@@ -4,7 +4,7 @@
 use std::ptr;
 
 use evenkeel_runtime::ffi::{
-    EkCode, EkStats, EkTicket, ek_finish, ek_first_byte, ek_host_register, ek_host_remove, ek_host_stats,
+    EkCode, EkStats, EkTicket, ek_finish, ek_first_token, ek_host_register, ek_host_remove, ek_host_stats,
     ek_process_begin, ek_process_join,
 };
 use proptest::prelude::*;
@@ -95,7 +95,7 @@ proptest! {
                 Call::FirstByte(index) => {
                     if let Some((_, ticket)) = under_way.get_mut(index) {
                         // SAFETY: a state and a ticket.
-                        prop_assert_eq!(unsafe { ek_first_byte(all.state, ticket, now_us) }, EkCode::Ok);
+                        prop_assert_eq!(unsafe { ek_first_token(all.state, ticket, now_us) }, EkCode::Ok);
                     }
                 }
                 Call::Finish(index, status) => {

@@ -50,7 +50,7 @@ fn climbs_down_the_ladder_and_counts_each_step() {
         let wild = Model::parse(&wild).expect("valid");
         assert_eq!(pick(Some(&wild), state, Eligible::All, SECOND_US).reason, Reason::NoScore);
         let counts = Reason::ALL.map(|reason| state.decisions(reason));
-        assert_eq!(counts, [1, 1, 1, 2, 2]);
+        assert_eq!(counts, [1, 1, 1, 2, 2, 0]);
     });
 }
 
@@ -78,10 +78,20 @@ fn load_failures_and_slowness_are_avoided() {
         }
         for _ in 0..10 {
             let ticket = state.begin(1, 500, SECOND_US).expect("host");
-            state.finish(&ticket, &Outcome { status: Status::Failure, output_tokens: 0 }, &service(), SECOND_US + 1000);
+            state.finish(
+                &ticket,
+                &Outcome { status: Status::Failure, output_tokens: 0 },
+                Some(&service()),
+                SECOND_US + 1000,
+            );
             let mut ticket = state.begin(2, 500, SECOND_US).expect("host");
-            state.first_byte(&mut ticket, SECOND_US + 200_000);
-            state.finish(&ticket, &Outcome { status: Status::Success, output_tokens: 200 }, &service(), 7 * SECOND_US);
+            state.first_token(&mut ticket, SECOND_US + 200_000);
+            state.finish(
+                &ticket,
+                &Outcome { status: Status::Success, output_tokens: 200 },
+                Some(&service()),
+                7 * SECOND_US,
+            );
         }
         for _ in 0..50 {
             assert_eq!(pick(Some(&model), state, Eligible::All, 8 * SECOND_US).host, Some(2));
@@ -103,7 +113,7 @@ fn a_host_that_reports_itself_idle_is_not_believed() {
             let now_us = SECOND_US + request * 1000;
             for (index, slot) in state.hosts() {
                 let report = if index == 0 { honest(0) } else { honest(slot.in_flight()) };
-                state.report(index, &report, now_us);
+                state.report(index, &report, now_us, now_us);
             }
             let host = pick(Some(&model), state, Eligible::All, now_us).host.expect("a host");
             let _ = state.begin(host, 500, now_us);
@@ -132,9 +142,9 @@ fn hosts_far_from_the_trained_service_all_get_their_share() {
                 if open.len() > 6 {
                     let mut ticket = open.pop_front().expect("not empty");
                     let first_us = if streamed { ticket.sent_us + 5 * token_us } else { now_us - 10 };
-                    state.first_byte(&mut ticket, first_us);
+                    state.first_token(&mut ticket, first_us);
                     let success = Outcome { status: Status::Success, output_tokens: 120 };
-                    state.finish(&ticket, &success, &service(), now_us);
+                    state.finish(&ticket, &success, Some(&service()), now_us);
                 }
             }
             assert!(counts.iter().all(|count| *count > 40), "{token_us} {streamed} {counts:?}");
@@ -192,7 +202,7 @@ proptest! {
         let model = Model::parse(&file).expect("valid");
         with_hosts(12, |state| {
             for ((running, waiting, pending_prefill_tokens, kv_use, step_s, at_us), host) in reports.into_iter().zip(0..) {
-                state.report(host, &Telemetry { running, waiting, pending_prefill_tokens, kv_use, step_s }, at_us);
+                state.report(host, &Telemetry { running, waiting, pending_prefill_tokens, kv_use, step_s }, at_us, at_us);
             }
             let words = [mask];
             let mut scratch = vec![0.0; model.policy().map_or(0, |p| p.scratch_len(12))];
@@ -231,9 +241,9 @@ fn threads_that_decide_and_report_at_once_lose_no_count() {
                     let host = made.host.expect("all are eligible");
                     let ticket = state.begin(host, asked.prompt_tokens, now_us).expect("registered");
                     let report = Telemetry { running: thread as f32, ..Telemetry::UNKNOWN };
-                    state.report(host, &report, now_us);
+                    state.report(host, &report, now_us, now_us);
                     let success = Outcome { status: Status::Success, output_tokens: 3 };
-                    state.finish(&ticket, &success, &service(), now_us + 10);
+                    state.finish(&ticket, &success, Some(&service()), now_us + 10);
                 }
             });
         }

@@ -38,7 +38,7 @@ fn the_best_is_what_is_decided_and_the_runner_up_what_would_be() {
     let file = estimate_artifact(1.0);
     let model = Model::parse(&file).expect("valid");
     with_hosts(|state| {
-        state.report(2, &Telemetry { running: 2.0, ..Telemetry::UNKNOWN }, NOW_US - 1_000_000);
+        state.report(2, &Telemetry { running: 2.0, ..Telemetry::UNKNOWN }, NOW_US - 1_000_000, NOW_US - 1_000_000);
         let len = decide::scratch_len(&model, 4);
         let (found, hosts) = explained(Some(&model), state, Eligible::All, len);
         let mut scratch = vec![0.0; len];

@@ -22,7 +22,7 @@ fn with_hosts<R>(reported: f32, age_us: u64, test: impl FnOnce(&State<'_>, u64) 
     }
     for host in 0..8 {
         let report = Telemetry { running: reported, waiting: 0.0, step_s: 0.02, ..Telemetry::UNKNOWN };
-        state.report(host, &report, now_us);
+        state.report(host, &report, now_us, now_us);
     }
     test(&state, now_us + age_us)
 }
@@ -85,7 +85,7 @@ fn the_artifact_without_the_weight_is_deterministic() {
     with_hosts(20.0, SECOND_US, |state, now_us| {
         // One host is clearly better: with no weight it gets everything.
         let report = Telemetry { running: 1.0, waiting: 0.0, step_s: 0.02, ..Telemetry::UNKNOWN };
-        state.report(3, &report, now_us);
+        state.report(3, &report, now_us, now_us);
         let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(8))];
         let request = Request { prompt_tokens: 500, ..Request::default() };
         for _ in 0..50 {

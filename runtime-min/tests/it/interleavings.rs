@@ -52,7 +52,7 @@ fn take(step: Step, state: *mut EkState, process: u32, held: &mut Held) {
                 let struct_size = size_of::<EkTelemetry>() as u32;
                 let (running, waiting, pending_prefill_tokens, kv_use, step_s) = (1.0, 0.0, 0.0, 0.1, 0.02);
                 let report = EkTelemetry { struct_size, running, waiting, pending_prefill_tokens, kv_use, step_s };
-                ek_report(state, HOST, &raw const report, 3 * SECOND_US)
+                ek_report(state, HOST, &raw const report, 3 * SECOND_US, 3 * SECOND_US)
             }
             Step::Restarted => ek_host_restarted(state, HOST, 3 * SECOND_US),
             Step::Warm => ek_hosts_warm(state, 60 * SECOND_US, 4 * SECOND_US),

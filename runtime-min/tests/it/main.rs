@@ -8,6 +8,7 @@ mod builder;
 mod calls;
 mod decide;
 mod explain;
+mod fleet;
 mod forecast;
 #[cfg(unix)]
 mod guarded;
@@ -16,6 +17,7 @@ mod herding;
 mod hostile;
 #[cfg(target_os = "linux")]
 mod interleavings;
+mod life;
 #[cfg(unix)]
 mod mutate;
 #[cfg(unix)]

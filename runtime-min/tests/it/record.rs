@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use evenkeel_runtime::record::{Actual, HEADER_BYTES, Record, RecordError, Records, Ring, RingError, ring_bytes};
 use evenkeel_runtime::{
-    Decision, Eligible, HOST_FEATURES, HostSlot, Model, Outcome, Program, Reason, Request, State, StateHeader, Status,
+    Decision, Eligible, HOST_FEATURES, HostSlot, Model, Outcome, Policy, Reason, Request, State, StateHeader, Status,
     decide, stride,
 };
 
@@ -48,7 +48,7 @@ fn record(
 }
 
 /// The scores that the recorded features give.
-fn scores_again(policy: &Program<'_>, record: &Record<'_>) -> Vec<f32> {
+fn scores_again(policy: &Policy<'_>, record: &Record<'_>) -> Vec<f32> {
     let rows = record.hosts().len();
     let mut scratch = vec![0.0; policy.scratch_len(rows)];
     for (row, host) in record.hosts().enumerate() {
@@ -93,7 +93,7 @@ fn a_decision_can_be_made_again() {
         }
         let outcome = found.outcome.expect("recorded");
         assert_eq!((outcome.status, outcome.latency_us, outcome.output_tokens), (Status::Timeout, 2500, 7));
-        assert_eq!(outcome.first_byte_us, None);
+        assert_eq!(outcome.first_token_us, None);
     });
 }
 

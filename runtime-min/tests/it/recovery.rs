@@ -44,15 +44,15 @@ impl<'s> Fleet<'s> {
             let mut ticket = self.state.begin(host, asked.prompt_tokens, self.now_us).expect("registered");
             let status = status(host, self.now_us);
             if status == Status::Success {
-                self.state.first_byte(&mut ticket, self.now_us + SECOND_US / 20);
+                self.state.first_token(&mut ticket, self.now_us + SECOND_US / 20);
                 self.under_way.push_back(ticket);
             } else {
-                self.state.finish(&ticket, &Outcome { status, output_tokens: 0 }, &service(), self.now_us + 1000);
+                self.state.finish(&ticket, &Outcome { status, output_tokens: 0 }, Some(&service()), self.now_us + 1000);
             }
             while self.under_way.front().is_some_and(|ticket| ticket.sent_us + 4 * SECOND_US <= self.now_us) {
                 let ticket = self.under_way.pop_front().expect("not empty");
                 let success = Outcome { status: Status::Success, output_tokens: 200 };
-                self.state.finish(&ticket, &success, &service(), self.now_us);
+                self.state.finish(&ticket, &success, Some(&service()), self.now_us);
             }
         }
         sent
@@ -80,7 +80,7 @@ fn a_host_that_fails_is_tried_now_and_then_and_one_that_stopped_gets_its_share_a
         for _ in 0..40 {
             let ticket = fleet.state.begin(0, 1, fleet.now_us).expect("host");
             let failure = Outcome { status: Status::Failure, output_tokens: 0 };
-            fleet.state.finish(&ticket, &failure, &service(), fleet.now_us);
+            fleet.state.finish(&ticket, &failure, Some(&service()), fleet.now_us);
         }
         assert_eq!(fleet.run(15, |_, _| Status::Success)[0], 0);
         let sent = fleet.run(30, |_, _| Status::Success);
@@ -97,7 +97,12 @@ fn failures_fade_while_nothing_is_sent() {
         let now_us = fleet.now_us;
         for _ in 0..40 {
             let ticket = fleet.state.begin(0, 1, now_us).expect("host");
-            fleet.state.finish(&ticket, &Outcome { status: Status::Failure, output_tokens: 0 }, &service(), now_us);
+            fleet.state.finish(
+                &ticket,
+                &Outcome { status: Status::Failure, output_tokens: 0 },
+                Some(&service()),
+                now_us,
+            );
         }
         let slot = fleet.state.host(0).expect("host");
         let share = |seconds: u64| slot.failure_share(now_us + seconds * SECOND_US);
@@ -105,11 +110,11 @@ fn failures_fade_while_nothing_is_sent() {
         // A first byte is a sign of life, not of health: what has faded stays so.
         let mut ticket = fleet.state.begin(0, 1, now_us).expect("host");
         let before = share(30);
-        fleet.state.first_byte(&mut ticket, now_us + 30 * SECOND_US);
+        fleet.state.first_token(&mut ticket, now_us + 30 * SECOND_US);
         assert!((share(30) - before).abs() < 1e-5);
         // A later failure counts from there.
         let late_us = now_us + 31 * SECOND_US;
-        fleet.state.finish(&ticket, &Outcome { status: Status::Timeout, output_tokens: 0 }, &service(), late_us);
+        fleet.state.finish(&ticket, &Outcome { status: Status::Timeout, output_tokens: 0 }, Some(&service()), late_us);
         assert!((0.12..0.2).contains(&share(31)), "{}", share(31));
     });
 }
@@ -143,8 +148,8 @@ fn without_a_slow_start_a_restarted_host_only_forgets() {
     with_fleet(|fleet| {
         let (state, now_us) = (fleet.state, fleet.now_us);
         let ticket = state.begin(0, 1, now_us).expect("host");
-        state.finish(&ticket, &Outcome { status: Status::Failure, output_tokens: 0 }, &service(), now_us);
-        state.report(0, &Telemetry { running: 3.0, ..Telemetry::UNKNOWN }, now_us);
+        state.finish(&ticket, &Outcome { status: Status::Failure, output_tokens: 0 }, Some(&service()), now_us);
+        state.report(0, &Telemetry { running: 3.0, ..Telemetry::UNKNOWN }, now_us, now_us);
         let slot = state.host(0).expect("host");
         let in_flight = slot.in_flight();
         assert!(slot.failure_share(now_us) > 0.1);
@@ -152,7 +157,7 @@ fn without_a_slow_start_a_restarted_host_only_forgets() {
         assert_eq!((slot.slow_start(), slot.failure_share(now_us), slot.in_flight()), (1.0, 0.0, in_flight));
         assert!(slot.telemetry().running.is_nan() && slot.telemetry_age_s(now_us).is_none());
         // What its successor reports is taken, even from a clock that is a little behind.
-        assert!(state.report(0, &Telemetry { running: 1.0, ..Telemetry::UNKNOWN }, now_us - 1000));
+        assert!(state.report(0, &Telemetry { running: 1.0, ..Telemetry::UNKNOWN }, now_us - 1000, now_us - 1000));
         // A slow start that begins late finds it on its way; one that ends lets it go.
         state.warm(4 * SECOND_US, now_us + 2 * SECOND_US);
         assert_eq!(slot.slow_start(), 2.0);
@@ -221,7 +226,7 @@ proptest! {
             let host = state.register(key, 1.0, 0).expect("room");
             let report =
                 Telemetry { running: running as f32, waiting: 0.0, kv_use, step_s, ..Telemetry::UNKNOWN };
-            state.report(host, &report, 1);
+            state.report(host, &report, 1, 1);
         }
         let scores = |output_tokens| {
             let request = Request { prompt_tokens, output_tokens, ..Request::default() };

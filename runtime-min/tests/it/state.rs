@@ -56,18 +56,18 @@ proptest! {
                 }
                 Call::FirstByte(index) => {
                     if let Some(ticket) = open.get_mut(index) {
-                        state.first_byte(ticket, now_us);
+                        state.first_token(ticket, now_us);
                     }
                 }
                 Call::Finish(index, status) => {
                     if index < open.len() {
                         let ticket = open.swap_remove(index);
                         let status = [Status::Success, Status::Failure, Status::Timeout, Status::ClientAbort][status as usize];
-                        state.finish(&ticket, &Outcome { status, output_tokens: 10 }, &service(), now_us);
+                        state.finish(&ticket, &Outcome { status, output_tokens: 10 }, Some(&service()), now_us);
                     }
                 }
                 Call::Report(host) => {
-                    state.report(host, &Telemetry::UNKNOWN, now_us);
+                    state.report(host, &Telemetry::UNKNOWN, now_us, now_us);
                 }
             }
             for (index, slot) in state.hosts() {
@@ -95,7 +95,7 @@ fn threads_lose_no_count() {
                     state.finish(
                         &ticket,
                         &Outcome { status: Status::Success, output_tokens: 2 },
-                        &service(),
+                        Some(&service()),
                         now_us + 5,
                     );
                 }
@@ -130,7 +130,7 @@ fn a_slot_waits_for_its_last_request_before_it_changes_hands() {
     let late = state.begin(0, 1, 5).expect("host");
     state.remove(1);
     assert_eq!(state.register(2, 1.0, 6), Err(RegisterError::Full));
-    state.finish(&late, &Outcome { status: Status::Success, output_tokens: 1 }, &service(), 9);
+    state.finish(&late, &Outcome { status: Status::Success, output_tokens: 1 }, Some(&service()), 9);
     assert_eq!(state.register(2, 1.0, 10), Ok(0));
     assert_eq!(state.host(0).map(|slot| (slot.in_flight(), slot.done_total())), Some((0, 0)));
 }
@@ -141,8 +141,8 @@ fn an_older_report_is_dropped() {
     let state = State::new(&header, &slots);
     state.register(1, 1.0, 0).expect("room");
     let report = |running| Telemetry { running, ..Telemetry::UNKNOWN };
-    assert!(state.report(0, &report(3.0), 2_000_000));
-    assert!(!state.report(0, &report(9.0), 1_000_000));
+    assert!(state.report(0, &report(3.0), 2_000_000, 2_000_000));
+    assert!(!state.report(0, &report(9.0), 1_000_000, 3_000_000));
     let slot = state.host(0).expect("host");
     assert_eq!(slot.telemetry().running, 3.0);
     assert_eq!(slot.telemetry_age_s(3_000_000), Some(1.0));

@@ -50,7 +50,7 @@ fn main() -> Result<()> {
     println!("nanoseconds of single calls, warm caches: median and 99th percentile");
     println!("{:<44} {:>9} {:>9} {:>9}", "", "median", "p99", "/runtime");
     let widest = Level::detect().name();
-    let program = model.policy().context("no policy")?;
+    let program = model.policy().context("no policy")?.program();
     for rows in ROWS {
         let ours = runtime(program, HOST_FEATURES, rows);
         line(&format!("policy, {rows} hosts, runtime on {widest}"), ours, ours);

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use evenkeel_runtime::record::{Host, Record, Records, RingCounts};
-use evenkeel_runtime::{Model, Program, Reason, Status, stride};
+use evenkeel_runtime::{Model, Policy, Reason, Status, stride};
 use serde::Serialize;
 
 use crate::output::write_whole;
@@ -227,7 +227,7 @@ struct Again {
 }
 
 /// Runs the policy on the features of a record.
-fn decide_again(policy: &Program<'_>, record: &Record<'_>) -> Again {
+fn decide_again(policy: &Policy<'_>, record: &Record<'_>) -> Again {
     let hosts: Vec<Host> = record.hosts().collect();
     let rows = hosts.len();
     let mut scratch = vec![0.0; policy.scratch_len(rows)];

@@ -40,7 +40,7 @@ pub fn run(arguments: &CompileArgs) -> Result<()> {
     });
     let artifact = evenkeel_export::compile(Some(&arguments.policy), forecast, &service, &metadata.to_string())?;
     let model = Model::parse(&artifact)?;
-    let policy = model.policy().context("the artifact has no policy")?;
+    let policy = model.policy().context("the artifact has no policy")?.program();
     let parity =
         evenkeel_export::verify(&arguments.policy, policy, &evenkeel_export::ROW_COUNTS, PARITY_SAMPLES, 1, None)?;
     anyhow::ensure!(

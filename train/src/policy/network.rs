@@ -23,7 +23,7 @@ use burn::nn::Linear;
 use burn::prelude::{Device, Tensor};
 use burn::tensor::TensorData;
 use burn::tensor::activation::tanh;
-use evenkeel_runtime::HOST_FEATURES;
+use evenkeel_runtime::{Guard, HOST_FEATURES};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,10 @@ pub struct PolicyWeights {
     /// network, but trained with it.
     #[serde(default)]
     pub herding_weight: f32,
+    /// Of each feature, the least and the most that training saw, outliers aside: outside of them
+    /// the network is not trusted (see [`Guard`]). Empty before it is known.
+    #[serde(default)]
+    pub ranges: Vec<[f32; 2]>,
 }
 
 fn wide() -> f32 {
@@ -131,7 +135,7 @@ impl PolicyNetwork {
         floats(self.scores(Tensor::from_data(data, &device), mask))
     }
 
-    /// Copies the numbers from the device; the weight against herding is 0.
+    /// Copies the numbers from the device; the weight against herding is 0, and ranges are unknown.
     pub fn weights(&self) -> PolicyWeights {
         PolicyWeights {
             host: weights_of(&self.host),
@@ -141,6 +145,7 @@ impl PolicyNetwork {
             estimate_weight: floats(self.estimate_weight.val()).first().copied().unwrap_or(1.0),
             bound: self.bound,
             herding_weight: 0.0,
+            ranges: Vec::new(),
         }
     }
 
@@ -168,6 +173,19 @@ impl PolicyWeights {
     #[must_use]
     pub fn served(self) -> Self {
         Self { bound: BOUND.min(SERVED_BOUND * self.estimate_weight.abs()).max(1e-3), ..self }
+    }
+
+    /// The limits of the trust in the network; `None` for one that goes by the estimate less than
+    /// a thousandth, or against it.
+    pub fn guard(&self) -> Option<Guard> {
+        if !(1e-3..=1e3).contains(&self.estimate_weight) {
+            return None;
+        }
+        let mut guard = Guard::unlimited(self.estimate_weight);
+        for (feature, [low, high]) in self.ranges.iter().enumerate().take(HOST_FEATURES) {
+            (guard.low[feature], guard.high[feature]) = (*low, *high);
+        }
+        Some(guard)
     }
 
     /// All numbers in one row, for what treats them alike.

@@ -66,6 +66,22 @@ impl Samples {
         self.begins.extend(other.begins.iter().skip(1).map(|begin| begin + shift));
     }
 
+    /// Of each feature, the values that a share `outliers` of the hosts lies below, and above.
+    /// Empty without samples.
+    pub fn ranges(&self, outliers: f64) -> Vec<[f32; 2]> {
+        let rows = self.values.len();
+        if rows == 0 {
+            return Vec::new();
+        }
+        let rank = ((outliers * rows as f64) as usize).min(rows - 1);
+        let range = |feature: usize| {
+            let mut column: Vec<f32> = (0..rows).map(|row| self.features[row * HOST_FEATURES + feature]).collect();
+            column.sort_unstable_by(f32::total_cmp);
+            [column[rank], column[rows - 1 - rank]]
+        };
+        (0..HOST_FEATURES).map(range).collect()
+    }
+
     /// The decisions of these numbers as a batch.
     pub fn batch(&self, decisions: &[usize], device: &Device) -> Batch {
         let count = |decision: usize| self.begins[decision + 1] - self.begins[decision];

@@ -7,6 +7,7 @@ use evenkeel_env::fleet::Fleet;
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::telemetry::TelemetryOptions;
 use evenkeel_env::{Scenario, Workload};
+use evenkeel_export::artifact::with_guard;
 use evenkeel_export::compile;
 use evenkeel_runtime::ServiceModel;
 use rand_pcg::Pcg64Mcg;
@@ -89,7 +90,11 @@ impl Task<'_> {
     pub fn compile(&self, weights: &PolicyWeights, name: &str) -> Result<Vec<u8>> {
         let path = self.folder.checkpoint(&format!("{name}.onnx"));
         export::onnx(weights, &[])?.write(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(compile(Some(&path), None, &self.served(weights), "{}")?)
+        let artifact = compile(Some(&path), None, &self.served(weights), "{}")?;
+        Ok(match weights.guard() {
+            Some(guard) => with_guard(&artifact, &guard)?,
+            None => artifact,
+        })
     }
 
     /// The service model that goes into an artifact with these weights.

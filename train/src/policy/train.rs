@@ -145,6 +145,9 @@ pub struct TrainedPolicy {
 /// Weights against herding that are tried.
 const HERDING_WEIGHTS: [f32; 4] = [0.0, 0.25, 0.5, 1.0];
 
+/// Share of the hosts in training whose features are outliers, at either end.
+const OUTLIERS: f64 = 1e-3;
+
 const CHECKPOINT: &str = "policy.json";
 
 /// Streams of the run's generator, so that the stages draw independently.
@@ -234,7 +237,7 @@ fn imitate(
                 stage.at(base + steps_per_round + steps_per_round * progress.step / progress.steps);
                 stage.loss(progress.loss);
             })?;
-        state.weights = weights;
+        state.weights = PolicyWeights { ranges: samples.ranges(OUTLIERS), ..weights };
         state.curve.extend(points.into_iter().map(|point| CurvePoint { step: before + point.step, ..point }));
         state.rounds_done = round + 1;
         task.folder.save(CHECKPOINT, state)?;
@@ -302,7 +305,11 @@ fn fine_tune(
             es::fine_tune(task, imitated, &options.es, &options.reward, seed, stop, &mut on_iteration)?;
         }
     }
-    let weights = best.0.served();
+    let mut weights = best.0.served();
+    // Fine-tuning goes on where imitation ended, in settings of the same kind.
+    if weights.ranges.is_empty() {
+        weights.ranges.clone_from(&imitated.ranges);
+    }
     let verdict = judged(&weights)?;
     match options.fine_tune {
         FineTune::None => {}
