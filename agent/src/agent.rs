@@ -1,29 +1,31 @@
 //! All together: hosts come and go, each is scraped by a task of its own.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use evenkeel_runtime::telemetry_file::host_key;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
+use crate::account::Account;
 use crate::clock;
-use crate::discovery::{Host, Source};
+use crate::discovery::dns::Addresses;
+use crate::discovery::{DiscoveryError, Host, Source};
+use crate::engines::Rules;
 use crate::file::Output;
-use crate::names::Names;
-use crate::target::{self, Account, ScrapeOptions};
+use crate::target::{self, ScrapeOptions};
 
-/// What the agent does.
+/// The agent's options.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
-    /// Where hosts are from.
+    /// The sources of hosts.
     pub sources: Vec<Source>,
-    /// How they are scraped.
+    /// The options of scraping.
     pub scrape: ScrapeOptions,
     /// Which metrics are looked for.
-    pub names: Names,
-    /// How often the sources are asked.
+    pub rules: Rules,
+    /// The time between two looks at the sources.
     pub discovery_interval: Duration,
 }
 
@@ -35,12 +37,14 @@ struct Target {
     task: JoinHandle<()>,
 }
 
-/// What is going on, for the agent's own metrics.
+/// The state of all hosts and sources, for the agent's own metrics.
 #[derive(Debug, Default)]
 pub struct Overview {
     targets: BTreeMap<u64, Target>,
-    /// Times that a source could not be read.
+    /// Times that a source, or a part of one, could not be read.
     pub discovery_failures: u64,
+    /// The sources, lines and names that cannot be read at present.
+    pub problems: BTreeSet<String>,
     /// Hosts for which no slot is left.
     pub left_out: u64,
 }
@@ -58,7 +62,7 @@ pub async fn run(options: AgentOptions, output: Output, overview: Rc<RefCell<Ove
 }
 
 async fn discover(options: AgentOptions, output: Output, overview: Rc<RefCell<Overview>>) {
-    let (scrape, names) = (Rc::new(options.scrape), Rc::new(options.names));
+    let (scrape, rules) = (Rc::new(options.scrape), Rc::new(options.rules));
     let output = Rc::new(RefCell::new(output));
     let beating = Rc::clone(&output);
     let interval = scrape.interval;
@@ -69,19 +73,32 @@ async fn discover(options: AgentOptions, output: Output, overview: Rc<RefCell<Ov
         }
     });
     let mut known: Vec<Vec<Host>> = vec![Vec::new(); options.sources.len()];
+    let mut addresses = Addresses::default();
     loop {
+        let mut problems = BTreeSet::new();
         for (source, hosts) in options.sources.iter().zip(&mut known) {
-            match source.hosts().await {
-                Ok(found) => *hosts = found,
-                Err(error) => {
-                    let mut overview = overview.borrow_mut();
-                    // Once for each time that it begins: it will be asked again soon.
-                    if overview.discovery_failures == 0 || !hosts.is_empty() {
-                        eprintln!("evenkeel-agent: {error}; the hosts known before stay");
-                    }
-                    overview.discovery_failures += 1;
-                }
+            let found = source.discover(&mut addresses).await;
+            for problem in &found.problems {
+                let consequence = match (problem, found.has_failed(), hosts.len()) {
+                    (DiscoveryError::Name { .. }, false, _) => "addresses known before stay".to_owned(),
+                    (_, false, _) => "the line is left out".to_owned(),
+                    (_, true, 0) => "no host is known from there yet; it is looked at again".to_owned(),
+                    (_, true, count) => format!("the {count} hosts known before stay"),
+                };
+                problems.insert(format!("{problem}; {consequence}"));
             }
+            if !found.has_failed() {
+                *hosts = found.hosts;
+            }
+        }
+        {
+            let mut overview = overview.borrow_mut();
+            // Once for each time that it begins: it will be asked again soon.
+            for problem in problems.difference(&overview.problems) {
+                eprintln!("evenkeel-agent: {problem}");
+            }
+            overview.discovery_failures += problems.len() as u64;
+            overview.problems = problems;
         }
         let wanted: BTreeMap<u64, &Host> =
             known.iter().flatten().map(|host| (host_key(host.address.to_string().as_bytes()), host)).collect();
@@ -96,7 +113,7 @@ async fn discover(options: AgentOptions, output: Output, overview: Rc<RefCell<Ov
                 }
                 stays
             });
-            overview.left_out = 0;
+            let left_out_before = std::mem::take(&mut overview.left_out);
             for (key, host) in wanted {
                 if overview.targets.contains_key(&key) {
                     continue;
@@ -107,9 +124,15 @@ async fn discover(options: AgentOptions, output: Output, overview: Rc<RefCell<Ov
                 }
                 let host = host.clone();
                 let account = Rc::new(RefCell::new(Account::default()));
-                let (scrape, names, output) = (Rc::clone(&scrape), Rc::clone(&names), Rc::clone(&output));
-                let task = spawn_local(target::run(host.clone(), scrape, names, output, Rc::clone(&account)));
+                let (scrape, rules, output) = (Rc::clone(&scrape), Rc::clone(&rules), Rc::clone(&output));
+                let task = spawn_local(target::run(host.clone(), scrape, rules, output, Rc::clone(&account)));
                 overview.targets.insert(key, Target { host, account, task });
+            }
+            if overview.left_out > left_out_before {
+                eprintln!(
+                    "evenkeel-agent: {} hosts are left out: no slot is left; give more --slots",
+                    overview.left_out
+                );
             }
         }
         tokio::time::sleep(options.discovery_interval).await;

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use evenkeel_runtime::Telemetry;
 use evenkeel_runtime::telemetry_file::{SLOTS_MAX, TelemetryFile, words};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::mapped::MappedWords;
 
-/// Why there is no telemetry file to write to.
+/// Errors of opening the telemetry file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be opened, extended or mapped.
@@ -20,7 +20,7 @@ pub enum FileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// Another agent writes it.
@@ -28,6 +28,14 @@ pub enum FileError {
     Locked {
         /// The file.
         path: PathBuf,
+    },
+    /// It is a link: whoever can make one could have any file written to.
+    #[error("telemetry file {}: {kind}, and not written to; give the path of a plain file", path.display())]
+    Link {
+        /// The file.
+        path: PathBuf,
+        /// Its kind.
+        kind: &'static str,
     },
     /// There is another file by that name.
     #[error("{}: not a telemetry file, and not overwritten; give another path", path.display())]
@@ -38,7 +46,7 @@ pub enum FileError {
     /// The number of slots is out of range.
     #[error("{slots} slots: expected 1 to {SLOTS_MAX}")]
     Slots {
-        /// What was asked for.
+        /// The number asked for.
         slots: u32,
     },
 }
@@ -50,7 +58,7 @@ pub struct Output {
     /// Keys of the hosts that there are: the others' slots may be taken.
     known: BTreeSet<u64>,
     /// Closing it gives up the lock.
-    _file: File,
+    _lock: File,
 }
 
 impl Output {
@@ -61,12 +69,10 @@ impl Output {
             return Err(FileError::Slots { slots });
         }
         let failed = |source| FileError::Io { path: path.to_owned(), source };
+        let lock = lock(path)?;
         let mut options = OpenOptions::new();
-        let file =
-            options.read(true).write(true).create(true).truncate(false).mode(0o644).open(path).map_err(failed)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(FileError::Locked { path: path.to_owned() });
-        }
+        options.read(true).write(true).create(true).truncate(false).mode(0o644);
+        let file = open_plain(&options, path)?;
         let there = file.metadata().map_err(failed)?.len();
         if there > 0 && !begins_like_ours(&file, there) {
             return Err(FileError::Foreign { path: path.to_owned() });
@@ -76,7 +82,7 @@ impl Output {
             file.set_len(wanted).map_err(failed)?;
         }
         let mapped = MappedWords::new(&file, words(slots)).map_err(failed)?;
-        let output = Self { mapped, known: BTreeSet::new(), _file: file };
+        let output = Self { mapped, known: BTreeSet::new(), _lock: lock };
         // Within bounds, since slots and length were checked.
         let _ = TelemetryFile::create(output.mapped.words(), slots);
         Ok(output)
@@ -115,7 +121,42 @@ impl Output {
     }
 }
 
-/// Whether a file that is there is one of ours, of whatever version, or empty space.
+/// The lock that only one agent has. It is on a file beside, which nobody else may open:
+/// whoever may read the telemetry could lock the file itself.
+fn lock(path: &Path) -> Result<File, FileError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = open_plain(&options, Path::new(&beside))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(FileError::Locked { path: path.to_owned() });
+    }
+    Ok(file)
+}
+
+/// Opens a plain file with one name: what a link leads to may be anybody's.
+fn open_plain(options: &OpenOptions, path: &Path) -> Result<File, FileError> {
+    let failed = |source| FileError::Io { path: path.to_owned(), source };
+    let link = |kind| FileError::Link { path: path.to_owned(), kind };
+    // Without waiting, should it be a pipe.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let result = options.clone().custom_flags(flags.bits().cast_signed()).open(path);
+    let file = match result {
+        Err(_) if path.is_symlink() => return Err(link("a symbolic link")),
+        result => result.map_err(failed)?,
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(link("no plain file"));
+    }
+    if metadata.nlink() > 1 {
+        return Err(link("a file with several names"));
+    }
+    Ok(file)
+}
+
+/// Recognises a telemetry file, of whatever version, and empty space.
 fn begins_like_ours(file: &File, len: u64) -> bool {
     if len < size_of::<u64>() as u64 {
         return false;

@@ -1,96 +1,76 @@
 //! The command line of the agent.
 
+mod cli;
+
 use std::cell::RefCell;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use evenkeel_agent::agent::{self, AgentOptions, Overview};
-use evenkeel_agent::discovery::Source;
+use evenkeel_agent::check;
+use evenkeel_agent::discovery::dns::Addresses;
+use evenkeel_agent::discovery::list::Url;
+use evenkeel_agent::discovery::{Host, Source};
 use evenkeel_agent::file::Output;
-use evenkeel_agent::names::Names;
 use evenkeel_agent::scrape::Limits;
 use evenkeel_agent::status;
 use evenkeel_agent::target::ScrapeOptions;
 use tokio::net::TcpListener;
 
-/// Scrapes inference hosts' metrics many times a second into a file that proxies map.
-#[derive(Debug, Parser)]
-#[command(name = "evenkeel-agent", version, max_term_width = 100)]
-struct Cli {
-    /// File with a host a line: HOST:PORT [metrics=HOST:PORT] [path=/PATH]; repeatable.
-    #[arg(long, value_name = "FILE")]
-    hosts: Vec<PathBuf>,
-    /// Name of which all addresses are hosts, NAME:PORT; repeatable.
-    #[arg(long, value_name = "NAME:PORT")]
-    dns: Vec<String>,
-    /// Endpoints of an Envoy, the file of its filesystem subscription in JSON; repeatable.
-    #[arg(long, value_name = "FILE")]
-    eds: Vec<PathBuf>,
-    /// The telemetry file, best on a file system in memory.
-    #[arg(long, value_name = "FILE", default_value = "/run/evenkeel/telemetry")]
-    output: PathBuf,
-    /// Hosts that it has room for.
-    #[arg(long, default_value_t = 256)]
-    slots: u32,
-    /// Milliseconds from one scrape of a host to the next.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=60_000))]
-    interval_ms: u64,
-    /// Milliseconds after which a scrape is given up.
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=60_000))]
-    timeout_ms: u64,
-    /// Milliseconds between scrapes of a host that keeps failing.
-    #[arg(long, default_value_t = 5000)]
-    back_off_max_ms: u64,
-    /// Bytes of a page after which it is given up.
-    #[arg(long, default_value_t = 4 * 1024 * 1024)]
-    page_bytes_max: usize,
-    /// Path of the hosts' metrics.
-    #[arg(long, default_value = "/metrics")]
-    path: String,
-    /// Names of other engines' metrics, as JSON.
-    #[arg(long, value_name = "FILE")]
-    mapping: Option<PathBuf>,
-    /// Milliseconds between two looks for hosts.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..))]
-    discovery_ms: u64,
-    /// Address of the agent's own metrics.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
+use cli::{Asking, Check, Cli, Command, Run};
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("evenkeel-agent: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn main() -> Result<()> {
+/// An error and its causes, each said once: some name their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
+}
+
+fn start() -> Result<ExitCode> {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(cli))
+    let result = match cli.command {
+        Some(Command::Check(check)) => runtime.block_on(check_hosts(check)),
+        None => runtime.block_on(run(cli.run)).map(|()| ExitCode::SUCCESS),
+    };
+    // A resolver that still waits for a name is not waited for.
+    runtime.shutdown_background();
+    result
 }
 
-async fn run(cli: Cli) -> Result<()> {
-    let lists = cli.hosts.into_iter().map(Source::List);
+async fn run(run: Run) -> Result<()> {
+    let lists = run.hosts.into_iter().map(Source::List);
     let sources: Vec<Source> =
-        lists.chain(cli.dns.into_iter().map(Source::Dns)).chain(cli.eds.into_iter().map(Source::Eds)).collect();
-    ensure!(!sources.is_empty(), "no hosts: give --hosts, --dns or --eds");
-    let names = match &cli.mapping {
-        Some(path) => Names::with_mapping(path)?,
-        None => Names::default(),
-    };
+        lists.chain(run.dns.into_iter().map(Source::Dns)).chain(run.eds.into_iter().map(Source::Eds)).collect();
+    ensure!(!sources.is_empty(), "no hosts: give --hosts, --dns or --eds, or `check URL` to look at one");
     let options = AgentOptions {
         sources,
+        rules: run.asking.rules()?,
         scrape: ScrapeOptions {
-            interval: Duration::from_millis(cli.interval_ms),
-            limits: Limits { timeout: Duration::from_millis(cli.timeout_ms), bytes_max: cli.page_bytes_max },
-            back_off_max: Duration::from_millis(cli.back_off_max_ms),
-            path: cli.path,
+            interval: Duration::from_millis(run.interval_ms),
+            back_off_max: Duration::from_millis(run.back_off_max_ms),
+            ..scrape_options(&run.asking)?
         },
-        names,
-        discovery_interval: Duration::from_millis(cli.discovery_ms),
+        discovery_interval: Duration::from_millis(run.discovery_ms),
     };
-    let output = Output::open(&cli.output, cli.slots)?;
+    let output = Output::open(&run.output, run.slots)?;
     let overview = Rc::new(RefCell::new(Overview::default()));
-    let Some(address) = cli.listen else {
+    let Some(address) = run.listen else {
         agent::run(options, output, overview).await;
         return Ok(());
     };
@@ -99,4 +79,61 @@ async fn run(cli: Cli) -> Result<()> {
     local.spawn_local(status::serve(listener, Rc::clone(&overview)));
     local.run_until(agent::run(options, output, overview)).await;
     Ok(())
+}
+
+fn scrape_options(asking: &Asking) -> Result<ScrapeOptions> {
+    Ok(ScrapeOptions {
+        limits: Limits { timeout: Duration::from_millis(asking.timeout_ms), bytes_max: asking.page_bytes_max },
+        path: asking.path(),
+        access: asking.access()?,
+        ..ScrapeOptions::default()
+    })
+}
+
+/// Says what is understood of each host. It fails if one of them says nothing usable.
+async fn check_hosts(check: Check) -> Result<ExitCode> {
+    let (options, rules) = (scrape_options(&check.asking)?, check.asking.rules()?);
+    let mut hosts = Vec::new();
+    let mut addresses = Addresses::default();
+    let mut is_usable = true;
+    for file in check.hosts {
+        let found = Source::List(file).discover(&mut addresses).await;
+        for problem in found.problems {
+            println!("{problem}\n");
+            is_usable = false;
+        }
+        hosts.extend(found.hosts);
+    }
+    for url in &check.urls {
+        match of_url(url, &mut addresses).await {
+            Ok(found) => hosts.extend(found),
+            Err(error) => {
+                println!("{url}\n  Nothing usable: {error}.\n");
+                is_usable = false;
+            }
+        }
+    }
+    for host in &hosts {
+        let report = check::host(host, &options, &rules, Duration::from_millis(check.patience_ms)).await;
+        println!("{}", report.text);
+        is_usable &= report.is_usable;
+    }
+    Ok(if is_usable && !hosts.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The hosts at a URL: one for each address of its name.
+async fn of_url(text: &str, addresses: &mut Addresses) -> Result<Vec<Host>> {
+    let url = Url::parse(text).map_err(|expected| anyhow!(expected))?;
+    let found = Source::Dns(url.authority.clone()).discover(addresses).await;
+    if let Some(problem) = found.problems.into_iter().next() {
+        return Err(problem.into());
+    }
+    let with_scheme = text.contains("://");
+    let as_url = |host: Host| Host {
+        path: url.path.clone(),
+        is_tls: with_scheme.then_some(url.is_tls),
+        name: url.name.clone(),
+        ..host
+    };
+    Ok(found.hosts.into_iter().map(as_url).collect())
 }

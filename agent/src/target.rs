@@ -8,14 +8,17 @@ use evenkeel_runtime::Telemetry;
 use evenkeel_runtime::telemetry_file::host_key;
 use tokio::time::{Instant, sleep_until};
 
+use crate::access::Access;
+use crate::account::Account;
 use crate::clock;
 use crate::discovery::Host;
-use crate::exposition::{Page, Reader};
+use crate::engines::Rules;
 use crate::file::Output;
-use crate::names::Names;
-use crate::scrape::{Limits, ScrapeError, Scraper};
+use crate::probe::{Probe, RARELY, Seen};
+use crate::reading::Reader;
+use crate::scrape::Limits;
 
-/// How hosts are scraped.
+/// The options of scraping.
 #[derive(Clone, Debug)]
 pub struct ScrapeOptions {
     /// From one scrape to the next.
@@ -24,8 +27,10 @@ pub struct ScrapeOptions {
     pub limits: Limits,
     /// Longest pause between scrapes of a host that fails.
     pub back_off_max: Duration,
-    /// Path of the metrics, where a host names none.
-    pub path: String,
+    /// Path of the metrics, where a host names none; without it, those of the engines are tried.
+    pub path: Option<String>,
+    /// TLS, token and headers.
+    pub access: Access,
 }
 
 impl Default for ScrapeOptions {
@@ -34,30 +39,10 @@ impl Default for ScrapeOptions {
             interval: Duration::from_millis(100),
             limits: Limits { timeout: Duration::from_millis(500), bytes_max: 4 * 1024 * 1024 },
             back_off_max: Duration::from_secs(5),
-            path: "/metrics".to_owned(),
+            path: None,
+            access: Access::default(),
         }
     }
-}
-
-/// What became of a host's scrapes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Account {
-    /// Pages read.
-    pub pages: u64,
-    /// Scrapes that failed.
-    pub failures: u64,
-    /// Those in a row, up to now.
-    pub failures_in_a_row: u32,
-    /// Of the last failure, a word for it.
-    pub last_failure: Option<&'static str>,
-    /// Bytes of the last page.
-    pub page_bytes: usize,
-    /// How long the last scrape took.
-    pub took: Duration,
-    /// When the last page was measured, in microseconds of the monotonic clock; 0 for never.
-    pub measured_us: u64,
-    /// What it said.
-    pub telemetry: Option<Telemetry>,
 }
 
 /// Scrapes a host until the task is aborted. The page is stamped with the middle of its
@@ -65,13 +50,12 @@ pub struct Account {
 pub async fn run(
     host: Host,
     options: Rc<ScrapeOptions>,
-    names: Rc<Names>,
+    rules: Rc<Rules>,
     output: Rc<RefCell<Output>>,
     account: Rc<RefCell<Account>>,
 ) {
     let key = host_key(host.address.to_string().as_bytes());
-    let path = host.path.as_deref().unwrap_or(&options.path);
-    let mut scraper = Scraper::new(host.metrics.unwrap_or(host.address), path, options.limits);
+    let mut probe = Probe::new(&host, &options);
     let mut reader = Reader::default();
     let mut jitter = Jitter::new(key);
     // Hosts found together are not scraped together.
@@ -80,32 +64,27 @@ pub async fn run(
         sleep_until(next).await;
         let begin = Instant::now();
         let begin_us = clock::now_us();
-        let result = scraper.page().await.and_then(|page| {
-            let bytes = page.len();
-            let page = Page::parse(page, &names);
-            if page.is_empty() { Err(ScrapeError::NoMetrics) } else { Ok((page, bytes)) }
-        });
-        let end_us = clock::now_us();
+        let result = probe.ask(&rules).await;
+        let measured_us = begin_us + (clock::now_us() - begin_us) / 2;
         let mut account = account.borrow_mut();
         account.took = begin.elapsed();
         match result {
-            Ok((page, bytes)) => {
-                let telemetry = reader.telemetry(&page);
-                let measured_us = begin_us + (end_us - begin_us) / 2;
-                output.borrow().write(key, &telemetry, measured_us);
-                account.pages += 1;
-                account.failures_in_a_row = 0;
-                account.page_bytes = bytes;
-                account.measured_us = measured_us;
-                account.telemetry = Some(telemetry);
+            Ok(Seen::Page(page)) => {
+                reader.take(&page, &rules, measured_us);
+                reader.slots(probe.slots);
+                output.borrow().write(key, &reader.telemetry(), measured_us);
+                account.page(&host, &probe, &page, &reader, measured_us);
             }
-            Err(error) => {
-                account.failures += 1;
-                account.failures_in_a_row += 1;
-                account.last_failure = Some(error.kind());
+            Ok(Seen::Resting) => {
+                let nothing = Telemetry { running: 0.0, waiting: 0.0, ..Telemetry::UNKNOWN };
+                output.borrow().write(key, &nothing, measured_us);
+                account.resting(&host, measured_us);
             }
+            Ok(Seen::LeftAlone) => account.left_alone(&host),
+            Err(error) => account.failed(&host, &probe.url(), &error),
         }
-        let pause = pause(&options, account.failures_in_a_row);
+        let interval = if probe.is_left_alone() { RARELY.max(options.interval) } else { options.interval };
+        let pause = pause(interval, options.back_off_max, account.failures_in_a_row);
         // A tenth more or less, so that hosts do not fall into step.
         next = together(begin + pause.mul_f64(0.9 + 0.2 * jitter.next()), options.interval);
     }
@@ -123,9 +102,9 @@ fn together(due: Instant, interval: Duration) -> Instant {
 }
 
 /// Twice as long after each failure, up to the longest.
-fn pause(options: &ScrapeOptions, failures_in_a_row: u32) -> Duration {
+fn pause(interval: Duration, back_off_max: Duration, failures_in_a_row: u32) -> Duration {
     let factor = 1_u32 << failures_in_a_row.min(16);
-    options.interval.saturating_mul(factor).min(options.back_off_max.max(options.interval))
+    interval.saturating_mul(factor).min(back_off_max.max(interval))
 }
 
 /// Numbers from 0 to 1, different for each host (SplitMix64).
@@ -169,11 +148,10 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest() {
-        let options = ScrapeOptions::default();
-        let pauses = [0, 1, 3, 5, 6, 60].map(|failures| pause(&options, failures).as_millis());
+        let ScrapeOptions { interval, back_off_max, .. } = ScrapeOptions::default();
+        let pauses = [0, 1, 3, 5, 6, 60].map(|failures| pause(interval, back_off_max, failures).as_millis());
         assert_eq!(pauses, [100, 200, 800, 3200, 5000, 5000]);
-        let patient = ScrapeOptions { interval: Duration::from_mins(1), ..options };
-        assert_eq!(pause(&patient, 4), Duration::from_mins(1));
+        assert_eq!(pause(Duration::from_mins(1), back_off_max, 4), Duration::from_mins(1));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What can be wrong with data, said so that it can be put right.
 
 use crate::Format;
+use serde::Serialize;
 use std::{fmt, io, path::PathBuf};
 
 /// Why data could not be loaded.
@@ -30,6 +31,73 @@ pub enum DataError {
         /// What the decoder said.
         source: io::Error,
     },
+    /// A row never ends, or is longer than any row of a trace.
+    #[error(
+        "{}:{line}: the row that begins here is longer than {bytes_max} bytes; is a quote opened there and never \
+         closed, or is it no text? Close the quote, or remove that row", .path.display()
+    )]
+    LongRow {
+        /// The file.
+        path: PathBuf,
+        /// Line at which the row begins, counted from 1.
+        line: u64,
+        /// The length that is allowed.
+        bytes_max: usize,
+    },
+    /// The numbers of a file contradict the unit that they would have, or allow several.
+    #[error("{}: {field}: {found}; {advice}", .path.display())]
+    Unit {
+        /// The file.
+        path: PathBuf,
+        /// Column or field.
+        field: String,
+        /// The contradiction, with a value.
+        found: String,
+        /// The option that settles it.
+        advice: String,
+    },
+    /// Requests to a language model, but no token counts.
+    #[error(
+        "{}: {rows} of {requests} requests went to paths of a language model ({sample}), but no field holds token counts; \
+         name them with --columns prompt=FIELD,output=FIELD,… or log them (see docs/data.md), or take the log for that \
+         of a service without tokens with --without-tokens", .path.display()
+    )]
+    WithoutTokens {
+        /// The file.
+        path: PathBuf,
+        /// Requests to such paths.
+        rows: u64,
+        /// All requests.
+        requests: u64,
+        /// One of the paths.
+        sample: String,
+    },
+    /// Every row of a file was left out.
+    #[error(
+        "{}: none of its {rows} rows is a request that the service answered and that --where asks for (most of them: \
+         {sample}); --include takes in failures, probes, protocols", .path.display()
+    )]
+    AllLeftOut {
+        /// The file.
+        path: PathBuf,
+        /// Rows left out.
+        rows: u64,
+        /// What most of them showed.
+        sample: String,
+    },
+    /// More requests than fit into memory.
+    #[error(
+        "{}: holds more than {requests_max} requests ({expected:.2e} expected), too many to hold in memory; take a part \
+         with --start SECONDS and --end SECONDS, or a share with --rate-scale SHARE", .path.display()
+    )]
+    TooMany {
+        /// The file.
+        path: PathBuf,
+        /// The bound.
+        requests_max: u64,
+        /// How many there would be.
+        expected: f64,
+    },
     /// There is nothing in the file.
     #[error("{}: holds no {what}; is it the right file, and was it copied whole?", .path.display())]
     Empty {
@@ -53,24 +121,28 @@ pub enum DataError {
     /// A rate series was given as a trace.
     #[error(
         "{}: looks like a rate series, not like a trace of requests: {found}; give it as --series, or, if its rows \
-         are requests, name their columns with --columns arrival=COLUMN,…", .path.display()
+         are requests, name their columns with --columns {columns}", .path.display()
     )]
     NotATrace {
         /// The file.
         path: PathBuf,
         /// What the file holds.
         found: String,
+        /// A map of columns that its header suggests.
+        columns: String,
     },
     /// No format was given and the content is like none that is known.
     #[error(
-        "{}: the format is not recognised: {found}; name it with --format, or map the columns of a CSV with \
-         --columns arrival=COLUMN,…", .path.display()
+        "{}: the format is not recognised: {found}; name it with --format, or map the columns of a CSV, or the fields of \
+         JSON lines, with --columns {columns}", .path.display()
     )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
         /// What the file holds.
         found: String,
+        /// A map of columns or fields that their names suggest.
+        columns: String,
     },
     /// Rows are unreadable, and more of them than was allowed.
     #[error("{first}{}", tolerated(*.allowed))]
@@ -83,7 +155,7 @@ pub enum DataError {
     /// The rows of a series have no constant step.
     #[error(
         "{}: the rows have no constant step: the median is {step_s} s, but {found}; is it a trace of requests (then \
-         give it as --trace with --columns arrival=COLUMN), or is the time in another unit (--columns unit=ms)?",
+         give it as --trace with --columns arrival=COLUMN), or is the time in another unit (--time-unit ms)?",
         .path.display()
     )]
     NoStep {
@@ -123,7 +195,7 @@ fn tolerated(allowed: u64) -> String {
 }
 
 /// One row that cannot be used: where it is, what was found and what was expected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BadRow {
     /// The file, and the member where the file is an archive.
     pub file: String,

@@ -1,18 +1,24 @@
 //! The formats that can be read.
 
+use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
 /// A format of traces or series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// Azure's LLM inference traces of 2023 and 2024: CSV `TIMESTAMP,ContextTokens,GeneratedTokens`.
+    /// Azure's LLM inference traces of 2023 to 2025: CSV `TIMESTAMP,ContextTokens,GeneratedTokens`,
+    /// with `NumImages` where there are images.
     Azure,
     /// Mooncake's traces: JSON lines with `timestamp` (ms), `input_length`, `output_length`, `hash_ids`.
     Mooncake,
+    /// Qwen-Bailian's traces: JSON lines with `chat_id`, `parent_chat_id`, `timestamp` (s),
+    /// `input_length`, `output_length`, `hash_ids`.
+    Bailian,
     /// `BurstGPT`: CSV `Timestamp,…,Request tokens,Response tokens,…`.
     BurstGpt,
-    /// `ServeGen`'s windows: `*_traces.tar.zst` with `*_datasets.tar.zst` beside it.
+    /// `ServeGen`'s windows: a folder of its repository, or `*_traces.tar.zst` with
+    /// `*_datasets.tar.zst` beside it.
     ServeGen,
     /// NGINX's predefined `combined` access log.
     NginxCombined,
@@ -20,6 +26,16 @@ pub enum Format {
     NginxJson,
     /// Envoy's JSON access log, one object a line.
     EnvoyJson,
+    /// Envoy's and Istio's access log as text.
+    EnvoyText,
+    /// `AIPerf`'s export of a benchmark, a request a line.
+    AiPerf,
+    /// The result of vLLM's serving benchmark, with details.
+    VllmBench,
+    /// `OpenTelemetry` spans with the attributes of generative AI, as JSON.
+    Otel,
+    /// JSON lines whose fields a [`ColumnMap`](crate::ColumnMap) names.
+    Json,
     /// Any CSV whose columns a [`ColumnMap`](crate::ColumnMap) names.
     Csv,
     /// A rate series: CSV of time and one or more values.
@@ -28,14 +44,20 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order in which a file's content is tried.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Azure,
         Self::Mooncake,
+        Self::Bailian,
         Self::BurstGpt,
         Self::ServeGen,
         Self::NginxCombined,
         Self::NginxJson,
         Self::EnvoyJson,
+        Self::EnvoyText,
+        Self::AiPerf,
+        Self::VllmBench,
+        Self::Otel,
+        Self::Json,
         Self::Csv,
         Self::Series,
     ];
@@ -45,11 +67,17 @@ impl Format {
         match self {
             Self::Azure => "azure",
             Self::Mooncake => "mooncake",
+            Self::Bailian => "bailian",
             Self::BurstGpt => "burstgpt",
             Self::ServeGen => "servegen",
             Self::NginxCombined => "nginx-combined",
             Self::NginxJson => "nginx-json",
             Self::EnvoyJson => "envoy-json",
+            Self::EnvoyText => "envoy-text",
+            Self::AiPerf => "aiperf",
+            Self::VllmBench => "vllm-bench",
+            Self::Otel => "otel",
+            Self::Json => "json",
             Self::Csv => "csv",
             Self::Series => "series",
         }
@@ -59,6 +87,12 @@ impl Format {
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

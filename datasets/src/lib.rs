@@ -21,6 +21,7 @@
 //! ```
 
 pub mod catalogue;
+mod column_map;
 mod error;
 mod format;
 mod formats;
@@ -28,17 +29,26 @@ mod input;
 mod load;
 mod options;
 pub mod random;
+mod recognise;
 mod row;
+mod rows;
 mod series;
 pub mod stats;
 mod stream;
 pub mod synth;
+mod time_unit;
 mod trace;
+mod understanding;
+mod work;
 
+pub use column_map::ColumnMap;
 pub use error::{BadRow, DataError};
 pub use format::Format;
-pub use load::{load_series, load_series_with_report, load_trace};
-pub use options::{ColumnMap, LoadOptions, TimeUnit};
-pub use series::{Gap, Series, SeriesReport};
+pub use load::{load_series, load_series_with_report, load_trace, load_trace_with_report};
+pub use options::LoadOptions;
+pub use series::{Combine, Gap, Series, SeriesReport, SeriesUnit, ValueUnit};
 pub use stream::{TraceStream, stream_trace};
+pub use time_unit::{DateOrder, TimeUnit};
 pub use trace::{Quantity, Request, Split, Trace};
+pub use understanding::{BadRows, FieldUse, LeftOut, Reason, ServiceSeen, Understanding};
+pub use work::{Include, Where};

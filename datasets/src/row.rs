@@ -1,6 +1,7 @@
 //! One row on its way from a format's parser to a request.
 
-use crate::{Request, input::quoted};
+use crate::work::Seen;
+use crate::{Include, LeftOut, LoadOptions, Reason, Request, Where, input::quoted};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -12,17 +13,20 @@ pub(crate) struct Row {
     pub(crate) request: Request,
     /// The prefix blocks of the request.
     pub(crate) blocks: Vec<u64>,
+    /// Whether the row is no work; the other fields then mean nothing.
+    pub(crate) is_left_out: bool,
 }
 
 impl Row {
     pub(crate) fn new() -> Self {
-        Self { arrival_ns: 0, request: Request::new(0.0, 0, 0), blocks: Vec::new() }
+        Self { arrival_ns: 0, request: Request::new(0.0, 0, 0), blocks: Vec::new(), is_left_out: false }
     }
 
     pub(crate) fn clear(&mut self) {
         self.arrival_ns = 0;
         self.request = Request::new(0.0, 0, 0);
         self.blocks.clear();
+        self.is_left_out = false;
     }
 }
 
@@ -52,15 +56,83 @@ pub(crate) const DURATION: &str = "a duration, at least 0";
 /// What is expected of a time.
 pub(crate) const TIME: &str = "a time: ISO 8601 (2024-05-10 00:00:00.5) or a number";
 
-/// Parser of formats that have a row a line.
-pub(crate) trait LineParser: Send {
-    fn parse(&mut self, line: &[u8], row: &mut Row, upstreams: &mut Upstreams) -> Result<(), Fault>;
+/// What parsers of all rows of a file share.
+pub(crate) struct Context {
+    pub(crate) upstreams: Upstreams,
+    include: Include,
+    wanted: Where,
+    left_out: [(u64, String); Reason::ALL.len()],
+    /// Requests to paths of language models, and one of the paths.
+    pub(crate) inference: (u64, String),
 }
 
-/// Parser of CSV rows.
-pub(crate) trait RecordParser: Send {
-    fn parse(&mut self, record: &csv::ByteRecord, row: &mut Row, upstreams: &mut Upstreams) -> Result<(), Fault>;
+impl Context {
+    pub(crate) fn new(options: &LoadOptions) -> Self {
+        Self {
+            upstreams: Upstreams::default(),
+            include: options.include,
+            wanted: options.wanted.clone(),
+            left_out: std::array::from_fn(|_| (0, String::new())),
+            inference: (0, String::new()),
+        }
+    }
+
+    /// Judges whether a row is work that is asked for; counts it and marks the row where not.
+    /// Returns whether it is.
+    pub(crate) fn admits(&mut self, seen: &Seen<'_>, row: &mut Row) -> bool {
+        if let Some(reason) = seen.verdict(self.include, &self.wanted) {
+            self.leave_out(reason, row, || seen.sample());
+            return false;
+        }
+        if seen.is_inference_path() {
+            self.inference.0 += 1;
+            if self.inference.1.is_empty() {
+                self.inference.1 = String::from_utf8_lossy(seen.path).into_owned();
+            }
+        }
+        true
+    }
+
+    /// Counts a row that is left out, and marks it.
+    pub(crate) fn leave_out(&mut self, reason: Reason, row: &mut Row, sample: impl FnOnce() -> String) {
+        row.is_left_out = true;
+        self.count(reason, sample);
+    }
+
+    /// Counts a request that is left out.
+    pub(crate) fn count(&mut self, reason: Reason, sample: impl FnOnce() -> String) {
+        let (rows, first) = &mut self.left_out[reason as usize];
+        if *rows == 0 {
+            *first = sample();
+        }
+        *rows += 1;
+    }
+
+    /// Counts requests that are left out.
+    pub(crate) fn count_all(&mut self, reason: Reason, count: u64) {
+        self.left_out[reason as usize].0 += count;
+    }
+
+    pub(crate) fn include(&self) -> Include {
+        self.include
+    }
+
+    /// Rows left out so far, by reason.
+    pub(crate) fn left_out(&self) -> Vec<LeftOut> {
+        let all = Reason::ALL.into_iter().zip(&self.left_out);
+        let some = all.filter(|(_, (rows, _))| *rows > 0);
+        some.map(|(reason, (rows, sample))| LeftOut { reason, rows: *rows, sample: sample.clone() }).collect()
+    }
 }
+
+/// A number that is equal for equal identifiers: FNV-1a (Fowler, Noll and Vo), 64 bits, never 0.
+pub(crate) fn identity(bytes: &[u8]) -> u64 {
+    let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, hash).max(1)
+}
+
+/// Longer texts are no address.
+const ADDRESS_BYTES_MAX: usize = 512;
 
 /// The addresses of upstream hosts, each kept once.
 #[derive(Default)]
@@ -78,8 +150,8 @@ impl Upstreams {
         if let Some(&index) = self.indices.get(address) {
             return Ok(index);
         }
-        if self.names.len() >= usize::from(Request::NO_UPSTREAM) {
-            let expected = "at most 65535 different addresses";
+        if self.names.len() >= usize::from(Request::NO_UPSTREAM) || address.len() > ADDRESS_BYTES_MAX {
+            let expected = "at most 65535 different addresses of at most 512 bytes";
             return Err(Fault::new("upstream", address, expected));
         }
         let index = self.names.len() as u16;

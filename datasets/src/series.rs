@@ -1,7 +1,8 @@
 //! A rate at a constant step.
 
-use crate::Split;
+use crate::{BadRows, DataError, Split};
 use serde::Serialize;
+use std::str::FromStr;
 
 /// A rate (or another level) at a constant step.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +17,94 @@ pub struct Series {
     pub values: Vec<f32>,
     /// Every run of missing values.
     pub gaps: Vec<Gap>,
+    /// The unit of the values.
+    pub unit: SeriesUnit,
+}
+
+/// The unit of a series' values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum SeriesUnit {
+    /// So much a second, as all rates are that the file names the unit of.
+    PerSecond,
+    /// A level, such as sessions or queued requests, which is not counted over time.
+    Level,
+    /// The file does not say.
+    #[default]
+    Unknown,
+}
+
+impl SeriesUnit {
+    /// The unit in words, as it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PerSecond => "per second",
+            Self::Level => "a level",
+            Self::Unknown => "not stated",
+        }
+    }
+}
+
+/// How rows of one time that differ in their labels become one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Combine {
+    /// Their sum, as for rates.
+    Sum,
+    /// Their mean.
+    Mean,
+    /// The largest.
+    Max,
+}
+
+impl FromStr for Combine {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        match text {
+            "sum" => Ok(Self::Sum),
+            "mean" => Ok(Self::Mean),
+            "max" => Ok(Self::Max),
+            other => {
+                Err(DataError::Option { option: "combine", found: other.to_owned(), expected: "one of sum, mean, max" })
+            }
+        }
+    }
+}
+
+/// How the values of a file of series are to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ValueUnit {
+    /// So many a second.
+    PerSecond,
+    /// So many a minute.
+    PerMinute,
+    /// So many an hour.
+    PerHour,
+    /// So many in each step.
+    PerStep,
+    /// A count since some beginning, which only grows.
+    Counter,
+    /// A level.
+    Level,
+}
+
+impl FromStr for ValueUnit {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        match text {
+            "per-second" => Ok(Self::PerSecond),
+            "per-minute" => Ok(Self::PerMinute),
+            "per-hour" => Ok(Self::PerHour),
+            "per-step" => Ok(Self::PerStep),
+            "counter" => Ok(Self::Counter),
+            "level" => Ok(Self::Level),
+            other => Err(DataError::Option {
+                option: "series unit",
+                found: other.to_owned(),
+                expected: "one of per-second, per-minute, per-hour, per-step, counter, level",
+            }),
+        }
+    }
 }
 
 /// A run of missing values.
@@ -28,7 +117,7 @@ pub struct Gap {
 }
 
 /// What was found and mended while a file of series was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SeriesReport {
     /// Rows used.
     pub rows: u64,
@@ -40,6 +129,10 @@ pub struct SeriesReport {
     pub duplicate_rows: u64,
     /// Missing values, over all columns.
     pub missing: u64,
+    /// The dropped rows by kind.
+    pub bad_rows: Vec<BadRows>,
+    /// What the columns were taken for, and what was assumed: a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Series {
@@ -66,6 +159,12 @@ impl Series {
     /// Number of missing values.
     pub fn missing(&self) -> usize {
         self.gaps.iter().map(|gap| gap.len).sum()
+    }
+
+    /// What one step adds up to: the values where they are amounts of a step, and the values
+    /// times the step where they are rates per second.
+    pub fn per_step(&self) -> f64 {
+        if self.unit == SeriesUnit::PerSecond { self.step_s } else { 1.0 }
     }
 
     /// Mean of the values that are there; 0 when there is none.
@@ -96,6 +195,7 @@ impl Series {
             step_s: self.step_s,
             gaps: gaps_of(&values),
             values,
+            unit: self.unit,
         }
     }
 }

@@ -1,11 +1,17 @@
 //! Reading a trace request by request.
 
+use crate::formats::bench;
+use crate::formats::columns::Columns;
+use crate::formats::lines::Lines;
+use crate::formats::mapper::Mapper;
+use crate::formats::role::Role;
 use crate::formats::servegen::ServeGen;
-use crate::formats::sniff::{Sniffed, delimiter, sniff};
-use crate::formats::{azure, burstgpt, columns::Columns, envoy, mooncake, nginx_combined, nginx_json};
-use crate::input::{Input, LineReader};
-use crate::row::{Fault, LineParser, RecordParser, Row, Upstreams};
-use crate::{BadRow, DataError, Format, LoadOptions, Request, random};
+use crate::input::{Input, LineReader, Progress};
+use crate::recognise::settle;
+use crate::row::{Context, Fault, Row};
+use crate::rows::{Outcome, Rows};
+use crate::{BadRow, BadRows, DataError, Format, LoadOptions, Reason, Request, ServiceSeen, Understanding, random};
+use std::collections::VecDeque;
 use std::path::Path;
 
 /// Times before this many seconds cannot be meant since 1970: they count from the source's zero.
@@ -17,6 +23,9 @@ const EPOCH_S_MIN: i64 = 100_000_000;
 /// access logs is that of completion; their arrivals count from the file's first row (plus
 /// [`LoadOptions::start_s`]), so that in access logs some may be negative.
 /// [`load_trace`](crate::load_trace) sorts them.
+///
+/// Rows that are no work are left out and counted, except for one kind: answers without tokens
+/// where others have them, which only the end of the file shows.
 pub fn stream_trace(
     path: impl AsRef<Path>,
     format: Option<Format>,
@@ -32,46 +41,58 @@ pub struct TraceStream {
     options: LoadOptions,
     path: String,
     row: Row,
-    upstreams: Upstreams,
+    context: Context,
     thinning: random::Pcg64Mcg,
     origin_ns: Option<i64>,
     latest_ns: i64,
     dropped_rows: u64,
+    bad_rows: Vec<BadRows>,
+    requests: u64,
+    with_tokens: u64,
+    progress: Progress,
     finished: bool,
-}
-
-/// Where rows come from.
-enum Rows {
-    Lines(LineReader, Box<dyn LineParser>),
-    Records { reader: csv::Reader<Input>, record: csv::ByteRecord, parser: Box<dyn RecordParser>, kind: &'static str },
-    Generated(Box<ServeGen>),
-}
-
-/// What came of trying to read a row.
-enum Outcome {
-    Good,
-    Bad { line: u64, fault: Fault },
-    End,
 }
 
 impl TraceStream {
     fn open(path: &Path, format: Option<Format>, options: &LoadOptions) -> Result<Self, DataError> {
-        let input = Input::open(path)?;
-        let format = settle(&input, format, options)?;
-        options.check(format)?;
         let mut dropped_rows = 0;
-        let lines = |input, parser| Rows::Lines(LineReader::new(input), parser);
-        let rows = match format {
-            Format::Mooncake => lines(input, Box::new(mooncake::Mooncake)),
-            Format::NginxCombined => lines(input, Box::<nginx_combined::NginxCombined>::default()),
-            Format::NginxJson => lines(input, Box::new(nginx_json::NginxJson)),
-            Format::EnvoyJson => lines(input, Box::new(envoy::EnvoyJson)),
-            Format::ServeGen => {
-                let generator = ServeGen::open(path, options)?;
-                dropped_rows = generator.dropped_rows();
-                Rows::Generated(Box::new(generator))
+        let mut context = Context::new(options);
+        let (rows, format, progress) = if path.is_dir() {
+            if let Some(asked) = format.filter(|&format| format != Format::ServeGen) {
+                return Err(DataError::WrongFormat {
+                    path: path.to_owned(),
+                    asked,
+                    found: "it is a folder".to_owned(),
+                    advice: "give a file, or a folder of ServeGen's repository".to_owned(),
+                });
             }
-            Format::Azure | Format::BurstGpt | Format::Csv | Format::Series => records(input, format, options)?,
+            options.check(Format::ServeGen)?;
+            let generator = ServeGen::open(path, options)?;
+            dropped_rows = generator.dropped_rows();
+            (Rows::Generated(Box::new(generator)), Format::ServeGen, Progress::default())
+        } else {
+            let input = Input::open(path)?;
+            let format = settle(&input, format, options)?;
+            options.check(format)?;
+            let progress = input.progress();
+            let rows = match format {
+                Format::ServeGen => {
+                    let generator = ServeGen::open(path, options)?;
+                    dropped_rows = generator.dropped_rows();
+                    Rows::Generated(Box::new(generator))
+                }
+                Format::Azure | Format::BurstGpt | Format::Csv | Format::Series => {
+                    let (records, columns) = Columns::open(input, format, options)?;
+                    Rows::Records(Box::new(records), Box::new(columns))
+                }
+                Format::VllmBench => Rows::Ready(bench::requests(input, &mut context)?.into_iter()),
+                Format::Otel => Rows::Spans(LineReader::new(input), VecDeque::new()),
+                _ => {
+                    let lines = Lines::new(format, input.whole_lines(), options, path)?;
+                    Rows::Lines(LineReader::new(input), Box::new(lines))
+                }
+            };
+            (rows, format, progress)
         };
         Ok(Self {
             rows,
@@ -79,11 +100,15 @@ impl TraceStream {
             options: options.clone(),
             path: path.display().to_string(),
             row: Row::new(),
-            upstreams: Upstreams::default(),
+            context,
             thinning: random::generator(options.seed, 2),
             origin_ns: None,
             latest_ns: i64::MIN,
             dropped_rows,
+            bad_rows: Vec::new(),
+            requests: 0,
+            with_tokens: 0,
+            progress,
             finished: false,
         })
     }
@@ -107,12 +132,16 @@ impl TraceStream {
 
     /// Tokens a prefix block stands for; 0 where the format has none.
     pub fn prefix_block_tokens(&self) -> u32 {
-        if self.format == Format::Mooncake { mooncake::BLOCK_TOKENS } else { 0 }
+        match self.rows.mapper() {
+            Some(mapper) if self.format == Format::Mooncake && mapper.block_tokens() == 0 => 512,
+            Some(mapper) => mapper.block_tokens(),
+            None => 0,
+        }
     }
 
     /// The upstream hosts seen so far.
     pub fn upstreams(&self) -> &[String] {
-        &self.upstreams.names
+        &self.context.upstreams.names
     }
 
     /// Rows that were left out because they could not be read.
@@ -120,10 +149,78 @@ impl TraceStream {
         self.dropped_rows
     }
 
+    /// The share of the file that has been read, from 0 to 1.
+    pub fn progress(&self) -> f64 {
+        match &self.rows {
+            Rows::Generated(generator) => generator.progress(),
+            _ => self.progress.share(),
+        }
+    }
+
     /// Whether rows may come in another order than that of arrival.
     pub fn is_unordered(&self) -> bool {
-        let is_log = matches!(self.format, Format::NginxCombined | Format::NginxJson | Format::EnvoyJson);
-        is_log || self.options.sort
+        let is_log = matches!(
+            self.format,
+            Format::NginxCombined
+                | Format::NginxJson
+                | Format::EnvoyJson
+                | Format::EnvoyText
+                | Format::AiPerf
+                | Format::Otel
+                | Format::Json
+        );
+        let has_sessions =
+            || self.rows.mapper().is_some_and(|mapper| mapper.has(Role::Delay) || mapper.has(Role::Done));
+        is_log || self.options.sort || has_sessions()
+    }
+
+    /// An account of how the file was understood, as far as it was read.
+    pub fn understanding(&self) -> Understanding {
+        let is_model = self.with_tokens > 0;
+        let service = match self.context.inference.0 {
+            _ if is_model => ServiceSeen::LanguageModel,
+            rows if rows * 2 > self.requests && rows > 0 => ServiceSeen::WithoutTokens,
+            _ => ServiceSeen::Other,
+        };
+        let mapper = self.rows.mapper();
+        let (time, [fields, unused], mut assumed) = match mapper {
+            Some(mapper) => (mapper.time().to_owned(), mapper.uses(), mapper.assumed().to_vec()),
+            None => (self.own_time().to_owned(), [Vec::new(), Vec::new()], Vec::new()),
+        };
+        if let Some(mapper) = mapper {
+            assumed.extend(missing(mapper, is_model).into_iter().map(str::to_owned));
+        }
+        Understanding {
+            format: self.format,
+            wrapper: if let Rows::Lines(_, lines) = &self.rows { lines.wrapper() } else { None },
+            time,
+            service,
+            requests: self.requests,
+            fields,
+            assumed,
+            unused,
+            left_out: self.context.left_out(),
+            bad_rows: self.bad_rows.clone(),
+        }
+    }
+
+    fn own_time(&self) -> &'static str {
+        match self.format {
+            Format::ServeGen => "seconds from the windows' own zero, drawn by seed",
+            Format::VllmBench => "seconds on the benchmark's own clock",
+            _ => "nanoseconds since 1970, by the format",
+        }
+    }
+
+    /// Requests to paths of language models, and one of these paths.
+    pub(crate) fn inference(&self) -> (u64, &str) {
+        (self.context.inference.0, &self.context.inference.1)
+    }
+
+    /// Counts requests that were left out after they were read.
+    pub(crate) fn leave_out(&mut self, reason: Reason, count: u64) {
+        self.context.count_all(reason, count);
+        self.requests -= count;
     }
 
     /// Stops leaving out what is beyond the options' start and end.
@@ -132,30 +229,39 @@ impl TraceStream {
         self.options.end_s = f64::INFINITY;
     }
 
+    /// How many requests are to be expected, where that is known beforehand.
+    pub(crate) fn expected_requests(&self) -> Option<f64> {
+        if let Rows::Generated(generator) = &self.rows { Some(generator.expected_requests()) } else { None }
+    }
+
     /// Counts a bad row, or fails when there are too many.
     fn drop_row(&mut self, line: u64, fault: Fault) -> Result<(), DataError> {
         self.dropped_rows += 1;
-        if self.dropped_rows <= self.options.max_bad_rows {
-            return Ok(());
-        }
         let Fault { field, found, expected } = fault;
         let first =
             BadRow { file: self.path.clone(), line, field: field.into_owned(), found, expected: expected.into_owned() };
+        if self.dropped_rows <= self.options.max_bad_rows {
+            BadRows::count(&mut self.bad_rows, first);
+            return Ok(());
+        }
         Err(DataError::BadRows { allowed: self.options.max_bad_rows, first: Box::new(first) })
     }
 
     /// The next request within the options' limits.
     fn advance(&mut self) -> Result<Option<Request>, DataError> {
         loop {
-            let line = match self.rows.read(&mut self.row, &mut self.upstreams)? {
+            let line = match self.rows.read(&mut self.row, &mut self.context)? {
                 Outcome::Good => self.rows.line(),
                 Outcome::Bad { line, fault } => {
                     self.drop_row(line, fault)?;
                     continue;
                 }
-                Outcome::End if self.origin_ns.is_none() => return Err(self.rows.empty(&self.path)),
+                Outcome::End if self.origin_ns.is_none() => return Err(self.nothing()),
                 Outcome::End => return Ok(None),
             };
+            if self.row.is_left_out {
+                continue;
+            }
             let arrival_ns = self.row.arrival_ns;
             if arrival_ns < self.latest_ns && !self.is_unordered() {
                 let fault = backwards(self.latest_ns, arrival_ns);
@@ -181,6 +287,19 @@ impl TraceStream {
             return Ok(Some(Request { arrival_s, ..self.row.request }));
         }
     }
+
+    /// There is no request in the file: every row was left out, or there is none.
+    fn nothing(&self) -> DataError {
+        let left_out = self.context.left_out();
+        match left_out.iter().max_by_key(|left_out| left_out.rows) {
+            Some(most) => DataError::AllLeftOut {
+                path: self.path.clone().into(),
+                rows: left_out.iter().map(|left_out| left_out.rows).sum(),
+                sample: most.sample.clone(),
+            },
+            None => self.rows.empty(&self.path),
+        }
+    }
 }
 
 impl Iterator for TraceStream {
@@ -190,127 +309,38 @@ impl Iterator for TraceStream {
         if self.finished {
             return None;
         }
-        if let Rows::Generated(generator) = &mut self.rows {
-            return generator.next().map(Ok);
+        let result = if let Rows::Generated(generator) = &mut self.rows {
+            generator.next().map(Ok)
+        } else {
+            self.advance().transpose()
+        };
+        match &result {
+            Some(Ok(request)) => {
+                self.requests += 1;
+                self.with_tokens += u64::from(request.prompt_tokens > 0 || request.output_tokens > 0);
+            }
+            _ => self.finished = true,
         }
-        let result = self.advance().transpose();
-        self.finished = !matches!(result, Some(Ok(_)));
         result
     }
 }
 
-impl Rows {
-    /// Reads one row into `row`; errors are those of the file, not of the row.
-    fn read(&mut self, row: &mut Row, upstreams: &mut Upstreams) -> Result<Outcome, DataError> {
-        row.clear();
-        let fault = match self {
-            Self::Lines(reader, parser) => loop {
-                match reader.next_line() {
-                    None => return Ok(Outcome::End),
-                    Some(line) => {
-                        let line = line?;
-                        if !line.trim_ascii_start().is_empty() {
-                            break parser.parse(line, row, upstreams).err();
-                        }
-                    }
-                }
-            },
-            Self::Records { reader, record, parser, kind } => match reader.read_byte_record(record) {
-                Ok(false) => return Ok(Outcome::End),
-                Ok(true) => parser.parse(record, row, upstreams).err(),
-                Err(error) => return Err(csv_failure(reader, kind, error)),
-            },
-            Self::Generated(_) => None,
-        };
-        Ok(fault.map_or(Outcome::Good, |fault| Outcome::Bad { line: self.line(), fault }))
+/// What a file lacks, and what stands for it.
+fn missing(mapper: &Mapper, is_model: bool) -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    if !mapper.has(Role::Upstream) {
+        missing.push("no field names the host that answered: the hosts' speeds cannot be told from this file");
     }
-
-    /// Line of the row read last.
-    fn line(&self) -> u64 {
-        match self {
-            Self::Lines(reader, _) => reader.line(),
-            Self::Records { record, .. } => record.position().map_or(0, csv::Position::line),
-            Self::Generated(_) => 0,
-        }
+    if !mapper.has(Role::Service) && !mapper.has(Role::Took) {
+        missing.push("no response times: the simulator's own model of a host stands for them");
     }
-
-    fn empty(&self, path: &str) -> DataError {
-        let what = match self {
-            Self::Lines(..) => "usable lines",
-            Self::Records { .. } => "usable rows after its header",
-            Self::Generated(_) => "requests",
-        };
-        DataError::Empty { path: path.into(), what }
+    if is_model && !mapper.has(Role::FirstByte) {
+        missing.push("no times to the first byte");
     }
-}
-
-/// The format to read: the one asked for if the content does not contradict it, else the one
-/// that the content looks like.
-fn settle(input: &Input, asked: Option<Format>, options: &LoadOptions) -> Result<Format, DataError> {
-    let Sniffed { format: looks_like, found } = sniff(input.head());
-    let path = || input.path().to_owned();
-    let is_csv = |format| matches!(format, Format::Azure | Format::BurstGpt | Format::Series | Format::Csv);
-    let asked = asked.or(options.columns.is_some().then_some(Format::Csv));
-    match (asked, looks_like) {
-        (None, None) => Err(DataError::UnknownFormat { path: path(), found }),
-        (None, Some(Format::Series)) | (Some(Format::Series), _) => Err(DataError::NotATrace { path: path(), found }),
-        (None, Some(format)) => Ok(format),
-        (Some(Format::Csv), None | Some(_)) if looks_like.is_none_or(is_csv) => match options.columns {
-            Some(_) => Ok(Format::Csv),
-            None => Err(DataError::Option {
-                option: "columns",
-                found: "none".to_owned(),
-                expected: "arrival=COLUMN,… with the format csv, which has no columns of its own",
-            }),
-        },
-        (Some(asked), Some(format)) if asked != format => Err(DataError::WrongFormat {
-            path: path(),
-            asked,
-            found,
-            advice: match format {
-                Format::Series => "it looks like a rate series: give it as --series".to_owned(),
-                format => format!("it looks like `{format}`: use --format {format}, or leave --format out"),
-            },
-        }),
-        (Some(asked), None) if input.head().contains(&0) => Err(DataError::WrongFormat {
-            path: path(),
-            asked,
-            found,
-            advice: "is it compressed by something other than gzip and zstd? Unpack it first".to_owned(),
-        }),
-        (Some(asked), _) => Ok(asked),
+    if is_model && !mapper.has(Role::Blocks) {
+        missing.push("no prefix blocks: prompts are taken to share nothing");
     }
-}
-
-/// A reader of CSV records behind their header.
-pub(crate) fn csv_reader(input: Input) -> csv::Reader<Input> {
-    let first = input.head().split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty());
-    let delimiter = delimiter(first.unwrap_or_default());
-    csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(input)
-}
-
-/// A failure of the CSV reader: since rows may be of any length and content, it is the file's.
-pub(crate) fn csv_failure(reader: &csv::Reader<Input>, kind: &'static str, error: csv::Error) -> DataError {
-    let lines = reader.position().line().saturating_sub(1);
-    let source = match error.into_kind() {
-        csv::ErrorKind::Io(source) => source,
-        other => std::io::Error::other(format!("{other:?}")),
-    };
-    crate::input::read_failure(reader.get_ref().path(), kind, lines, source)
-}
-
-fn records(input: Input, format: Format, options: &LoadOptions) -> Result<Rows, DataError> {
-    let kind = input.kind();
-    let mut reader = csv_reader(input);
-    let mut header = csv::ByteRecord::new();
-    reader.read_byte_record(&mut header).map_err(|error| csv_failure(&reader, kind, error))?;
-    let map = match (format, &options.columns) {
-        (Format::Azure, _) => azure::columns(),
-        (Format::BurstGpt, _) => burstgpt::columns(&header),
-        (_, columns) => columns.clone().unwrap_or_default(),
-    };
-    let parser = Box::new(Columns::new(&map, &header, reader.get_ref(), format)?);
-    Ok(Rows::Records { reader, record: header, parser, kind })
+    missing
 }
 
 fn backwards(latest_ns: i64, arrival_ns: i64) -> Fault {

@@ -1,6 +1,6 @@
 //! A trace: the requests of one service in order of arrival.
 
-use crate::Series;
+use crate::{Series, SeriesUnit};
 use serde::Serialize;
 
 /// One request of a trace.
@@ -22,11 +22,20 @@ pub struct Request {
     pub prefix_len: u16,
     /// Index into [`Trace::upstreams`]; [`Request::NO_UPSTREAM`] where unknown.
     pub upstream: u16,
+    /// The conversation that the request is a turn of: equal for all its turns, and
+    /// [`Request::NO_SESSION`] where unknown.
+    pub session: u64,
+    /// Seconds that the client waits between the answer to the session's turn before and this
+    /// request, which is then sent in closed loop; NaN where the source has only arrivals.
+    pub think_s: f32,
 }
 
 impl Request {
     /// The value of [`Request::upstream`] where the source names none.
     pub const NO_UPSTREAM: u16 = u16::MAX;
+
+    /// The value of [`Request::session`] where the source names none.
+    pub const NO_SESSION: u64 = 0;
 
     /// A request of which only the arrival and the token counts are known.
     pub const fn new(arrival_s: f64, prompt_tokens: u32, output_tokens: u32) -> Self {
@@ -39,6 +48,8 @@ impl Request {
             prefix_begin: 0,
             prefix_len: 0,
             upstream: Self::NO_UPSTREAM,
+            session: Self::NO_SESSION,
+            think_s: f32::NAN,
         }
     }
 }
@@ -150,6 +161,7 @@ impl Trace {
             step_s,
             values: sums.into_iter().map(|sum| (sum as f64 / step_s) as f32).collect(),
             gaps: Vec::new(),
+            unit: SeriesUnit::PerSecond,
         }
     }
 

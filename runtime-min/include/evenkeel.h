@@ -41,6 +41,26 @@
 #define EK_AFFINITY_ENTRIES_MAX (1 << 24)
 
 /**
+ * Alignment of the memory of a reader, in bytes.
+ */
+#define EK_BODY_ALIGNMENT 8
+
+/**
+ * Number of prefix keys of a request.
+ */
+#define EK_PREFIX_KEYS 5
+
+/**
+ * Most bytes of a request's body that are looked at.
+ */
+#define EK_BODY_REQUEST_BYTES_MAX (1 << 20)
+
+/**
+ * Marks a number of tokens, or the length of a body, that is not known.
+ */
+#define EK_UNKNOWN UINT64_MAX
+
+/**
  * Alignment of the memory of a class table, in bytes.
  */
 #define EK_CLASSES_ALIGNMENT 64
@@ -422,6 +442,35 @@ typedef uint32_t ek_if_other;
 #endif // __cplusplus
 
 /**
+ * What kind of body a response has.
+ */
+enum ek_body_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * One that is not read: of another type, or compressed.
+   */
+  EK_BODY_KIND_NONE = 0,
+  /**
+   * One JSON document.
+   */
+  EK_BODY_KIND_JSON = 1,
+  /**
+   * Server-sent events.
+   */
+  EK_BODY_KIND_EVENTS = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ek_body_kind ek_body_kind;
+#else
+typedef uint32_t ek_body_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * Demand of a service in the caller's memory, which may be shared between processes.
  */
 typedef struct ek_demand ek_demand;
@@ -447,6 +496,18 @@ typedef struct ek_history ek_history;
 typedef struct ek_model ek_model;
 
 /**
+ * A reader of one request's body, in memory of the caller. Functions return
+ * `EK_CODE_STATE_FOREIGN` for memory that holds none.
+ */
+typedef struct ek_request_reader ek_request_reader;
+
+/**
+ * A reader of one response's body, in memory of the caller. Functions return
+ * `EK_CODE_STATE_FOREIGN` for memory that holds none.
+ */
+typedef struct ek_response_reader ek_response_reader;
+
+/**
  * The last decisions, recorded: a ring in memory of the caller, which several threads and
  * processes may share, at different addresses. Written to a file as it is, it can be read
  * by `evenkeel audit`; `docs/runtime.md` describes its layout.
@@ -460,6 +521,110 @@ typedef struct ek_ring ek_ring;
  * by any number of threads and processes at once.
  */
 typedef struct ek_state ek_state;
+
+/**
+ * What a request's body says.
+ */
+typedef struct ek_request_body {
+  /**
+   * `sizeof(ek_request_body)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Images, a video counting as one.
+   */
+  uint32_t images;
+  /**
+   * Pieces of audio.
+   */
+  uint32_t audios;
+  /**
+   * Most tokens that each answer may have, the smallest of those named; 0 if nothing, or no
+   * positive whole number, is said.
+   */
+  uint32_t max_tokens;
+  /**
+   * Answers that are asked for (`n`), at least 1.
+   */
+  uint32_t choices;
+  /**
+   * 1 if the answer is to be streamed.
+   */
+  uint32_t is_stream;
+  /**
+   * 1 if not all of the body was seen: it ended early, or is longer than what is looked at.
+   */
+  uint32_t truncated;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Bytes of the prompt's text in UTF-8, what was not seen included.
+   */
+  uint64_t text_bytes;
+  /**
+   * Tokens of the prompt that are given by number, what was not seen included.
+   */
+  uint64_t token_ids;
+  /**
+   * `ek_host_key` of the model's name, or of its first 256 bytes; 0 for none.
+   */
+  uint64_t model_hash;
+  /**
+   * `ek_host_key` of `prompt_cache_key`, else of `user`, else of `metadata.user_id`; 0 for
+   * none.
+   */
+  uint64_t session_hash;
+  /**
+   * Keys of the rendered prompt's first 256, 1024, 4096, 16384 and 65536 bytes, or 64, 256,
+   * 1024, 4096 and 16384 token ids; 0 where it is shorter, or was not seen. The model is not
+   * part of them.
+   */
+  uint64_t prefix_keys[EK_PREFIX_KEYS];
+} ek_request_body;
+
+/**
+ * What a response's body says.
+ */
+typedef struct ek_response_body {
+  /**
+   * `sizeof(ek_response_body)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Events that carry generated content; 0 for one JSON document.
+   */
+  uint32_t content_events;
+  /**
+   * 1 if `output_tokens` is the number of these events, since the engine did not say it.
+   */
+  uint32_t is_counted;
+  /**
+   * 1 if the engine reported an error inside of the body.
+   */
+  uint32_t is_error;
+  /**
+   * 1 if the body came to its own end: the end mark of a stream, or a document's last byte.
+   */
+  uint32_t is_complete;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Tokens generated, or `EK_UNKNOWN`.
+   */
+  uint64_t output_tokens;
+  /**
+   * Tokens of the prompt, cached ones included, or `EK_UNKNOWN`.
+   */
+  uint64_t prompt_tokens;
+  /**
+   * Of these, tokens that came from a cache, or `EK_UNKNOWN`.
+   */
+  uint64_t cached_tokens;
+} ek_response_body;
 
 /**
  * What is known of a request before a host is chosen.
@@ -1050,6 +1215,142 @@ ek_code ek_affinity_note(void *memory,
                          uint32_t host,
                          uint32_t tokens,
                          uint64_t now_us);
+
+/**
+ * Returns 1 if a request with these header values has a body that can be read: not
+ * compressed, and JSON or of a type that says nothing, such as none; else 0. A missing header
+ * is NULL with length 0.
+ *
+ * # Safety
+ * - Each value is NULL with length 0, or points to as many initialised bytes.
+ */
+uint32_t ek_body_request_accepts(const char *content_type,
+                                 size_t content_type_len,
+                                 const char *content_encoding,
+                                 size_t content_encoding_len);
+
+/**
+ * Bytes of a reader of a request.
+ */
+size_t ek_body_request_size(void);
+
+/**
+ * Makes a reader before the first byte of a request's body, whatever was in the memory.
+ *
+ * # Safety
+ * - `memory` is NULL or points to `memory_size` bytes that nobody else uses as long as the
+ *   reader is used.
+ * - `reader` is NULL or points to a pointer that may be written.
+ */
+ek_code ek_body_request_init(void *memory, size_t memory_size, struct ek_request_reader **reader);
+
+/**
+ * Looks at the next piece of a request's body.
+ *
+ * `wants_more`: gets 1 if further pieces would be looked at, 0 behind the document's end or
+ * beyond `EK_BODY_REQUEST_BYTES_MAX` bytes; may be NULL. The caller may stop earlier. Members
+ * behind what it has fed are then unknown: some clients send `model` and `max_tokens` after
+ * the prompt.
+ *
+ * # Safety
+ * - `reader` comes from `ek_body_request_init`, its memory still in place.
+ * - `piece` is NULL with `piece_len` 0, or points to as many initialised bytes.
+ * - `wants_more` is NULL or points to a number that may be written.
+ */
+ek_code ek_body_request_feed(struct ek_request_reader *reader,
+                             const void *piece,
+                             size_t piece_len,
+                             uint32_t *wants_more);
+
+/**
+ * Gives what a request's body says, as far as it was seen; may be called at any time.
+ *
+ * `content_length`: the whole body's length, or `EK_UNKNOWN`. What was not seen of it is taken
+ * to hold as much text, and as many token ids, as what was seen did outside of the data of
+ * images and audio; and to hold neither, if what was seen ends inside of such data.
+ *
+ * # Safety
+ * - `reader` comes from `ek_body_request_init`, its memory still in place.
+ * - `body` is NULL or points to a structure whose `struct_size` is set.
+ */
+ek_code ek_body_request_read(const struct ek_request_reader *reader,
+                             uint64_t content_length,
+                             struct ek_request_body *body);
+
+/**
+ * The length in tokens of the prompt that a body says: token ids, text at `bytes_per_token`
+ * (4 if that is no positive number), and so many tokens for each image and piece of audio. 0
+ * only if there is nothing of these.
+ *
+ * # Safety
+ * - `body` is NULL or points to a structure that `ek_body_request_read` has filled in.
+ * - `prompt_tokens` is NULL or points to a number that may be written.
+ */
+ek_code ek_body_request_tokens(const struct ek_request_body *body,
+                               float bytes_per_token,
+                               uint32_t tokens_per_image,
+                               uint32_t tokens_per_audio,
+                               uint32_t *prompt_tokens);
+
+/**
+ * An `ek_body_kind` of a response with these header values. A missing header is NULL with
+ * length 0.
+ *
+ * # Safety
+ * - Each value is NULL with length 0, or points to as many initialised bytes.
+ */
+uint32_t ek_body_response_kind(const char *content_type,
+                               size_t content_type_len,
+                               const char *content_encoding,
+                               size_t content_encoding_len);
+
+/**
+ * Bytes of a reader of a response.
+ */
+size_t ek_body_response_size(void);
+
+/**
+ * Makes a reader before the first byte of a response's body, whatever was in the memory.
+ *
+ * `kind`: an `ek_body_kind`. Returns `EK_CODE_ENUMERATION` for `EK_BODY_KIND_NONE`, whose bodies
+ * are not read.
+ *
+ * # Safety
+ * - `memory` is NULL or points to `memory_size` bytes that nobody else uses as long as the
+ *   reader is used.
+ * - `reader` is NULL or points to a pointer that may be written.
+ */
+ek_code ek_body_response_init(void *memory,
+                              size_t memory_size,
+                              uint32_t kind,
+                              struct ek_response_reader **reader);
+
+/**
+ * Looks at the next piece of a response's body.
+ *
+ * `is_first_token`: gets 1 if the first generated content is in this piece, else 0; may be
+ * NULL. That is so once, and for streams alone; roles, empty texts, comments and pings are
+ * no content.
+ *
+ * # Safety
+ * - `reader` comes from `ek_body_response_init`, its memory still in place.
+ * - `piece` is NULL with `piece_len` 0, or points to as many initialised bytes.
+ * - `is_first_token` is NULL or points to a number that may be written.
+ */
+ek_code ek_body_response_feed(struct ek_response_reader *reader,
+                              const void *piece,
+                              size_t piece_len,
+                              uint32_t *is_first_token);
+
+/**
+ * Gives what a response's body says so far; may be called at any time.
+ *
+ * # Safety
+ * - `reader` comes from `ek_body_response_init`, its memory still in place.
+ * - `body` is NULL or points to a structure whose `struct_size` is set.
+ */
+ek_code ek_body_response_read(const struct ek_response_reader *reader,
+                              struct ek_response_body *body);
 
 /**
  * Bytes of a table with room for about `entries` classes of requests; 0 if that is none

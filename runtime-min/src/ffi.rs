@@ -18,6 +18,7 @@
 //! | [`forecast`] | `ek_history_*`, `ek_forecast_*` |
 //! | [`telemetry_file`] | `ek_host_key`, `ek_telemetry_file_*` |
 //! | [`affinity`] | `ek_affinity_*` |
+//! | [`body`] | `ek_body_request_*`, `ek_body_response_*` |
 //! | [`classes`] | `ek_classes_*` |
 //! | [`histogram`] | `ek_histogram_*` |
 //! | [`demand`] | `ek_demand_*`, `ek_model_scale`, `ek_scale_check` |
@@ -25,6 +26,7 @@
 #![allow(unsafe_code, reason = "C hands over raw pointers; each is checked before it is used")]
 
 pub mod affinity;
+pub mod body;
 pub mod classes;
 pub mod code;
 pub mod decide;
@@ -44,6 +46,11 @@ pub mod telemetry_file;
 pub mod types;
 
 pub use affinity::{ek_affinity_lookup, ek_affinity_note, ek_affinity_size};
+pub use body::{
+    EkBodyKind, EkRequestBody, EkRequestReader, EkResponseBody, EkResponseReader, ek_body_request_accepts,
+    ek_body_request_feed, ek_body_request_init, ek_body_request_read, ek_body_request_size, ek_body_request_tokens,
+    ek_body_response_feed, ek_body_response_init, ek_body_response_kind, ek_body_response_read, ek_body_response_size,
+};
 pub use classes::{ek_classes_expected, ek_classes_note, ek_classes_size};
 pub use code::{EkCode, ek_reason_name, ek_strerror, ek_version};
 pub use decide::{ek_decide, ek_decisions, ek_scores, ek_scratch_size};

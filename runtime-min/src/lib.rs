@@ -23,6 +23,7 @@ extern crate std;
 
 pub mod affinity;
 pub mod artifact;
+pub mod body;
 mod candidates;
 pub mod classes;
 pub mod decide;

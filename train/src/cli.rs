@@ -1,12 +1,13 @@
 //! The command line.
 
 pub mod benchmark;
+mod input;
+
+pub use input::InputArgs;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use evenkeel_datasets::Format;
-use serde::{Deserialize, Serialize};
 
 use crate::cli::benchmark::{EvalArgs, TuneArgs};
 use crate::commands::ablate::AblateArgs;
@@ -117,25 +118,6 @@ pub struct TrainArgs {
     /// What to fine-tune for.
     #[command(flatten)]
     pub reward: RewardWeights,
-}
-
-/// How input files are read.
-#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
-pub struct InputArgs {
-    /// Format of the traces [default: found from the contents].
-    #[arg(long, value_name = "NAME")]
-    #[serde(skip)]
-    pub format: Option<Format>,
-    /// For --format csv: which column holds what, e.g.
-    /// `arrival=ts,prompt=in_tokens,output=out_tokens,unit=ms`.
-    #[arg(long, value_name = "MAP")]
-    pub columns: Option<String>,
-    /// Tolerate this many unreadable rows in each file; they are counted and reported.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub max_bad_rows: u64,
-    /// Sort the requests by arrival instead of refusing time that goes backwards.
-    #[arg(long)]
-    pub sort: bool,
 }
 
 /// Arguments of `evenkeel compile`.

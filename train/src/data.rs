@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use evenkeel_datasets::{LoadOptions, Series, SeriesReport, Split, Trace, load_series_with_report, load_trace, synth};
+use evenkeel_datasets::{
+    BadRows, LoadOptions, Series, SeriesReport, SeriesUnit, Split, Trace, Understanding, load_series_with_report,
+    load_trace_with_report, synth,
+};
 use evenkeel_env::host::fifo::FifoOptions;
 use evenkeel_env::host::llm::LlmOptions;
 use evenkeel_env::host::{ServiceOptions, file};
@@ -49,14 +52,15 @@ pub fn load(
 ) -> Result<Data> {
     let mut data = Data { traces: Vec::new(), series: Vec::new(), notes: Vec::new(), split: Split::default() };
     for path in traces {
-        let trace = load_one_trace(path, input, seed)?;
+        let (trace, understanding) = load_one_trace(path, input, seed)?;
         data.notes.push(describe_trace(&trace));
+        data.notes.extend(understanding.to_string().lines().map(|line| format!("  {line}")));
         data.traces.push(trace);
     }
     for path in series {
         let (loaded, report) = load_series_with_report(path, &options(input, seed)?)?;
         data.notes.extend(loaded.iter().map(describe_series));
-        data.notes.extend(describe_mending(path, &report));
+        data.notes.extend(describe_reading(path, &report));
         data.series.extend(loaded);
     }
     let synthetic = synth::Service::new(seed);
@@ -78,13 +82,13 @@ pub fn load(
     Ok(data)
 }
 
-/// Reads files of series, and says on the terminal what had to be mended.
+/// Reads files of series, and says on the terminal how they were understood and what was mended.
 pub fn load_series(paths: &[PathBuf], input: &InputArgs) -> Result<Vec<Series>> {
     let mut series = Vec::new();
     for path in paths {
         let (loaded, report) = load_series_with_report(path, &options(input, 0)?)?;
-        if let Some(mended) = describe_mending(path, &report) {
-            eprintln!("{}", mended.trim_start());
+        for line in describe_reading(path, &report) {
+            eprintln!("{line}");
         }
         series.extend(loaded);
     }
@@ -115,12 +119,11 @@ pub fn host_model(kind: ServiceKind, service_model: Option<&Path>) -> Result<Ser
 
 /// The options for reading one file.
 pub fn options(input: &InputArgs, seed: u64) -> Result<LoadOptions> {
-    let columns = input.columns.as_deref().map(str::parse).transpose().context("--columns")?;
-    Ok(LoadOptions { max_bad_rows: input.max_bad_rows, columns, seed, sort: input.sort, ..LoadOptions::default() })
+    input.options(seed)
 }
 
-fn load_one_trace(path: &Path, input: &InputArgs, seed: u64) -> Result<Trace> {
-    let trace = load_trace(path, input.format, &options(input, seed)?)?;
+fn load_one_trace(path: &Path, input: &InputArgs, seed: u64) -> Result<(Trace, Understanding)> {
+    let (trace, understanding) = load_trace_with_report(path, input.format, &options(input, seed)?)?;
     if trace.requests.len() < TRACE_REQUESTS_MIN {
         bail!(
             "{}: {} requests are too few to learn from; expected at least {TRACE_REQUESTS_MIN}",
@@ -128,7 +131,7 @@ fn load_one_trace(path: &Path, input: &InputArgs, seed: u64) -> Result<Trace> {
             trace.requests.len()
         );
     }
-    Ok(trace)
+    Ok((trace, understanding))
 }
 
 /// The request rates of a trace at the coarsest step that gives enough points.
@@ -152,17 +155,28 @@ fn describe_trace(trace: &Trace) -> String {
 }
 
 fn describe_series(series: &Series) -> String {
-    format!("series {}: {} points of {} s, {} missing", series.name, series.len(), series.step_s, series.missing())
+    let unit = if series.unit == SeriesUnit::Unknown { String::new() } else { format!(", {}", series.unit.name()) };
+    format!(
+        "series {}: {} points of {} s{unit}, {} missing",
+        series.name,
+        series.len(),
+        series.step_s,
+        series.missing()
+    )
 }
 
-/// What had to be mended in a file of series; `None` if nothing.
-pub fn describe_mending(path: &Path, report: &SeriesReport) -> Option<String> {
+/// How a file of series was understood, and what had to be mended in it: a line each.
+pub fn describe_reading(path: &Path, report: &SeriesReport) -> Vec<String> {
     let counts = [
         (report.dropped_rows, "unreadable rows dropped"),
         (report.irregular_rows, "rows off the step moved to the nearest point"),
-        (report.duplicate_rows, "rows averaged with the one before"),
+        (report.duplicate_rows, "rows averaged with others of the same time"),
     ];
     let parts: Vec<String> =
         counts.iter().filter(|(rows, _)| *rows > 0).map(|(rows, what)| format!("{rows} {what}")).collect();
-    (!parts.is_empty()).then(|| format!("       {}: {}", path.display(), parts.join(", ")))
+    let mended = (!parts.is_empty()).then(|| format!("  {}", parts.join(", ")));
+    let bad =
+        report.bad_rows.iter().map(|BadRows { rows, first }| format!("  unreadable: {rows} rows, the first {first}"));
+    let notes = report.notes.iter().map(|note| format!("  {note}"));
+    std::iter::once(format!("read {}", path.display())).chain(notes).chain(mended).chain(bad).collect()
 }

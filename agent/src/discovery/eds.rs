@@ -9,8 +9,12 @@ use super::{DiscoveryError, Host};
 
 /// Reads the addresses of all endpoints of all clusters.
 pub(super) fn read(path: &Path) -> Result<Vec<Host>, DiscoveryError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| DiscoveryError::Read { path: path.to_owned(), source })?;
+    let expected = "expected Envoy's endpoints, a DiscoveryResponse in JSON";
+    let text = std::fs::read_to_string(path).map_err(|source| DiscoveryError::Read {
+        path: path.to_owned(),
+        source,
+        expected,
+    })?;
     let response: Value =
         serde_json::from_str(&text).map_err(|source| DiscoveryError::Json { path: path.to_owned(), source })?;
     let mut addresses = Vec::new();

@@ -74,3 +74,52 @@ fn other_files_are_not_overwritten() {
     assert!(refused.contains("not a telemetry file"), "{refused}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "do not touch this file");
 }
+
+#[test]
+fn a_reader_s_lock_keeps_no_agent_from_writing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (list, file) = (folder.path().join("hosts"), folder.path().join("telemetry"));
+    let host = healthy(4);
+    std::fs::write(&list, host.to_string()).unwrap();
+    let mut agent = start(&list, &file);
+    assert_eq!(read(&file, host).map(|reading| reading.telemetry.running), Some(4.0));
+    let reader = std::fs::File::open(&file).unwrap();
+    reader.lock().unwrap();
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let mut agent = start(&list, &file);
+    assert_eq!(TelemetryFile::parse(&words(&file)).unwrap().generation(), 2);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    reader.unlock().unwrap();
+}
+
+#[test]
+fn what_a_link_leads_to_is_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (list, file) = (folder.path().join("hosts"), folder.path().join("telemetry"));
+    std::fs::write(&list, "127.0.0.1:1").unwrap();
+    let other = folder.path().join("other");
+    std::fs::write(&other, []).unwrap();
+    std::os::unix::fs::symlink(&other, &file).unwrap();
+    let refused = refusal(&list, &file);
+    assert!(refused.contains("a symbolic link, and not written to"), "{refused}");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::hard_link(&other, &file).unwrap();
+    let refused = refusal(&list, &file);
+    assert!(refused.contains("a file with several names"), "{refused}");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_file(folder.path().join("telemetry.lock")).unwrap();
+    std::os::unix::fs::symlink(&other, folder.path().join("telemetry.lock")).unwrap();
+    let refused = refusal(&list, &file);
+    assert!(refused.contains("telemetry.lock: a symbolic link"), "{refused}");
+    assert_eq!(std::fs::read(&other).unwrap(), [] as [u8; 0]);
+    // Hosts may be behind links, as those of Kubernetes are.
+    let linked = folder.path().join("linked");
+    std::os::unix::fs::symlink(&list, &linked).unwrap();
+    std::fs::remove_file(folder.path().join("telemetry.lock")).unwrap();
+    let mut agent = start(&linked, &file);
+    assert!(TelemetryFile::parse(&words(&file)).is_ok());
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+}

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use evenkeel_agent::agent::{self, AgentOptions, Overview};
 use evenkeel_agent::discovery::Source;
+use evenkeel_agent::engines::Rules;
 use evenkeel_agent::file::Output;
-use evenkeel_agent::names::Names;
 use evenkeel_agent::scrape::Limits;
 use evenkeel_agent::target::ScrapeOptions;
 use evenkeel_runtime::telemetry_file::{Reading, TelemetryFile, host_key};
@@ -31,15 +31,20 @@ pub(crate) fn host(behave: impl Fn(TcpStream, usize) + Send + Clone + 'static) -
 
 /// Reads one request; `false` at the connection's end.
 pub(crate) fn read_request(stream: &mut TcpStream) -> bool {
+    request(stream).is_some()
+}
+
+/// Reads one request; `None` at the connection's end.
+pub(crate) fn request(stream: &mut TcpStream) -> Option<String> {
     let mut request = Vec::new();
     let mut byte = [0];
     while !request.ends_with(b"\r\n\r\n") {
         if !matches!(stream.read(&mut byte), Ok(1)) {
-            return false;
+            return None;
         }
         request.push(byte[0]);
     }
-    true
+    String::from_utf8(request).ok()
 }
 
 /// A host that always answers with these bytes.
@@ -77,7 +82,7 @@ pub(crate) fn run(sources: Vec<Source>, file: &Path, for_ms: u64, page_bytes_max
             back_off_max: Duration::from_millis(200),
             ..ScrapeOptions::default()
         },
-        names: Names::default(),
+        rules: Rules::default(),
         discovery_interval: Duration::from_millis(50),
     };
     let output = Output::open(file, 64).unwrap();
@@ -90,7 +95,7 @@ pub(crate) fn run(sources: Vec<Source>, file: &Path, for_ms: u64, page_bytes_max
     evenkeel_agent::status::page(&overview.take())
 }
 
-/// What a proxy would find in the file.
+/// Reads the file as a proxy does.
 pub(crate) fn read(file: &Path, host: SocketAddr) -> Option<Reading> {
     let words = words(file);
     TelemetryFile::parse(&words).unwrap().find(host_key(host.to_string().as_bytes()))

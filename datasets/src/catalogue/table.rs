@@ -7,6 +7,7 @@ const AZURE_2023: &str = "Patel et al., Splitwise, ISCA 2024; Azure Public Datas
 const AZURE_2024: &str = "Stojkovic et al., DynamoLLM, HPCA 2025; Azure Public Dataset, Microsoft";
 const MOONCAKE: &str = "Qin et al., Mooncake, FAST 2025; kvcache-ai/Mooncake";
 const BURSTGPT: &str = "Wang et al., BurstGPT, KDD 2025 (arXiv 2401.17644)";
+const BAILIAN: &str = "Wang et al., KVCache Cache in the Wild, USENIX ATC 2025; Qwen-Bailian Anonymous Dataset";
 const NAB: &str = "Numenta Anomaly Benchmark, Copyright 2014-2024 Numenta Inc.";
 
 /// All data sets.
@@ -80,6 +81,26 @@ pub const ENTRIES: &[Entry] = &[
         licence: "Apache-2.0",
         attribution: MOONCAKE,
         format: Format::Mooncake,
+    },
+    Entry {
+        name: "qwen-bailian-coder",
+        what: "a coding service with prefix blocks of 16 tokens and turns",
+        url: "https://raw.githubusercontent.com/alibaba-edu/qwen-bailian-usagetraces-anon/0b4273a1d8a83935b9d9356e78f95c31f2ac64cf/qwen_coder_blksz_16.jsonl",
+        sha256: None,
+        bytes: None,
+        licence: "Apache-2.0",
+        attribution: BAILIAN,
+        format: Format::Bailian,
+    },
+    Entry {
+        name: "qwen-bailian-thinking",
+        what: "a reasoning service with prefix blocks of 16 tokens and turns",
+        url: "https://raw.githubusercontent.com/alibaba-edu/qwen-bailian-usagetraces-anon/0b4273a1d8a83935b9d9356e78f95c31f2ac64cf/qwen_thinking_blksz_16.jsonl",
+        sha256: None,
+        bytes: None,
+        licence: "Apache-2.0",
+        attribution: BAILIAN,
+        format: Format::Bailian,
     },
     Entry {
         name: "burstgpt-1",

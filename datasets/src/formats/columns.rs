@@ -1,102 +1,90 @@
-//! CSV whose columns are named by a [`ColumnMap`]; Azure's and `BurstGPT`'s are such maps, too.
+//! CSV whose columns have names; Azure's and `BurstGPT`'s formats are such, too.
 
-use crate::input::{Input, number, time};
-use crate::row::{DURATION, Fault, RecordParser, Row, TIME, TOKENS, Upstreams};
-use crate::{ColumnMap, DataError, Format};
+use super::mapper::{Found, Mapper};
+use super::profile::{Profile, ROWS_MAX};
+use super::role::needed;
+use super::sniff::delimiter;
+use crate::input::{Input, Records};
+use crate::row::{Context, Fault, Row};
+use crate::{DataError, Format, LoadOptions};
 use csv::ByteRecord;
 
-/// A column that was found in the header.
-struct Column {
-    index: usize,
-    name: String,
-}
-
-impl Column {
-    fn of<'a>(&self, record: &'a ByteRecord) -> Result<&'a [u8], Fault> {
-        record.get(self.index).ok_or_else(|| Fault {
-            field: self.name.clone().into(),
-            found: format!("{} columns", record.len()),
-            expected: format!("at least {}", self.index + 1).into(),
-        })
-    }
-
-    fn fault(&self, found: &[u8], expected: &'static str) -> Fault {
-        Fault::new(self.name.clone(), found, expected)
-    }
-}
-
-/// Reads rows by a map of columns.
+/// Reads rows by the names in their header.
 pub(crate) struct Columns {
-    arrival: Column,
-    prompt: Option<Column>,
-    output: Option<Column>,
-    service: Option<Column>,
-    first_byte: Option<Column>,
-    upstream: Option<Column>,
-    unit_ns: i64,
-    service_unit_ns: i64,
+    pub(crate) mapper: Mapper,
+    /// The number of each column's field.
+    ids: Vec<u16>,
+    /// Index of the last column that is used, and its name.
+    last: (usize, String),
 }
 
 impl Columns {
-    /// Finds the map's columns in the header.
-    pub(crate) fn new(map: &ColumnMap, header: &ByteRecord, input: &Input, format: Format) -> Result<Self, DataError> {
-        let find = |name: &str| {
-            let is_it = |field: &[u8]| field.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
-            header.iter().position(is_it).map(|index| Column { index, name: name.to_owned() }).ok_or_else(|| {
-                let names: Vec<_> = header.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
-                DataError::WrongFormat {
-                    path: input.path().to_owned(),
-                    asked: format,
-                    found: format!("there is no column `{name}`, the columns are {}", names.join(", ")),
-                    advice: "name columns that are there with --columns arrival=COLUMN,…".to_owned(),
-                }
-            })
+    /// Opens a file at its header.
+    pub(crate) fn open(input: Input, format: Format, options: &LoadOptions) -> Result<(Records, Self), DataError> {
+        let path = input.path().to_owned();
+        let mut mapper = Mapper::new(format, options);
+        let first = input.head().split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty());
+        let first = first.unwrap_or_default().to_vec();
+        // Spreadsheets' own line, which names the delimiter.
+        let stated = first.trim_ascii().strip_prefix(b"sep=").and_then(|rest| rest.first().copied());
+        let skipped = u64::from(stated.is_some());
+        let delimiter = stated.unwrap_or_else(|| delimiter(&first));
+        let sample = input.whole_lines().to_vec();
+        let mut records = Records::new(input, delimiter, skipped);
+        let Some(header) = records.next_record()?.cloned() else {
+            return Err(DataError::Empty { path, what: "rows" });
         };
-        let maybe = |name: &Option<String>| name.as_deref().map(find).transpose();
-        Ok(Self {
-            arrival: find(&map.arrival)?,
-            prompt: maybe(&map.prompt)?,
-            output: maybe(&map.output)?,
-            service: maybe(&map.service)?,
-            first_byte: maybe(&map.first_byte)?,
-            upstream: maybe(&map.upstream)?,
-            unit_ns: map.unit.nanoseconds(),
-            service_unit_ns: map.service_unit.nanoseconds(),
-        })
-    }
-
-    fn duration_s(&self, column: Option<&Column>, record: &ByteRecord) -> Result<f32, Fault> {
-        let Some(column) = column else { return Ok(f32::NAN) };
-        let field = column.of(record)?.trim_ascii();
-        if field.is_empty() || field == b"-" {
-            return Ok(f32::NAN);
+        let ids: Vec<u16> = header.iter().map(|name| mapper.id(name.trim_ascii())).collect();
+        let is_missing = |group: &&&[super::role::Role]| group.iter().all(|role| !mapper.has(*role));
+        let missing = mapper.missing_alias().map(str::to_owned);
+        let missing = missing.or_else(|| {
+            let group = needed(format).iter().find(is_missing)?;
+            Some(group[0].meaning().to_owned())
+        });
+        if let Some(name) = missing {
+            let names: Vec<_> = header.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+            return Err(DataError::WrongFormat {
+                path,
+                asked: format,
+                found: format!("there is no column `{name}`, the columns are {}", names.join(", ")),
+                advice: "name columns that are there with --columns arrival=COLUMN,…".to_owned(),
+            });
         }
-        let value = number::float(field).filter(|&value| value >= 0.0).ok_or_else(|| column.fault(field, DURATION))?;
-        Ok((value * self.service_unit_ns as f64 / 1e9) as f32)
-    }
-}
-
-impl RecordParser for Columns {
-    fn parse(&mut self, record: &ByteRecord, row: &mut Row, upstreams: &mut Upstreams) -> Result<(), Fault> {
-        let arrival = self.arrival.of(record)?;
-        row.arrival_ns = time_ns(arrival, self.unit_ns).ok_or_else(|| self.arrival.fault(arrival, TIME))?;
-        let tokens = |column: Option<&Column>| {
-            let Some(column) = column else { return Ok(0) };
-            let field = column.of(record)?;
-            number::tokens(field).ok_or_else(|| column.fault(field, TOKENS))
-        };
-        row.request.prompt_tokens = tokens(self.prompt.as_ref())?;
-        row.request.output_tokens = tokens(self.output.as_ref())?;
-        row.request.service_s = self.duration_s(self.service.as_ref(), record)?;
-        row.request.first_byte_s = self.duration_s(self.first_byte.as_ref(), record)?;
-        if let Some(column) = &self.upstream {
-            row.request.upstream = upstreams.index(column.of(record)?.trim_ascii())?;
+        let used = |id: &u16| mapper.fields.get(usize::from(*id)).is_some_and(|field| field.role.is_some());
+        let last = ids.iter().rposition(used).unwrap_or(0);
+        let last = (last, mapper.fields[usize::from(ids[last])].name.clone());
+        let mut columns = Self { mapper, ids, last };
+        let mut profile = Profile::default();
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(&sample[..]);
+        for record in reader.byte_records().skip(1 + skipped as usize).take(ROWS_MAX).map_while(Result::ok) {
+            let mut found = Found::new();
+            columns.split(&record, &mut found);
+            profile.observe(&columns.mapper, &found);
         }
-        Ok(())
+        profile.settle(&mut columns.mapper, options, records.input().path())?;
+        Ok((records, columns))
     }
-}
 
-/// A time that is a date, or a number of `unit_ns` nanoseconds each.
-pub(crate) fn time_ns(field: &[u8], unit_ns: i64) -> Option<i64> {
-    time::iso8601(field).or_else(|| number::nanoseconds(field, unit_ns))
+    fn split<'a>(&mut self, record: &'a ByteRecord, found: &mut Found<'a>) {
+        for (&id, value) in self.ids.iter().zip(record) {
+            let value = value.trim_ascii();
+            self.mapper.take_id(found, id, if value == b"-" { b"" } else { value });
+        }
+    }
+
+    /// Reads a row.
+    pub(crate) fn parse(&mut self, record: &ByteRecord, row: &mut Row, context: &mut Context) -> Result<(), Fault> {
+        let (last, name) = &self.last;
+        if record.len() <= *last {
+            return Err(Fault {
+                field: name.clone().into(),
+                found: format!("{} columns", record.len()),
+                expected: format!("at least {}", last + 1).into(),
+            });
+        }
+        let mut found = Found::new();
+        self.split(record, &mut found);
+        self.mapper.finish(&found, row, context)
+    }
 }

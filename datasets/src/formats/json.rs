@@ -1,32 +1,29 @@
-//! Log lines that are one flat JSON object: fields as slices of the line, and their values.
+//! Log lines that are one JSON object: fields as slices of the line, and their values.
 //!
 //! A general parser takes several times as long as the rest of reading a log. What is needed of
-//! a line is little: where its fields begin and end. Nested values are stepped over; escapes in
-//! strings are left as they are, since numbers, times and addresses have none.
+//! a line is little: where its fields begin and end. Fields of nested objects are named by dots
+//! between the names; arrays are handed out whole; escapes in strings are left as they are, since
+//! numbers, times and addresses have none.
+//!
+//! Values without quotes may be lists (`0.001, 0.300`, `-`): NGINX writes them so where its log
+//! format has no quotes around the variables of upstreams.
 
-use crate::input::{number, time};
-use crate::row::{DURATION, Fault, TIME, TOKENS};
+use crate::row::Fault;
+
+/// Objects nested deeper than this are stepped over.
+const DEPTH_MAX: usize = 8;
 
 /// Calls `each` with the name and the value of every field of the object in `line`: a string
-/// without its quotes, or a number; empty for `null`, `-` and nested values.
-pub(crate) fn fields<'a>(line: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), Fault> {
+/// without its quotes, a number or an array; empty for `null` and `-`. `path` is scratch memory.
+pub(crate) fn fields<'a>(
+    line: &'a [u8],
+    path: &mut Vec<u8>,
+    mut each: impl FnMut(&[u8], &'a [u8]),
+) -> Result<(), Fault> {
     let mut scan = Scan { line, at: 0 };
+    path.clear();
     scan.expect(b'{')?;
-    if scan.peek() == Some(b'}') {
-        scan.at += 1;
-    } else {
-        loop {
-            scan.expect(b'"')?;
-            let name = scan.string()?;
-            scan.expect(b':')?;
-            each(name, scan.value()?);
-            match scan.peek() {
-                Some(b',') => scan.at += 1,
-                Some(b'}') => break scan.at += 1,
-                _ => return Err(scan.fault("`,` or `}`")),
-            }
-        }
-    }
+    scan.object(path, 0, &mut each)?;
     if scan.peek().is_some() { Err(scan.fault("the end of the line")) } else { Ok(()) }
 }
 
@@ -36,6 +33,44 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
+    /// The fields of an object whose first bracket was read.
+    fn object(
+        &mut self,
+        path: &mut Vec<u8>,
+        depth: usize,
+        each: &mut impl FnMut(&[u8], &'a [u8]),
+    ) -> Result<(), Fault> {
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        let outer = path.len();
+        loop {
+            self.expect(b'"')?;
+            let name = self.string()?;
+            self.expect(b':')?;
+            let is_nested = self.peek() == Some(b'{') && depth < DEPTH_MAX;
+            if is_nested {
+                self.at += 1;
+                path.extend_from_slice(name);
+                path.push(b'.');
+                self.object(path, depth + 1, each)?;
+            } else if outer == 0 {
+                each(name, self.value()?);
+            } else {
+                path.extend_from_slice(name);
+                each(path, self.value()?);
+            }
+            path.truncate(outer);
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => break self.at += 1,
+                _ => return Err(self.fault("`,` or `}`")),
+            }
+        }
+        Ok(())
+    }
+
     /// The next byte that is not white space.
     fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.line.get(self.at) {
@@ -83,18 +118,42 @@ impl<'a> Scan<'a> {
                 Ok(if string == b"-" { b"" } else { string })
             }
             Some(b'{' | b'[') => {
+                let begin = self.at;
                 self.step_over_nested()?;
-                Ok(b"")
+                Ok(if self.line[begin] == b'[' { &self.line[begin..self.at] } else { b"" })
             }
             Some(b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-                let rest = &self.line[self.at..];
-                let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
-                let value = &rest[..rest.iter().position(is_end).unwrap_or(rest.len())];
-                self.at += value.len();
-                Ok(if value == b"null" { b"" } else { value })
+                let value = self.bare()?;
+                Ok(if matches!(value, b"null" | b"-") { b"" } else { value })
             }
             _ => Err(self.fault("a value")),
         }
+    }
+
+    /// A value without quotes, up to the comma before the next field's name or the closing bracket.
+    fn bare(&mut self) -> Result<&'a [u8], Fault> {
+        let rest = &self.line[self.at..];
+        let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
+        let mut len = rest.iter().position(is_end).unwrap_or(rest.len());
+        // Usually that was all; else the value is a list.
+        while let Some(&byte) = rest.get(len) {
+            let next = rest[len + 1..].iter().find(|byte| !byte.is_ascii_whitespace());
+            match byte {
+                b'}' | b']' => break,
+                b',' if next == Some(&b'"') => break,
+                b'"' => {
+                    self.at += len;
+                    return Err(self.fault("`,` or `}`"));
+                }
+                _ => len += 1,
+            }
+        }
+        let value = rest[..len].trim_ascii_end();
+        self.at += value.len();
+        if value.ends_with(b",") {
+            return Err(self.fault("a field's name in quotes"));
+        }
+        Ok(value)
     }
 
     fn step_over_nested(&mut self) -> Result<(), Fault> {
@@ -137,32 +196,6 @@ pub(crate) fn last_attempt(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// A token count; 0 where there is none.
-pub(crate) fn tokens(name: &'static str, bytes: &[u8]) -> Result<u32, Fault> {
-    if bytes.is_empty() { Ok(0) } else { number::tokens(bytes).ok_or_else(|| Fault::new(name, bytes, TOKENS)) }
-}
-
-/// A duration of `unit_ns` nanoseconds each, in nanoseconds; `None` where there is none.
-pub(crate) fn duration_ns(name: &'static str, bytes: &[u8], unit_ns: i64) -> Result<Option<i64>, Fault> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    match number::nanoseconds(bytes, unit_ns) {
-        Some(duration_ns) if duration_ns >= 0 => Ok(Some(duration_ns)),
-        _ => Err(Fault::new(name, bytes, DURATION)),
-    }
-}
-
-/// Nanoseconds as seconds; NaN for none.
-pub(crate) fn seconds(duration_ns: Option<i64>) -> f32 {
-    duration_ns.map_or(f32::NAN, |duration_ns| (duration_ns as f64 / 1e9) as f32)
-}
-
-/// A time: a date or a number of `unit_ns` nanoseconds each.
-pub(crate) fn time_ns(name: &'static str, bytes: &[u8], unit_ns: i64) -> Result<i64, Fault> {
-    time::iso8601(bytes).or_else(|| number::nanoseconds(bytes, unit_ns)).ok_or_else(|| Fault::new(name, bytes, TIME))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +203,7 @@ mod tests {
     fn all(line: &str) -> Result<Vec<(String, String)>, Fault> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut found = Vec::new();
-        fields(line.as_bytes(), |name, value| found.push((text(name), text(value))))?;
+        fields(line.as_bytes(), &mut Vec::new(), |name, value| found.push((text(name), text(value))))?;
         Ok(found)
     }
 
@@ -178,7 +211,7 @@ mod tests {
     fn fields_of_flat_objects() {
         let found = all(r#" { "a":1.5 , "b" : "x\"y", "c":{"a":[2,"]"]}, "d":null,"e":"-","f":true } "#).unwrap();
         let found: Vec<(&str, &str)> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(found, [("a", "1.5"), ("b", "x\\\"y"), ("c", ""), ("d", ""), ("e", ""), ("f", "true")]);
+        assert_eq!(found, [("a", "1.5"), ("b", "x\\\"y"), ("c.a", "[2,\"]\"]"), ("d", ""), ("e", ""), ("f", "true")]);
         assert!(all("{}").unwrap().is_empty());
     }
 
@@ -199,6 +232,14 @@ mod tests {
         let general: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
         assert_eq!(all(line).unwrap().len(), general.len());
         assert!(all(line).unwrap().iter().all(|(name, _)| general.contains_key(name)));
+    }
+
+    #[test]
+    fn lists_without_quotes_are_values() {
+        let found = all(r#"{"a":0.001, 0.300,"b":-, -,"c":-,"d":0.1 : 0.2}"#).unwrap();
+        let found: Vec<&str> = found.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(found, ["0.001, 0.300", "-, -", "", "0.1 : 0.2"]);
+        assert!(all(r#"{"a":1 "b":2}"#).is_err());
     }
 
     #[test]

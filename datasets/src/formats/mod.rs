@@ -1,13 +1,16 @@
-//! One parser a format.
+//! Parsers of the formats.
 
-pub(crate) mod azure;
-pub(crate) mod burstgpt;
+pub(crate) mod bench;
 pub(crate) mod columns;
-pub(crate) mod envoy;
 pub(crate) mod json;
-pub(crate) mod mooncake;
-pub(crate) mod nginx_combined;
-pub(crate) mod nginx_json;
+pub(crate) mod lines;
+pub(crate) mod mapper;
+pub(crate) mod moment;
+pub(crate) mod otel;
+pub(crate) mod profile;
+pub(crate) mod role;
 pub(crate) mod series;
 pub(crate) mod servegen;
+pub(crate) mod sessions;
 pub(crate) mod sniff;
+pub(crate) mod units;

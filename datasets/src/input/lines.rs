@@ -1,12 +1,10 @@
 //! Lines of a reader, fast and in constant memory.
 
-use super::Input;
+use super::{Input, ROW_BYTES_MAX};
 use crate::DataError;
 use std::io::{self, Read};
 
 const BUFFER_BYTES: usize = 256 * 1024;
-/// A line longer than this is no log's.
-const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Hands out the lines of an [`Input`] as slices of its buffer, which grows only for a line that
 /// is longer than it.
@@ -19,7 +17,10 @@ pub(crate) struct LineReader {
 }
 
 impl LineReader {
-    pub(crate) fn new(input: Input) -> Self {
+    pub(crate) fn new(mut input: Input) -> Self {
+        if input.head().starts_with(b"\xef\xbb\xbf") {
+            input.skip(3);
+        }
         Self { input, buffer: vec![0; BUFFER_BYTES], begin: 0, end: 0, line: 0 }
     }
 
@@ -34,11 +35,18 @@ impl LineReader {
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.buffer[searched..self.end]) {
                 let line = self.begin..searched + at;
+                if line.len() > ROW_BYTES_MAX {
+                    return Some(Err(self.too_long()));
+                }
                 self.begin = line.end + 1;
                 self.line += 1;
                 return Some(Ok(without_return(&self.buffer[line])));
             }
             searched = self.end - self.begin;
+            if self.end - self.begin > ROW_BYTES_MAX {
+                return Some(Err(self.too_long()));
+            }
+            self.input.begin_row();
             match self.fill() {
                 Err(error) => return Some(Err(self.input.failed(self.line, error))),
                 Ok(true) => {}
@@ -53,16 +61,17 @@ impl LineReader {
         }
     }
 
+    fn too_long(&self) -> DataError {
+        let path = self.input.path().to_owned();
+        DataError::LongRow { path, line: self.line + 1, bytes_max: ROW_BYTES_MAX }
+    }
+
     /// Moves the unfinished line to the buffer's begin and reads on; `false` at the end.
     fn fill(&mut self) -> io::Result<bool> {
         self.buffer.copy_within(self.begin..self.end, 0);
         self.end -= self.begin;
         self.begin = 0;
         if self.end == self.buffer.len() {
-            if self.end >= LINE_BYTES_MAX {
-                let message = format!("line {} is longer than {LINE_BYTES_MAX} bytes", self.line + 1);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
             self.buffer.resize(2 * self.end, 0);
         }
         loop {

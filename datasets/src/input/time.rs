@@ -4,15 +4,29 @@ use super::number::digits;
 
 const SECOND_NS: i64 = 1_000_000_000;
 
+/// A date and time as written, and whether it says in which zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Nanoseconds since 1970, in UTC where the zone is written, else on the clock of an unknown zone.
+    pub(crate) time_ns: i64,
+    pub(crate) has_zone: bool,
+}
+
 /// An ISO 8601 date and time: `2023-11-16 18:17:03.9799600`, `2024-05-10T00:00:00.009930+00:00`,
 /// `2020-11-25T21:26:18.409Z`, `2015-03-26 14:00` or `2015-03-26`. UTC where no zone is given.
+#[cfg(test)]
 pub(crate) fn iso8601(field: &[u8]) -> Option<i64> {
+    written(field).map(|written| written.time_ns)
+}
+
+/// As [`iso8601`], and whether there is a zone; `UTC` and `GMT` behind a space are zones, too.
+pub(crate) fn written(field: &[u8]) -> Option<Written> {
     let field = field.trim_ascii();
     let &[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, ref clock @ ..] = field else { return None };
     let day = days(digits(&[y0, y1, y2, y3])?, digits(&[m0, m1])?, digits(&[d0, d1])?)?;
     let seconds = day * 86_400;
     let clock = match clock {
-        [] => return Some(seconds * SECOND_NS),
+        [] => return Some(Written { time_ns: seconds * SECOND_NS, has_zone: false }),
         [b' ' | b'T', clock @ ..] => clock,
         _ => return None,
     };
@@ -23,11 +37,12 @@ pub(crate) fn iso8601(field: &[u8]) -> Option<i64> {
         clock => (0, clock),
     };
     let (fraction_ns, zone) = match clock {
-        [b'.', clock @ ..] => fraction(clock)?,
+        [b'.' | b',', clock @ ..] => fraction(clock)?,
         clock => (0, clock),
     };
     let zone_s = zone_seconds(zone)?;
-    Some((seconds + minutes * 60 + second - zone_s) * SECOND_NS + fraction_ns)
+    let time_ns = (seconds + minutes * 60 + second - zone_s) * SECOND_NS + fraction_ns;
+    Some(Written { time_ns, has_zone: !zone.is_empty() })
 }
 
 /// NGINX's and Apache's `$time_local`: `10/Oct/2000:13:55:36 -0700`.
@@ -54,12 +69,12 @@ pub(crate) fn time_local(field: &[u8]) -> Option<i64> {
     Some((day * 86_400 + seconds - zone_seconds(zone)?) * SECOND_NS)
 }
 
-fn at_most(field: &[u8], max: u64) -> Option<i64> {
+pub(super) fn at_most(field: &[u8], max: u64) -> Option<i64> {
     digits(field).filter(|&value| value <= max).map(|value| value as i64)
 }
 
 /// The fraction of a second as nanoseconds, and what follows it.
-fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+pub(super) fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut scale = SECOND_NS;
     let mut sum = 0;
@@ -70,10 +85,11 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     (len > 0).then_some((sum, &text[len..]))
 }
 
-/// Seconds east of Greenwich: nothing, `Z`, `+hh:mm` or `+hhmm`.
-fn zone_seconds(zone: &[u8]) -> Option<i64> {
-    let (sign, h0, h1, m0, m1) = match *zone {
-        [] | [b'Z'] => return Some(0),
+/// Seconds east of Greenwich: nothing, `Z`, ` UTC`, `+hh:mm`, `+hhmm` or `+hh`.
+pub(super) fn zone_seconds(zone: &[u8]) -> Option<i64> {
+    let (sign, h0, h1, m0, m1) = match *zone.trim_ascii_start() {
+        [] | [b'Z' | b'z'] | [b'U', b'T', b'C'] | [b'G', b'M', b'T'] => return Some(0),
+        [sign, h0, h1] => (sign, h0, h1, b'0', b'0'),
         [sign, h0, h1, b':', m0, m1] | [sign, h0, h1, m0, m1] => (sign, h0, h1, m0, m1),
         _ => return None,
     };
@@ -88,7 +104,7 @@ fn zone_seconds(zone: &[u8]) -> Option<i64> {
 /// Days from 1970-01-01 to a date of the Gregorian calendar (Hinnant, "chrono-compatible
 /// low-level date algorithms", `days_from_civil`); years 1678 to 2261, which nanoseconds in 64
 /// bits can hold.
-fn days(year: u64, month: u64, day: u64) -> Option<i64> {
+pub(super) fn days(year: u64, month: u64, day: u64) -> Option<i64> {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let last = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,

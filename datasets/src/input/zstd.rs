@@ -21,7 +21,7 @@ impl<R: Read> Decoder<R> {
     pub(super) fn new(source: R) -> Self {
         let mut frames = FrameDecoder::new();
         frames.set_max_window_size(WINDOW_BYTES_MAX);
-        Self { source: BufReader::with_capacity(super::HEAD_BYTES, source), frames, is_within_frame: false }
+        Self { source: BufReader::with_capacity(super::BUFFER_BYTES, source), frames, is_within_frame: false }
     }
 
     /// Enters the next frame; `false` at the end of the file.

@@ -1,21 +1,22 @@
 //! Gathering the summary of a trace request by request, so that a log of any length is
-//! summarised without holding its requests.
+//! summarised in bounded memory.
 
-use super::quantiles::Quantiles;
+use super::TraceStats;
+use super::arrivals::Arrivals;
 use super::seasonality::Seasonality;
-use super::{TraceStats, rates};
+use super::sketch::{Distinct, Sample};
 use crate::{Request, Trace};
 
-/// What a summary needs of the requests seen so far: about 8 bytes for the arrival and 4 for
-/// each measure that the source has.
+/// What a summary needs of the requests seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    arrivals_s: Vec<f64>,
-    prompt_tokens: Tokens,
-    output_tokens: Tokens,
-    service_s: Vec<f32>,
-    first_byte_s: Vec<f32>,
-    blocks: Vec<u64>,
+    arrivals: Arrivals,
+    prompt_tokens: Sample,
+    output_tokens: Sample,
+    service_s: Sample,
+    first_byte_s: Sample,
+    blocks: Distinct,
+    sessions: Distinct,
 }
 
 /// What a summary takes from the trace as a whole.
@@ -39,96 +40,53 @@ impl Gathered {
 
     /// Adds a request and its prefix blocks, in any order of arrival.
     pub(super) fn push(&mut self, request: &Request, blocks: &[u64]) {
-        self.arrivals_s.push(request.arrival_s);
-        self.prompt_tokens.push(request.prompt_tokens);
-        self.output_tokens.push(request.output_tokens);
-        for (sample, value) in
-            [(&mut self.service_s, request.service_s), (&mut self.first_byte_s, request.first_byte_s)]
-        {
-            if !value.is_nan() {
-                sample.push(value);
-            }
+        self.arrivals.push(request.arrival_s);
+        self.prompt_tokens.push(f64::from(request.prompt_tokens));
+        self.output_tokens.push(f64::from(request.output_tokens));
+        self.service_s.push(f64::from(request.service_s));
+        self.first_byte_s.push(f64::from(request.first_byte_s));
+        for &block in blocks {
+            self.blocks.push(block);
         }
-        self.blocks.extend_from_slice(blocks);
+        if request.session != Request::NO_SESSION {
+            self.sessions.push(request.session);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.arrivals.is_empty()
     }
 
     /// The summary; the peak rate is that of bins of `bin_s` seconds.
-    pub(super) fn finish(mut self, source: &Source<'_>, bin_s: f64) -> TraceStats {
-        // A proxy logs a request when it ends.
-        self.arrivals_s.sort_unstable_by(f64::total_cmp);
-        let first_s = self.arrivals_s.first().copied().unwrap_or(0.0);
-        // Where rows come in another order, the clock started at the first row.
-        let offset_s = if first_s < 0.0 { first_s } else { 0.0 };
-        for arrival_s in &mut self.arrivals_s {
-            *arrival_s -= offset_s;
-        }
-        let rows = self.arrivals_s.len();
-        let span_s = self.arrivals_s.last().copied().unwrap_or(0.0);
-        let mean_rate_per_s = if span_s > 0.0 { rows as f64 / span_s } else { 0.0 };
-        let peak_rate_per_s = f64::from(rates(&self.arrivals_s, bin_s).into_iter().fold(0.0, f32::max));
+    pub(super) fn finish(self, source: &Source<'_>, bin_s: f64) -> TraceStats {
+        let arrivals = self.arrivals.finish();
+        let span_s = arrivals.span_s;
+        let mean_rate_per_s = if span_s > 0.0 { arrivals.count as f64 / span_s } else { 0.0 };
+        let peak_rate_per_s = f64::from(arrivals.counts.rates(bin_s).into_iter().fold(0.0, f32::max));
+        // All zeros: a column that the source does not have.
+        let tokens = |sample: Sample| if sample.is_empty() { None } else { sample.quantiles() };
+        let all_blocks = self.blocks.all;
+        let all_turns = self.sessions.all;
+        let repeated = |distinct: u64| 1.0 - (distinct as f64 / all_blocks as f64).min(1.0);
         TraceStats {
             name: source.name.to_owned(),
-            rows,
+            rows: arrivals.count as usize,
             dropped_rows: source.dropped_rows,
-            start_epoch_s: source.start_epoch_s.map(|epoch_s| epoch_s + offset_s),
+            start_epoch_s: source.start_epoch_s.map(|epoch_s| epoch_s + arrivals.offset_s),
             span_s,
             mean_rate_per_s,
             bin_s,
             peak_rate_per_s,
             peak_to_mean: peak_rate_per_s / mean_rate_per_s,
-            interarrival_cv: interarrival_cv(&self.arrivals_s),
-            prompt_tokens: self.prompt_tokens.quantiles(),
-            output_tokens: self.output_tokens.quantiles(),
-            service_s: Quantiles::new(self.service_s),
-            first_byte_s: Quantiles::new(self.first_byte_s),
+            interarrival_cv: arrivals.interarrival_cv,
+            prompt_tokens: tokens(self.prompt_tokens),
+            output_tokens: tokens(self.output_tokens),
+            service_s: self.service_s.quantiles(),
+            first_byte_s: self.first_byte_s.quantiles(),
             upstreams: source.upstreams,
-            repeated_blocks: repeated(self.blocks),
-            seasonality: Seasonality::of_arrivals(&self.arrivals_s),
+            sessions: (all_turns > 0).then(|| self.sessions.count()),
+            repeated_blocks: (all_blocks > 0).then(|| repeated(self.blocks.count())),
+            seasonality: Seasonality::of_counts(&arrivals.counts, span_s),
         }
     }
-}
-
-/// Token counts; zeros are counted, not kept, since most logs have nothing else.
-#[derive(Debug, Default)]
-struct Tokens {
-    zeros: usize,
-    others: Vec<u32>,
-}
-
-impl Tokens {
-    fn push(&mut self, tokens: u32) {
-        if tokens == 0 {
-            self.zeros += 1;
-        } else {
-            self.others.push(tokens);
-        }
-    }
-
-    /// `None` where all are zero: a column that the source does not have.
-    fn quantiles(mut self) -> Option<Quantiles> {
-        if self.others.is_empty() {
-            return None;
-        }
-        self.others.resize(self.others.len() + self.zeros, 0);
-        Quantiles::new(self.others)
-    }
-}
-
-fn interarrival_cv(arrivals_s: &[f64]) -> f64 {
-    let (mut count, mut mean, mut square) = (0.0, 0.0, 0.0);
-    // Welford's recurrence: stable where the mean is much larger than the deviation.
-    for gap in arrivals_s.windows(2).map(|pair| pair[1] - pair[0]) {
-        count += 1.0;
-        let step = gap - mean;
-        mean += step / count;
-        square += step * (gap - mean);
-    }
-    if count > 0.0 { (square / count).sqrt() / mean } else { f64::NAN }
-}
-
-fn repeated(mut blocks: Vec<u64>) -> Option<f64> {
-    let all = blocks.len();
-    blocks.sort_unstable();
-    blocks.dedup();
-    (all > 0).then(|| (all - blocks.len()) as f64 / all as f64)
 }

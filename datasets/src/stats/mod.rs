@@ -1,14 +1,19 @@
 //! Summaries of traces and series, to be read (`Display`, at most 80 columns) or kept (`Serialize`).
 
+mod arrivals;
 mod gather;
 mod quantiles;
 mod seasonality;
+mod sketch;
 mod table;
 
 pub use quantiles::Quantiles;
 pub use seasonality::Seasonality;
 
-use crate::{DataError, Format, LoadOptions, Series, Trace, input, load_trace, stream_trace};
+use crate::{
+    DataError, Format, LoadOptions, Reason, Series, SeriesUnit, Trace, Understanding, input, load_trace_with_report,
+    stream_trace,
+};
 use gather::{Gathered, Source};
 use serde::Serialize;
 use std::path::Path;
@@ -50,6 +55,8 @@ pub struct TraceStats {
     pub first_byte_s: Option<Quantiles>,
     /// Number of upstream hosts.
     pub upstreams: usize,
+    /// Number of conversations, where the source tells them apart.
+    pub sessions: Option<u64>,
     /// Share of prefix blocks that had been seen before in the trace, where there are any.
     pub repeated_blocks: Option<f64>,
     /// How the rate repeats itself.
@@ -72,12 +79,13 @@ impl TraceStats {
         Gathered::of(trace).finish(&source, bin_s)
     }
 
-    /// Summarises a file as [`TraceStats::new`] does its trace, in a fraction of the memory: the
-    /// requests are read one by one, and only the numbers of the summary are kept.
+    /// Summarises a file as [`TraceStats::new`] does its trace, in bounded memory: the requests
+    /// are read one by one. Beyond some millions of requests, quantiles are off by up to 0.3 %
+    /// and distinct blocks and sessions are estimated.
     ///
     /// # Errors
     ///
-    /// As [`load_trace`].
+    /// As [`load_trace`](crate::load_trace).
     ///
     /// # Panics
     ///
@@ -88,26 +96,72 @@ impl TraceStats {
         options: &LoadOptions,
         bin_s: f64,
     ) -> Result<Self, DataError> {
+        Self::of_file_with_report(path, format, options, bin_s, &mut |_, _| {}).map(|(stats, _)| stats)
+    }
+
+    /// [`of_file`](Self::of_file), and how the file was understood. `progress` is called from time
+    /// to time with the share that has been read and the number of requests in it.
+    ///
+    /// Requests to a language model without token counts are summarised, not refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_trace`](crate::load_trace).
+    ///
+    /// # Panics
+    ///
+    /// As [`TraceStats::new`].
+    pub fn of_file_with_report(
+        path: impl AsRef<Path>,
+        format: Option<Format>,
+        options: &LoadOptions,
+        bin_s: f64,
+        progress: &mut dyn FnMut(f64, u64),
+    ) -> Result<(Self, Understanding), DataError> {
         let path = path.as_ref();
         let mut stream = stream_trace(path, format, options)?;
         let is_whole = options.start_s <= 0.0 && options.end_s == f64::INFINITY;
-        if !is_whole {
+        if !is_whole && stream.is_unordered() {
             // Which requests are meant is known when all of them are sorted.
-            return load_trace(path, format, options).map(|trace| Self::new(&trace, bin_s));
+            let options = LoadOptions { without_tokens: true, ..options.clone() };
+            let (trace, understanding) = load_trace_with_report(path, format, &options)?;
+            return Ok((Self::new(&trace, bin_s), understanding));
         }
-        let mut gathered = Gathered::default();
+        // Answers with tokens, those whose prompts alone have some, and the rest: the file's
+        // last row may show which of them are work.
+        let mut gathered: [Gathered; 3] = Default::default();
+        let mut counts = [0_u64; 3];
         while let Some(request) = stream.next() {
-            gathered.push(&request?, stream.prefix_blocks());
+            let request = request?;
+            let class = match (request.output_tokens, request.prompt_tokens) {
+                _ if options.include.no_tokens => 0,
+                (1.., _) => 0,
+                (0, 1..) => 1,
+                (0, 0) => 2,
+            };
+            counts[class] += 1;
+            gathered[class].push(&request, stream.prefix_blocks());
+            let requests = counts.iter().sum::<u64>();
+            if requests.is_multiple_of(PROGRESS_REQUESTS) {
+                progress(stream.progress(), requests);
+            }
         }
+        let source_path = input::stem(path);
+        let first = gathered.iter().position(|gathered| !gathered.is_empty()).unwrap_or(0);
+        stream.leave_out(Reason::NoTokens, counts[first + 1..].iter().sum());
         let source = Source {
-            name: &input::stem(path),
+            name: &source_path,
             start_epoch_s: stream.origin_epoch_s(),
             dropped_rows: stream.dropped_rows(),
             upstreams: stream.upstreams().len(),
         };
-        Ok(gathered.finish(&source, bin_s))
+        let work = gathered.into_iter().nth(first).unwrap_or_default();
+        Ok((work.finish(&source, bin_s), stream.understanding()))
     }
 }
+
+/// Requests between two calls for progress.
+const PROGRESS_REQUESTS: u64 = 100_000;
 
 /// What a series is like.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -128,6 +182,8 @@ pub struct SeriesStats {
     pub step_s: f64,
     /// Length in seconds.
     pub span_s: f64,
+    /// The unit of the values.
+    pub unit: SeriesUnit,
     /// Mean value.
     pub mean: f64,
     /// Largest value.
@@ -160,6 +216,7 @@ impl SeriesStats {
             start_epoch_s: series.start_epoch_s,
             step_s: series.step_s,
             span_s: series.duration_s(),
+            unit: series.unit,
             mean,
             peak,
             peak_to_mean: peak / mean,

@@ -1,6 +1,6 @@
 //! How a rate repeats itself: autocorrelation at the day, the week and in general.
 
-use super::rates;
+use super::arrivals::Counts;
 use crate::Series;
 use serde::Serialize;
 
@@ -27,12 +27,11 @@ pub struct Seasonality {
 }
 
 impl Seasonality {
-    /// Of the rate of sorted arrivals.
-    pub(super) fn of_arrivals(arrivals_s: &[f64]) -> Self {
-        let span_s = arrivals_s.last().copied().unwrap_or(0.0);
+    /// Of the rate of arrivals over a span.
+    pub(super) fn of_counts(counts: &Counts, span_s: f64) -> Self {
         let fits = |bin_s: &&f64| span_s / **bin_s <= LEN_MAX as f64;
         let bin_s = *BINS_S.iter().find(fits).unwrap_or(&BINS_S[BINS_S.len() - 1]);
-        Self::of_rate(&rates(arrivals_s, bin_s), bin_s)
+        Self::of_rate(&counts.rates(bin_s), bin_s)
     }
 
     /// Of a series.

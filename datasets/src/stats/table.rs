@@ -1,6 +1,7 @@
 //! The summaries as text of at most 80 columns.
 
 use super::{Quantiles, Seasonality, SeriesStats, TraceStats};
+use crate::SeriesUnit;
 use crate::input::time::utc;
 use std::fmt;
 
@@ -24,6 +25,9 @@ impl fmt::Display for TraceStats {
         if self.upstreams > 0 {
             line(f, "upstream hosts", &self.upstreams.to_string())?;
         }
+        if let Some(sessions) = self.sessions {
+            line(f, "sessions", &sessions.to_string())?;
+        }
         if let Some(share) = self.repeated_blocks {
             line(f, "prefix blocks", &format!("{:.1} % were seen before in the trace", 100.0 * share))?;
         }
@@ -46,7 +50,8 @@ impl fmt::Display for SeriesStats {
         let longest = duration(self.longest_gap as f64 * self.step_s);
         let gaps = format!("{} values in {} gaps, the longest {longest}", self.missing, self.gaps);
         line(f, "missing", if self.missing == 0 { "none" } else { &gaps })?;
-        line(f, "mean", &number(self.mean))?;
+        let unit = if self.unit == SeriesUnit::PerSecond { " per second" } else { "" };
+        line(f, "mean", &format!("{}{unit}", number(self.mean)))?;
         line(f, "peak", &format!("{}, {} times the mean", number(self.peak), number(self.peak_to_mean)))?;
         line(f, "CV of the values", &number(self.cv))?;
         write!(f, "{}", self.seasonality)?;

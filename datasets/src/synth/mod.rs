@@ -11,7 +11,7 @@
 mod client;
 mod demand;
 
-use crate::{Request, Series, Trace, random};
+use crate::{Request, Series, SeriesUnit, Trace, random};
 use client::Client;
 use demand::{CELL_S, Demand};
 use random::Pcg64Mcg;
@@ -67,6 +67,7 @@ impl Service {
         let count = |(mean, variance): (f64, f64)| random::gamma(&mut rng, mean * mean / variance, variance / mean);
         let counts = mean.into_iter().zip(variance).map(count);
         Series {
+            unit: SeriesUnit::PerSecond,
             name: self.name(),
             start_epoch_s: EPOCH_S,
             step_s,

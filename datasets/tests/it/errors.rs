@@ -4,15 +4,7 @@ use crate::support::{Files, failure, fixture, gzip, redacted, tar, zstd};
 use evenkeel_datasets::{Format, LoadOptions, load_series, load_trace};
 use insta::assert_snapshot;
 
-const STRICT: &LoadOptions = &LoadOptions {
-    max_bad_rows: 0,
-    columns: None,
-    seed: 0,
-    start_s: 0.0,
-    end_s: f64::INFINITY,
-    rate_scale: 1.0,
-    sort: false,
-};
+const STRICT: &LoadOptions = &LoadOptions::new();
 
 const AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
 
@@ -112,9 +104,9 @@ fn a_wrong_format() {
     assert_snapshot!(wrong("windows_traces.tar.zst", Format::Azure), @"DIR/windows_traces.tar.zst: is not in the format `azure`: it is a tar archive; it looks like `servegen`: use --format servegen, or leave --format out");
     assert_snapshot!(wrong("azure2023.csv", Format::ServeGen), @"DIR/azure2023.csv: is not in the format `servegen`: it begins with `TIMESTAMP,ContextTokens,GeneratedTokens`; it looks like `azure`: use --format azure, or leave --format out");
     assert_snapshot!(wrong("series.csv", Format::BurstGpt), @"DIR/series.csv: is not in the format `burstgpt`: it begins with `timestamp,sessionsA,sessionsB,isMissing`; it looks like a rate series: give it as --series");
-    assert_snapshot!(failure(&fixture("series.csv"), None, STRICT), @"DIR/series.csv: looks like a rate series, not like a trace of requests: it begins with `timestamp,sessionsA,sessionsB,isMissing`; give it as --series, or, if its rows are requests, name their columns with --columns arrival=COLUMN,…");
-    assert_snapshot!(failure(&fixture("mapped.csv"), None, STRICT), @"DIR/mapped.csv: looks like a rate series, not like a trace of requests: it begins with `id;ts;in_tokens;out_tokens;took;host;comment`; give it as --series, or, if its rows are requests, name their columns with --columns arrival=COLUMN,…");
-    assert_snapshot!(wrong("mapped.csv", Format::Csv), @"columns: found `none`, expected arrival=COLUMN,… with the format csv, which has no columns of its own");
+    assert_snapshot!(failure(&fixture("series.csv"), None, STRICT), @"DIR/series.csv: looks like a rate series, not like a trace of requests: it begins with `timestamp,sessionsA,sessionsB,isMissing`; give it as --series, or, if its rows are requests, name their columns with --columns arrival=timestamp");
+    assert_snapshot!(failure(&fixture("mapped.csv"), None, STRICT), @"DIR/mapped.csv: looks like a rate series, not like a trace of requests: it begins with `id;ts;in_tokens;out_tokens;took;host;comment`; give it as --series, or, if its rows are requests, name their columns with --columns arrival=ts,prompt=in_tokens,output=out_tokens");
+    assert_snapshot!(wrong("mapped.csv", Format::Csv), @"columns: found `none`, expected arrival=COLUMN,… with the formats csv and json, which have no columns of their own");
     let files = Files::new();
     assert_snapshot!(failure(&files.write("x.xz", b"\xfd7zXZ\0\0\x04"), Some(Format::Azure), STRICT), @"DIR/x.xz: is not in the format `azure`: it is binary data; is it compressed by something other than gzip and zstd? Unpack it first");
 }
@@ -145,7 +137,7 @@ fn servegen_members() {
         failure(&archive("x_traces.tar", "data/chunk-4-trace.csv", windows), None, STRICT)
     };
     assert_snapshot!(message(&good.0.replace("Weibull", "Poisson"), good.1), @"DIR/x_traces.tar/data/chunk-4-trace.csv:2: pattern: found `Poisson`, expected Gamma or Weibull (--max-bad-rows N leaves out up to N such rows)");
-    assert_snapshot!(message(&good.0.replace("600,", "60O,"), good.1), @"DIR/x_traces.tar/data/chunk-4-trace.csv:2: t: found `60O`, expected seconds, at least 0 and at least one more than in the row before (--max-bad-rows N leaves out up to N such rows)");
+    assert_snapshot!(message(&good.0.replace("600,", "60O,"), good.1), @"DIR/x_traces.tar/data/chunk-4-trace.csv:2: t: found `60O`, expected seconds, at least 0, at most ten years, and at least one more than in the row before (--max-bad-rows N leaves out up to N such rows)");
     assert_snapshot!(message("0,2,1\n", good.1), @"DIR/x_traces.tar/data/chunk-4-trace.csv:1: line: found `0,2,1`, expected six columns: t,rate,cv,pattern,param1,param2 (--max-bad-rows N leaves out up to N such rows)");
     assert_snapshot!(message(good.0, &good.1.replace("5: 1.0", "-5: 1.0")), @"DIR/x_datasets.tar/data/chunk-4-dataset.json:1: input_tokens: found `-5: 1.0`, expected {tokens: probability, …} (--max-bad-rows N leaves out up to N such rows)");
     assert_snapshot!(message(good.0, &good.1[..20]), @r#"DIR/x_datasets.tar/data/chunk-4-dataset.json:1: column 20: found `{"0":{"input_tokens"`, expected JSON of the form {"0": {"input_tokens": "{…}", "output_tokens": "{…}"}} (EOF while parsing an object) (--max-bad-rows N leaves out up to N such rows)"#);
@@ -166,8 +158,8 @@ fn series_errors() {
     let message = |path: &std::path::Path| redacted(&load_series(path, STRICT).unwrap_err().to_string(), path);
     assert_snapshot!(message(&fixture("mooncake.jsonl")), @r#"DIR/mooncake.jsonl: is not in the format `series`: it begins with `{"timestamp": 0, "input_length": 1400, "output_length": 52, …`; it looks like `mooncake`, which is a trace of requests: give it as --trace"#);
     assert_snapshot!(message(&files.write("one.csv", "t,value\n0,1\n")), @"DIR/one.csv: holds no two rows of different times, from which to tell the step; is it the right file, and was it copied whole?");
-    assert_snapshot!(message(&files.write("negative.csv", "t,value\n0,1\n1,-1\n")), @"DIR/negative.csv:3: value: found `-1`, expected a number, at least 0, or nothing where missing (--max-bad-rows N leaves out up to N such rows)");
+    assert_snapshot!(message(&files.write("negative.csv", "t,value\n0,1\n1,-1\n")), @"DIR/negative.csv:3: value: found `-1`, expected a number, at least 0 and at most 1e15, or nothing where missing (--max-bad-rows N leaves out up to N such rows)");
     assert_snapshot!(message(&files.write("backwards.csv", "t,value\n0,1\n60,1\n30,1\n")), @"DIR/backwards.csv:4: time: found a time 30 s before the row before it, expected rows in order of time: sort the file, or load it with --sort (--max-bad-rows N leaves out up to N such rows)");
-    assert_snapshot!(message(&files.write("uneven.csv", "t,value\n0,1\n1,1\n2.5,1\n3.2,1\n4.6,3\n5.4,3\n")), @"DIR/uneven.csv: the rows have no constant step: the median is 1 s, but 3 of 6 rows are far from a multiple of it; is it a trace of requests (then give it as --trace with --columns arrival=COLUMN), or is the time in another unit (--columns unit=ms)?");
-    assert_snapshot!(message(&files.write("sparse.csv", "t,value\n0,1\n1,1\n2,1\n9000000000,1\n")), @"DIR/sparse.csv: the rows have no constant step: the median is 1 s, but 9000000001 steps would hold only 4 rows; is it a trace of requests (then give it as --trace with --columns arrival=COLUMN), or is the time in another unit (--columns unit=ms)?");
+    assert_snapshot!(message(&files.write("uneven.csv", "t,value\n0,1\n1,1\n2.5,1\n3.2,1\n4.6,3\n5.4,3\n")), @"DIR/uneven.csv: the rows have no constant step: the median is 1 s, but 3 of 6 rows are far from a multiple of it; is it a trace of requests (then give it as --trace with --columns arrival=COLUMN), or is the time in another unit (--time-unit ms)?");
+    assert_snapshot!(message(&files.write("sparse.csv", "t,value\n0,1\n1,1\n2,1\n9000000000,1\n")), @"DIR/sparse.csv: the rows have no constant step: the median is 1 s, but 9000000001 steps would hold only 4 rows; is it a trace of requests (then give it as --trace with --columns arrival=COLUMN), or is the time in another unit (--time-unit ms)?");
 }

@@ -19,6 +19,11 @@ fn measured(trace: &Trace) -> Vec<(Option<f32>, Option<f32>, &str)> {
     trace.requests.iter().map(|r| (known(r.service_s), known(r.first_byte_s), upstream(r))).collect()
 }
 
+/// Options that take in what is no work, too.
+fn everything() -> LoadOptions {
+    LoadOptions { include: "all".parse().unwrap(), without_tokens: true, ..LoadOptions::default() }
+}
+
 #[test]
 fn azure_2023() {
     let trace = load(&fixture("azure2023.csv"));
@@ -47,14 +52,19 @@ fn mooncake() {
 #[test]
 fn burstgpt() {
     let trace = load(&fixture("burstgpt.csv"));
-    assert_eq!(short(&trace), [(0.0, 472, 18), (40000.0, 1087, 230), (113_000.0, 417, 0)]);
-    assert_eq!(measured(&trace), [(Some(3.5), None, ""), (Some(12.25), None, ""), (Some(0.5), None, "")]);
+    assert_eq!(short(&trace), [(0.0, 472, 18), (40000.0, 1087, 230)]);
+    assert_eq!(measured(&trace), [(Some(3.5), None, ""), (Some(12.25), None, "")]);
+    assert_ne!(trace.requests[0].session, Request::NO_SESSION);
+    assert_eq!(trace.requests[1].session, Request::NO_SESSION);
+    let all = load_trace(fixture("burstgpt.csv"), None, &everything()).unwrap();
+    assert_eq!(short(&all)[2], (113_000.0, 417, 0));
     assert_eq!(short(&load(&fixture("burstgpt_old.csv"))), [(0.0, 472, 18), (40000.0, 1087, 230)]);
 }
 
 #[test]
 fn nginx_combined() {
-    let trace = load(&fixture("nginx_combined.log"));
+    // Half the requests that are answered go to paths of a language model, whose tokens are not logged.
+    let trace = load_trace(fixture("nginx_combined.log"), None, &everything()).unwrap();
     assert_eq!(short(&trace), [(0.0, 0, 0), (0.0, 0, 0), (3000.0, 0, 0)]);
     assert!(!trace.has_tokens());
     assert_eq!(trace.start_epoch_s, Some(1_741_770_001.0));
@@ -62,7 +72,7 @@ fn nginx_combined() {
 
 #[test]
 fn nginx_json() {
-    let trace = load(&fixture("nginx.jsonl"));
+    let trace = load_trace(fixture("nginx.jsonl"), None, &everything()).unwrap();
     // Sorted by arrival, which is the time of the entry less the request's.
     assert_eq!(short(&trace), [(0.0, 350, 120), (1500.0, 0, 0), (2500.0, 0, 0)]);
     let expected =
@@ -73,7 +83,7 @@ fn nginx_json() {
 
 #[test]
 fn envoy_json() {
-    let trace = load(&fixture("envoy.jsonl"));
+    let trace = load_trace(fixture("envoy.jsonl"), None, &everything()).unwrap();
     assert_eq!(short(&trace), [(0.0, 0, 0), (250.0, 350, 120), (750.0, 0, 0)]);
     let expected =
         [(Some(0.04), Some(0.038), "10.0.0.2:8000"), (Some(3.0), Some(0.125), "10.0.0.1:8000"), (Some(0.0), None, "")];
@@ -127,15 +137,21 @@ fn series() {
     assert_eq!(b.gaps, [Gap { begin: 1, len: 2 }, Gap { begin: 4, len: 2 }]);
     assert_eq!(a.values[3..4], [13.0]);
     assert_eq!(a.values[6..], [15.0, 17.0]);
-    insta::assert_debug_snapshot!(report, @"
+    insta::assert_debug_snapshot!(report, @r#"
     SeriesReport {
         rows: 7,
         dropped_rows: 0,
         irregular_rows: 0,
         duplicate_rows: 1,
         missing: 7,
+        bad_rows: [],
+        notes: [
+            "time: `timestamp`, dates such as 2024-01-01 00:00:00, taken as UTC (--time-zone NAME says otherwise)",
+            "`sessionsA`: unit not stated, values as they are (--series-unit per-second or per-step says which)",
+            "`sessionsB`: unit not stated, values as they are (--series-unit per-second or per-step says which)",
+        ],
     }
-    ");
+    "#);
 }
 
 #[test]
@@ -173,7 +189,8 @@ fn ranges_cut_and_thinning_thins() {
     let trace = load_trace(fixture("azure2023.csv"), None, &options).unwrap();
     assert_eq!(short(&trace), [(50.0, 1200, 80)]);
     assert_eq!(trace.start_epoch_s, Some(1_700_157_600.3));
-    let trace = load_trace(fixture("nginx.jsonl"), None, &LoadOptions { start_s: 1.0, ..options.clone() }).unwrap();
+    let trace =
+        load_trace(fixture("nginx.jsonl"), None, &LoadOptions { start_s: 1.0, end_s: 2.0, ..everything() }).unwrap();
     assert_eq!(short(&trace), [(500.0, 0, 0)]);
 
     let files = Files::new();
@@ -200,10 +217,14 @@ fn streams_hand_out_rows_as_they_are() {
 fn a_file_is_summarised_as_the_trace_in_it() {
     for name in ["nginx.jsonl", "envoy.jsonl", "nginx_combined.log", "mooncake.jsonl", "azure2023.csv", "burstgpt.csv"]
     {
-        let of_file = TraceStats::of_file(fixture(name), None, &LoadOptions::default(), BIN_S).unwrap();
-        assert_eq!(of_file.to_string(), TraceStats::new(&load(&fixture(name)), BIN_S).to_string(), "{name}");
+        for include in ["all", "failures"] {
+            let options = LoadOptions { include: include.parse().unwrap(), ..everything() };
+            let of_file = TraceStats::of_file(fixture(name), None, &options, BIN_S).unwrap();
+            let trace = load_trace(fixture(name), None, &options).unwrap();
+            assert_eq!(of_file.to_string(), TraceStats::new(&trace, BIN_S).to_string(), "{name}");
+        }
     }
-    let part = LoadOptions { start_s: 1.0, ..LoadOptions::default() };
+    let part = LoadOptions { start_s: 1.0, ..everything() };
     let of_part = TraceStats::of_file(fixture("nginx.jsonl"), None, &part, BIN_S).unwrap();
     assert_eq!(of_part.rows, 2);
 }

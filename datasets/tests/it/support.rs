@@ -22,6 +22,43 @@ pub(crate) fn real(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// The folder of cases rebuilt from public reports, or `None` with a note where it is not at hand.
+pub(crate) fn cases(folder: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases");
+    let path = std::env::var_os("EVENKEEL_CASES").map_or_else(beside, PathBuf::from).join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped: the cases of {folder} are not there (EVENKEEL_CASES names their folder)");
+    None
+}
+
+/// The options that a message advises, such as `--time-unit ms`: what a reader of it would do next.
+pub(crate) fn advised(message: &str) -> LoadOptions {
+    let mut options = LoadOptions::default();
+    let mut words = message.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        let Some(option) = word.strip_prefix("--").map(|word| word.trim_end_matches([',', ';', ')'])) else { continue };
+        let value = words.peek().map_or("", |value| value.trim_end_matches([',', ';', ')'])).to_owned();
+        match option {
+            // The first that is named is what the message advises first.
+            "time-unit" if options.time_unit.is_none() => options.time_unit = Some(value.parse().unwrap()),
+            "duration-unit" if options.duration_unit.is_none() => options.duration_unit = Some(value.parse().unwrap()),
+            "block-tokens" => options.block_tokens = Some(16),
+            "time-zone" if options.time_zone.is_none() => options.time_zone = Some(value),
+            "date-order" if options.date_order.is_none() => options.date_order = Some(value.parse().unwrap()),
+            "combine" if options.combine.is_none() => options.combine = Some(value.parse().unwrap()),
+            "columns" if !value.contains("FIELD") && options.columns.is_none() => {
+                options.columns = Some(value.parse().unwrap());
+            }
+            "without-tokens" => options.without_tokens = true,
+            "sort" => options.sort = true,
+            _ => {}
+        }
+    }
+    options
+}
+
 pub(crate) fn load(path: &Path) -> Trace {
     load_trace(path, None, &LoadOptions::default()).unwrap()
 }

@@ -206,9 +206,11 @@ impl LoadBalancer {
         if self.worker.silence_since_us.get() == 0 {
             self.worker.silence_since_us.set(now_us);
         }
+        let artifact = self.settings.artifact.current();
+        let booked_tokens = artifact.model().service().booked_prompt_tokens(facts.prompt_tokens);
         // Connections that are made ahead of requests are not logged.
         if context.is_some()
-            && let Some(ticket) = self.worker.region.state().begin(slot, facts.prompt_tokens, now_us)
+            && let Some(ticket) = self.worker.region.state().begin(slot, booked_tokens, now_us)
         {
             self.worker.tickets.borrow_mut().push(Open::new(ticket, facts.key, facts.class));
         }

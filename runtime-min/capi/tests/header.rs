@@ -48,7 +48,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Names as C knows them.
-const TYPES: [(&str, &str); 26] = [
+const TYPES: [(&str, &str); 31] = [
     ("EkCode", "ek_code"),
     ("EkStatus", "ek_status"),
     ("EkReason", "ek_reason"),
@@ -75,6 +75,11 @@ const TYPES: [(&str, &str); 26] = [
     ("EkHostExplanation", "ek_host_explanation"),
     ("EkRing", "ek_ring"),
     ("EkRingCounts", "ek_ring_counts"),
+    ("EkBodyKind", "ek_body_kind"),
+    ("EkRequestReader", "ek_request_reader"),
+    ("EkRequestBody", "ek_request_body"),
+    ("EkResponseReader", "ek_response_reader"),
+    ("EkResponseBody", "ek_response_body"),
 ];
 
 fn config() -> Config {
@@ -96,7 +101,7 @@ fn config() -> Config {
     config.function.args = cbindgen::Layout::Auto;
     config.export.rename = TYPES.map(|(rust, c)| (rust.into(), c.into())).into_iter().collect();
     // Enumerations are passed as integers, so that a wrong one is an error and not undefined.
-    config.export.include = vec!["EkStatus".into(), "EkReason".into(), "EkIfOther".into()];
+    config.export.include = ["EkStatus", "EkReason", "EkIfOther", "EkBodyKind"].map(String::from).into();
     config
 }
 

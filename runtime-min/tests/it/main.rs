@@ -1,6 +1,10 @@
 //! Behaviour of the runtime through its public interface.
 
 mod artifact;
+mod body_hostile;
+mod body_properties;
+mod body_request;
+mod body_response;
 #[cfg(unix)]
 mod boundary;
 mod builder;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use evenkeel_datasets::load_trace;
+use evenkeel_datasets::load_trace_with_report;
 use evenkeel_env::calibration::observed::{Observed, ObservedHost, observe};
 use evenkeel_env::host::{ServiceOptions, file};
 use evenkeel_env::workload::TokenMeans;
@@ -36,7 +36,9 @@ pub struct CalibrateArgs {
 
 /// Estimates, prints what was found, and writes it.
 pub fn run(arguments: &CalibrateArgs) -> Result<()> {
-    let trace = load_trace(&arguments.trace, arguments.input.format, &data::options(&arguments.input, 0)?)?;
+    let options = data::options(&arguments.input, 0)?;
+    let (trace, understanding) = load_trace_with_report(&arguments.trace, arguments.input.format, &options)?;
+    println!("{understanding}");
     let observed = observe(&trace)?;
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("--out: cannot create {}", arguments.out.display()))?;

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use evenkeel_datasets::{DataError, Format, Quantity, Series, catalogue, load_series_with_report, load_trace, stats};
+use evenkeel_datasets::{
+    DataError, Format, LoadOptions, Quantity, Series, catalogue, load_series_with_report, load_trace_with_report, stats,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -32,8 +35,14 @@ fn print_stats(path: &Path, input: &InputArgs) -> Result<()> {
     if input.format == Some(Format::Series) {
         return print_series(path, &options);
     }
-    match stats::TraceStats::of_file(path, input.format, &options, stats::BIN_S) {
-        Ok(summary) => println!("{summary}"),
+    let mut progress = Progress::new();
+    let read =
+        stats::TraceStats::of_file_with_report(path, input.format, &options, stats::BIN_S, &mut |share, rows| {
+            progress.show(share, rows);
+        });
+    progress.bar.finish_and_clear();
+    match read {
+        Ok((summary, understanding)) => println!("{summary}\n{understanding}"),
         // Found to be rates rather than requests.
         Err(DataError::NotATrace { .. }) if input.format.is_none() => print_series(path, &options)?,
         Err(error) => return Err(error.into()),
@@ -41,21 +50,54 @@ fn print_stats(path: &Path, input: &InputArgs) -> Result<()> {
     Ok(())
 }
 
-fn print_series(path: &Path, options: &evenkeel_datasets::LoadOptions) -> Result<()> {
+fn print_series(path: &Path, options: &LoadOptions) -> Result<()> {
     let (series, report) = load_series_with_report(path, options)?;
     for series in series {
         println!("{}", stats::SeriesStats::new(&series));
     }
-    if let Some(mended) = data::describe_mending(path, &report) {
-        println!("{mended}");
+    for line in data::describe_reading(path, &report) {
+        println!("{line}");
     }
     Ok(())
+}
+
+/// How far a long file has been read: a bar on a terminal, a line from time to time elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    begin: Instant,
+    said_s: f64,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let bar = ProgressBar::new(1000);
+        if let Ok(style) = ProgressStyle::with_template("{bar:24} {percent} %, {msg}, {eta} left") {
+            bar.set_style(style);
+        }
+        Self { bar, begin: Instant::now(), said_s: 0.0 }
+    }
+
+    fn show(&mut self, share: f64, requests: u64) {
+        const LINE_S: f64 = 20.0;
+        let message = format!("{:.1} million requests", requests as f64 / 1e6);
+        self.bar.set_position((share * 1000.0) as u64);
+        self.bar.set_message(message.clone());
+        let now_s = self.begin.elapsed().as_secs_f64();
+        if self.bar.is_hidden() && now_s - self.said_s >= LINE_S && share > 0.0 {
+            self.said_s = now_s;
+            let left_s = now_s * (1.0 - share) / share;
+            eprintln!("{:.0} %, {message}, about {left_s:.0} s left", 100.0 * share);
+        }
+    }
 }
 
 /// Rates of a trace in columns, as every command that takes series reads them.
 fn write_rates(path: &Path, input: &InputArgs, step_s: f64, output: &Path) -> Result<()> {
     ensure!((1e-3..=1e7).contains(&step_s), "--step: expected seconds from 0.001 to 10000000, found {step_s}");
-    let trace = load_trace(path, input.format, &data::options(input, 0)?)?;
+    // Without tokens the rates of requests are what they are.
+    let options = LoadOptions { without_tokens: true, ..data::options(input, 0)? };
+    let (trace, understanding) = load_trace_with_report(path, input.format, &options)?;
+    eprint!("{understanding}");
     ensure!(!trace.requests.is_empty(), "{}: the trace has no requests", path.display());
     // A log of a web server has no tokens.
     let quantities = if trace.has_tokens() { &Quantity::ALL[..] } else { &Quantity::ALL[..1] };

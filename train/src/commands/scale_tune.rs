@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use evenkeel_datasets::Series;
+use evenkeel_datasets::{Series, SeriesUnit};
 use evenkeel_env::scale::{Bill, scalers};
 use evenkeel_export::artifact::with_scale;
 use evenkeel_runtime::demand::ScaleModel;
@@ -24,7 +24,8 @@ pub struct ScaleTuneArgs {
     /// The artifact.
     #[arg(long, value_name = "FILE.ekm")]
     pub model: PathBuf,
-    /// The service's demand, in requests a step.
+    /// The service's demand, in requests: per second where the header says so, as `evenkeel dataset
+    /// rates` writes it, else per step.
     #[arg(long, value_name = "PATH")]
     pub series: PathBuf,
     /// How to read the series.
@@ -73,8 +74,19 @@ pub fn run(arguments: &ScaleTuneArgs) -> Result<()> {
     let artifact = fs::read(&arguments.model).with_context(|| format!("cannot read {}", arguments.model.display()))?;
     let series = data::load_series(std::slice::from_ref(&arguments.series), &arguments.input)?;
     let [series] = &series[..] else {
-        anyhow::bail!("{}: expected one series, found {}", arguments.series.display(), series.len());
+        anyhow::bail!(
+            "{}: expected one series, found {} ({}); choose one with --columns time=COLUMN,value=COLUMN",
+            arguments.series.display(),
+            series.len(),
+            series.iter().map(|series| series.name.as_str()).collect::<Vec<_>>().join(", ")
+        );
     };
+    if series.unit == SeriesUnit::Unknown {
+        eprintln!(
+            "series {}: its unit is not stated; read as requests per step of {} s (--series-unit says otherwise)",
+            series.name, series.step_s
+        );
+    }
     let service = Service::new(&artifact, series, 1.0)?.with_replica_capacity(arguments.replica_capacity);
     let entry = scalers::find("evenkeel").context("the registry has Evenkeel's own scaler")?;
     let trial = Trial {
@@ -132,6 +144,7 @@ fn identity(trial: &Trial<'_>, artifact: &[u8], series: &Series) -> Value {
         "parameters": trial.entry.parameters.iter().map(|p| (p.name, p.min, p.max)).collect::<Vec<_>>(),
         "artifact": format!("{:016x}", digest(artifact.iter().copied())),
         "series": format!("{:016x}", digest(values)),
+        "unit": series.unit.name(),
         "replica_per_s": trial.options.replica_per_s.to_string(),
         "cold_start_s": trial.options.cold_start_s.to_string(),
         "missed_share_max": trial.objective.missed_share_max.to_string(),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
-use evenkeel_datasets::{Series, Split};
+use evenkeel_datasets::{Series, SeriesUnit, Split};
 use evenkeel_env::scale::{Bill, Demand, ReplicaOptions, Scaler, run};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::forecast::Forecaster;
@@ -50,8 +50,14 @@ impl Service {
         let known = training.iter().filter(|value| value.is_finite()).count();
         let mean = training.iter().filter(|value| value.is_finite()).map(|v| f64::from(*v)).sum::<f64>() / known as f64;
         ensure!(mean > 0.0, "series {}: the training part has no demand to scale for", series.name);
+        ensure!(
+            series.unit != SeriesUnit::Level,
+            "series {}: holds a level, expected requests over time; --series-unit says otherwise",
+            series.name
+        );
+        // Values to requests a second.
+        let factor = series.per_step() / series.step_s;
         // What rolls settles in the day before.
-        let factor = 1.0 / series.step_s;
         let part = |range: Range<usize>| {
             let origins: Vec<usize> = (range.start - 1..range.end - 1).collect();
             let settle = (86_400.0 / series.step_s) as usize;

@@ -24,7 +24,7 @@ fn write_ring(folder: &Path, artifact: &Path) -> PathBuf {
     for key in 1..=HOSTS as u64 {
         let host = state.register(key, 1.0, 0).expect("room");
         let load = Telemetry { running: if key == 4 { 50.0 } else { 1.0 }, ..Telemetry::UNKNOWN };
-        state.report(host, &load, 1000);
+        state.report(host, &load, 1000, 1000);
     }
     let mut scratch = vec![0.0; decide::scratch_len(&model, HOSTS)];
     for number in 0..DECISIONS {
@@ -37,7 +37,7 @@ fn write_ring(folder: &Path, artifact: &Path) -> PathBuf {
         let ticket = state.begin(3, request.prompt_tokens, now_us).expect("host");
         let ended = Outcome { status: Status::Success, output_tokens: 10 };
         ring.record_outcome(sequence.expect("recorded"), &ticket, &ended, now_us + 500_000).expect("there");
-        state.finish(&ticket, &ended, model.service(), now_us + 500_000);
+        state.finish(&ticket, &ended, Some(model.service()), now_us + 500_000);
     }
     let path = folder.join("ring");
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();

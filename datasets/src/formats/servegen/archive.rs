@@ -1,4 +1,4 @@
-//! The members of a tar archive, and the archive beside it.
+//! The files of clients: members of a tar archive and of the one beside it, or of a folder.
 
 use crate::input::{Input, read_failure};
 use crate::row::Fault;
@@ -11,8 +11,11 @@ const DATASETS: &str = "_datasets";
 /// A member larger than this is no client's.
 const MEMBER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// The archives of windows and of lengths, of which `path` is one.
+/// The archives of windows and of lengths, of which `path` is one; a folder holds both.
 pub(super) fn pair(path: &Path) -> Result<[PathBuf; 2], DataError> {
+    if path.is_dir() {
+        return Ok([path.to_owned(), path.to_owned()]);
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let replaced = |from, to| path.with_file_name(name.replacen(from, to, 1));
     let (pair, missing) = if name.contains(TRACES) {
@@ -34,6 +37,9 @@ pub(super) fn members(
     suffix: &str,
     mut each: impl FnMut(u64, &Member<'_>) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
+    if path.is_dir() {
+        return files(path, suffix, each);
+    }
     let input = Input::open(path)?;
     let kind = if input.kind() == "plain" { "tar" } else { input.kind() };
     let mut archive = tar::Archive::new(input);
@@ -53,6 +59,34 @@ pub(super) fn members(
         }
         each(id, &Member { file: format!("{}/{name}", path.display()), content: &content })?;
         count += memchr::memchr_iter(b'\n', &content).count() as u64;
+    }
+    Ok(())
+}
+
+/// [`members`] of a folder, as `ServeGen`'s repository has one for every service.
+fn files(
+    path: &Path,
+    suffix: &str,
+    mut each: impl FnMut(u64, &Member<'_>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let failed = |path: &Path, source| DataError::Io { path: path.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|error| failed(path, error))? {
+        let entry = entry.map_err(|error| failed(path, error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        found.extend(client(&name, suffix).map(|id| (id, entry.path())));
+    }
+    // Folders have no order of their own.
+    found.sort_unstable();
+    for (id, file) in found {
+        let mut content = Vec::new();
+        let mut opened = std::fs::File::open(&file).map_err(|error| failed(&file, error))?;
+        (&mut opened).take(MEMBER_BYTES_MAX + 1).read_to_end(&mut content).map_err(|error| failed(&file, error))?;
+        if content.len() as u64 > MEMBER_BYTES_MAX {
+            let message = format!("it is longer than {MEMBER_BYTES_MAX} bytes");
+            return Err(failed(&file, std::io::Error::new(std::io::ErrorKind::InvalidData, message)));
+        }
+        each(id, &Member { file: file.display().to_string(), content: &content })?;
     }
     Ok(())
 }

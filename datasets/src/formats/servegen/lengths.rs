@@ -16,7 +16,8 @@ pub(super) type ByClient = BTreeMap<u64, ClientLengths>;
 /// A client's distributions, from their windows' begin on.
 #[derive(Clone, Default)]
 pub(super) struct ClientLengths {
-    windows: Vec<(f64, Distribution, Distribution)>,
+    /// Begin, the parts of the prompt, and the output.
+    windows: Vec<(f64, Vec<Distribution>, Distribution)>,
 }
 
 /// Token counts and their cumulative weights.
@@ -33,7 +34,8 @@ impl ClientLengths {
     pub(super) fn draw(&self, time_s: f64, rng: &mut Pcg64Mcg) -> (u32, u32) {
         let after = self.windows.partition_point(|&(begin_s, ..)| begin_s <= time_s);
         let (_, prompt, output) = &self.windows[after.saturating_sub(1)];
-        (prompt.draw(rng), output.draw(rng))
+        let prompt = prompt.iter().fold(0_u32, |sum, part| sum.saturating_add(part.draw(rng)));
+        (prompt, output.draw(rng))
     }
 }
 
@@ -48,11 +50,35 @@ impl Distribution {
 
 /// One window as it is written: dictionaries in strings.
 #[derive(Deserialize)]
+#[allow(clippy::struct_field_names, reason = "the names are the file's")]
 struct Window<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     input_tokens: Cow<'a, str>,
+    /// The parts of a multimodal prompt.
+    #[serde(borrow, default)]
+    text_tokens: Cow<'a, str>,
+    #[serde(borrow, default)]
+    image_tokens: Cow<'a, str>,
+    #[serde(borrow, default)]
+    audio_tokens: Cow<'a, str>,
+    #[serde(borrow, default)]
+    video_tokens: Cow<'a, str>,
     #[serde(borrow)]
     output_tokens: Cow<'a, str>,
+}
+
+impl Window<'_> {
+    /// The parts of a prompt that have a distribution.
+    fn prompt(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let parts = [
+            (&self.input_tokens, "input_tokens"),
+            (&self.text_tokens, "text_tokens"),
+            (&self.image_tokens, "image_tokens"),
+            (&self.audio_tokens, "audio_tokens"),
+            (&self.video_tokens, "video_tokens"),
+        ];
+        parts.into_iter().filter(|(text, _)| text.len() > 2).map(|(text, name)| (&**text, name))
+    }
 }
 
 /// The distributions in an archive that matter within the options' range of time, which ends at
@@ -100,14 +126,14 @@ fn client(member: &Member<'_>, start_s: f64, end_s: f64) -> Result<ClientLengths
             Ok((begin_s, window))
         })
         .collect::<Result<Vec<_>, BadRow>>()?;
-    windows.retain(|(_, window)| window.input_tokens.len() > 2 && window.output_tokens.len() > 2);
+    windows.retain(|(_, window)| window.prompt().next().is_some() && window.output_tokens.len() > 2);
     windows.sort_by(|a, b| a.0.total_cmp(&b.0));
     // Parse what covers the range: from the last window that begins before it.
     let first = windows.partition_point(|(begin_s, _)| *begin_s <= start_s).saturating_sub(1);
     let last = windows.partition_point(|(begin_s, _)| *begin_s < end_s).max(first + 1).min(windows.len());
     let parse = |text: &str, field| distribution(text, field).map_err(|f| member.bad_row(line_of(member, text), f));
     let parsed = windows[first.min(last)..last].iter().map(|(begin_s, window)| {
-        let prompt = parse(&window.input_tokens, "input_tokens")?;
+        let prompt = window.prompt().map(|(text, name)| parse(text, name)).collect::<Result<Vec<_>, BadRow>>()?;
         Ok((*begin_s, prompt, parse(&window.output_tokens, "output_tokens")?))
     });
     Ok(ClientLengths { windows: parsed.collect::<Result<_, BadRow>>()? })

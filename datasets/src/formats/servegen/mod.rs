@@ -1,11 +1,13 @@
 //! `ServeGen`'s windows (arXiv 2505.09999): a service described client by client.
 //!
 //! Two archives belong together, `NAME_traces.tar.zst` and `NAME_datasets.tar.zst`; either may be
-//! named, the other is looked for beside it. For every client the first holds
+//! named, the other is looked for beside it. A folder of `ServeGen`'s repository, such as
+//! `data/language/m-large`, holds the files of both. For every client the first holds
 //! `chunk-N-trace.csv`, rows of `t,rate,cv,pattern,param1,param2` without a header: from `t`
 //! seconds on, `rate` requests a second with inter-arrival times that follow a Gamma or a Weibull
 //! distribution of shape `param1` and scale `param2`. The second holds `chunk-N-dataset.json`: for
-//! longer windows, the probabilities of prompt and output lengths.
+//! longer windows, the probabilities of prompt and output lengths; a multimodal prompt is the sum of
+//! its parts (`text_tokens`, `image_tokens`, …), drawn one by one.
 //!
 //! Requests are drawn from these, by seed. Some clients have no distributions of lengths (the
 //! largest files are often left out of copies); such a client borrows those of another, drawn in
@@ -20,6 +22,9 @@ use crate::{DataError, LoadOptions, Request};
 use lengths::ClientLengths;
 use std::path::Path;
 use windows::{Gaps, Window};
+
+/// Requests that are generated at a time, on average at most.
+const BATCH_MAX: f64 = 1e6;
 
 /// One client, with everything that is drawn for it.
 struct Client {
@@ -39,6 +44,10 @@ pub(crate) struct ServeGen {
     window_s: f64,
     /// Begin of the window that is to be generated next.
     begin_s: f64,
+    /// Begin of the first window.
+    first_s: f64,
+    /// End of the part of the window that is generated.
+    now_s: f64,
     /// Requests of the current window, sorted; those before `taken` were handed out.
     requests: Vec<Request>,
     taken: usize,
@@ -67,6 +76,8 @@ impl ServeGen {
             rate_scale: options.rate_scale,
             window_s,
             begin_s: first_s + skipped * window_s,
+            first_s: first_s + skipped * window_s,
+            now_s: options.start_s.max(first_s + skipped * window_s),
             requests: Vec::new(),
             taken: 0,
             dropped_rows,
@@ -78,18 +89,36 @@ impl ServeGen {
         self.dropped_rows
     }
 
-    /// Generates the requests from `begin_s` to the end of that window.
+    /// The share of the range of time that has been generated.
+    pub(crate) fn progress(&self) -> f64 {
+        ((self.now_s - self.first_s) / (self.end_s - self.first_s).max(1.0)).clamp(0.0, 1.0)
+    }
+
+    /// How many requests the range of time holds, on average.
+    pub(crate) fn expected_requests(&self) -> f64 {
+        let overlap_s = |window: &Window| (window.end_s.min(self.end_s) - window.begin_s.max(self.start_s)).max(0.0);
+        let windows = self.clients.iter().flat_map(|client| &client.windows);
+        windows.map(|window| window.rate_per_s * self.rate_scale * overlap_s(window)).sum()
+    }
+
+    /// Generates requests from `now_s` on: to the end of the window, or of as much of it as holds
+    /// a bounded number of requests.
     fn generate(&mut self) {
         self.requests.clear();
         self.taken = 0;
-        let begin_s = self.begin_s.max(self.start_s);
-        let end_s = (self.begin_s + self.window_s).min(self.end_s);
-        for client in &mut self.clients {
+        let begin_s = self.now_s.max(self.start_s);
+        let window_end_s = (self.begin_s + self.window_s).min(self.end_s);
+        let current = |client: &Client| {
             let after = client.windows.partition_point(|window| window.begin_s <= begin_s);
-            let Some(window) = after.checked_sub(1).map(|index| client.windows[index]) else { continue };
-            if begin_s < window.end_s && window.rate_per_s > 0.0 {
-                let rate_per_s = window.rate_per_s * self.rate_scale;
-                client.generate(window.gaps, rate_per_s, begin_s, end_s, &mut self.requests);
+            let window = after.checked_sub(1).map(|index| client.windows[index])?;
+            (begin_s < window.end_s && window.rate_per_s > 0.0).then_some(window)
+        };
+        let windows: Vec<Option<Window>> = self.clients.iter().map(current).collect();
+        let rate_per_s: f64 = windows.iter().flatten().map(|window| window.rate_per_s * self.rate_scale).sum();
+        let end_s = window_end_s.min(begin_s + BATCH_MAX / rate_per_s.max(f64::MIN_POSITIVE));
+        for (client, window) in self.clients.iter_mut().zip(&windows) {
+            if let Some(window) = window {
+                client.generate(window.gaps, window.rate_per_s * self.rate_scale, begin_s, end_s, &mut self.requests);
             }
         }
         for request in &mut self.requests {
@@ -97,7 +126,28 @@ impl ServeGen {
         }
         // Stable, so that equal times keep the order of the clients.
         self.requests.sort_by(|a, b| a.arrival_s.total_cmp(&b.arrival_s));
+        self.now_s = end_s;
+        if end_s >= window_end_s {
+            self.next_window(rate_per_s > 0.0);
+        }
+    }
+
+    /// Goes on to the next window; where nothing happened in this one, to the next in which
+    /// something may.
+    fn next_window(&mut self, is_busy: bool) {
         self.begin_s += self.window_s;
+        if !is_busy {
+            let next = |client: &Client| {
+                let after = client.windows.partition_point(|window| window.end_s <= self.begin_s);
+                client.windows[after..].iter().find(|window| window.rate_per_s > 0.0).map(|window| window.begin_s)
+            };
+            let next_s = self.clients.iter().filter_map(next).fold(f64::INFINITY, f64::min);
+            if next_s > self.begin_s + self.window_s {
+                let skipped = ((next_s.min(self.end_s) - self.begin_s) / self.window_s).floor();
+                self.begin_s += skipped * self.window_s;
+            }
+        }
+        self.now_s = self.begin_s;
     }
 }
 
@@ -106,7 +156,7 @@ impl Iterator for ServeGen {
 
     fn next(&mut self) -> Option<Request> {
         while self.taken == self.requests.len() {
-            if self.begin_s >= self.end_s {
+            if self.now_s >= self.end_s {
                 return None;
             }
             self.generate();

@@ -14,6 +14,11 @@ pub(super) type ByClient = BTreeMap<u64, Vec<Window>>;
 /// Length of a window where a client has just one.
 const WINDOW_S: f64 = 600.0;
 
+/// Latest begin of a window: ten years.
+const BEGIN_S_MAX: f64 = 10.0 * 365.0 * 86_400.0;
+/// Requests a second of one client at most: numbers above it are no rates.
+const RATE_PER_S_MAX: f64 = 1e6;
+
 /// What a client does from `begin_s` to `end_s`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
@@ -87,12 +92,13 @@ fn window(line: &[u8], after_s: f64) -> Result<Window, Fault> {
     let [t, rate, _cv, pattern, shape, _scale] = fields[..] else {
         return Err(Fault::new("line", line, format!("six columns: {}", NAMES.join(","))));
     };
-    let time = "seconds, at least 0 and at least one more than in the row before";
-    let begin_s =
-        number::float(t).filter(|&t| t >= 0.0 && t >= after_s + 1.0).ok_or_else(|| Fault::new("t", t, time))?;
+    let time = "seconds, at least 0, at most ten years, and at least one more than in the row before";
+    let begin_s = number::float(t)
+        .filter(|&t| (0.0..=BEGIN_S_MAX).contains(&t) && t >= after_s + 1.0)
+        .ok_or_else(|| Fault::new("t", t, time))?;
     let rate_per_s = number::float(rate)
-        .filter(|&rate| rate >= 0.0)
-        .ok_or_else(|| Fault::new("rate", rate, "requests per second, at least 0"))?;
+        .filter(|&rate| (0.0..=RATE_PER_S_MAX).contains(&rate))
+        .ok_or_else(|| Fault::new("rate", rate, "requests per second, from 0 to 1000000"))?;
     let window = |gaps| Window { begin_s, end_s: begin_s, rate_per_s, gaps };
     if rate_per_s == 0.0 {
         return Ok(window(Gaps::Gamma { shape: 1.0 }));

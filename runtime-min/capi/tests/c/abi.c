@@ -535,6 +535,122 @@ static void a_model_decides(const unsigned char *bytes, size_t len)
     a_model_foresees(model);
 }
 
+static void bodies_of_requests_are_read(void)
+{
+    static const char text[] = "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"caf\\u00e9 au lait\"},"
+                               "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AAAA\"}}]}],"
+                               "\"model\":\"m\",\"max_tokens\":77,\"stream\":true,\"user\":\"al\"}";
+    const size_t len = sizeof(text) - 1;
+    CHECK(ek_body_request_accepts("application/json; charset=utf-8", 31, NULL, 0) == 1);
+    CHECK(ek_body_request_accepts(NULL, 0, NULL, 0) == 1);
+    CHECK(ek_body_request_accepts("application/json", 16, "gzip", 4) == 0);
+    CHECK(ek_body_request_accepts(NULL, 4, NULL, 0) == 0);
+
+    size_t size = ek_body_request_size();
+    unsigned char *memory = aligned(size, 64);
+    ek_request_reader *reader = NULL;
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_request_init(NULL, size, &reader));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_request_init(memory, size, NULL));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_body_request_init(memory + 1, size, &reader));
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_body_request_init(memory, size - 1, &reader));
+    CHECK(reader == NULL);
+    uint32_t more = 7;
+    ek_request_body body = {.struct_size = sizeof(body)};
+    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_body_request_feed((ek_request_reader *)memory, text, len, &more));
+    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_body_request_read((ek_request_reader *)memory, len, &body));
+    memory[size] = 0xaa;
+    CHECK_CODE(EK_CODE_OK, ek_body_request_init(memory, size, &reader));
+    CHECK(memory[size] == 0xaa);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_request_feed(NULL, text, len, &more));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_request_feed(reader, NULL, 1, &more));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_body_request_feed((ek_request_reader *)(memory + 1), text, len, &more));
+    CHECK(more == 7);
+    CHECK_CODE(EK_CODE_OK, ek_body_request_feed(reader, NULL, 0, NULL));
+    for (size_t at = 0; at < len; at++) {
+        CHECK_CODE(EK_CODE_OK, ek_body_request_feed(reader, text + at, 1, &more));
+        CHECK(more == (at + 1 < len));
+    }
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_request_read(NULL, len, &body));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_request_read(reader, len, NULL));
+    body.struct_size--;
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_body_request_read(reader, len, &body));
+    body.struct_size++;
+    CHECK_CODE(EK_CODE_OK, ek_body_request_read(reader, EK_UNKNOWN, &body));
+    CHECK(body.struct_size == sizeof(body) && body.reserved == 0);
+    CHECK(body.text_bytes == 13 && body.token_ids == 0 && body.images == 1 && body.audios == 0);
+    CHECK(body.max_tokens == 77 && body.choices == 1 && body.is_stream == 1 && body.truncated == 0);
+    CHECK(body.model_hash == ek_host_key("m", 1) && body.session_hash == ek_host_key("al", 2));
+    CHECK(body.prefix_keys[0] == 0 && body.prefix_keys[EK_PREFIX_KEYS - 1] == 0);
+
+    uint32_t tokens = 99;
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_request_tokens(NULL, 4.0f, 100, 0, &tokens));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_request_tokens(&body, 4.0f, 100, 0, NULL));
+    CHECK(tokens == 99);
+    CHECK_CODE(EK_CODE_OK, ek_body_request_tokens(&body, 4.0f, 100, 0, &tokens));
+    CHECK(tokens == 103);
+    CHECK_CODE(EK_CODE_OK, ek_body_request_tokens(&body, (float)NAN, 0, 0, &tokens));
+    CHECK(tokens == 3);
+
+    /* Half of a body: what is missing is taken to be like what is there. */
+    CHECK_CODE(EK_CODE_OK, ek_body_request_init(memory, size, &reader));
+    CHECK_CODE(EK_CODE_OK, ek_body_request_feed(reader, "{\"prompt\":\"0123456789", 21, &more));
+    CHECK_CODE(EK_CODE_OK, ek_body_request_read(reader, 42, &body));
+    CHECK(more == 1 && body.truncated == 1 && body.text_bytes == 20);
+    CHECK_CODE(EK_CODE_OK, ek_body_request_read(reader, EK_UNKNOWN, &body));
+    CHECK(body.truncated == 1 && body.text_bytes == 10);
+}
+
+static void bodies_of_responses_are_read(void)
+{
+    static const char role[] = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+    static const char token[] = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+    static const char usage[] = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":5,"
+                                "\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\ndata: [DONE]\n\n";
+    CHECK(ek_body_response_kind("text/event-stream", 17, NULL, 0) == EK_BODY_KIND_EVENTS);
+    CHECK(ek_body_response_kind("application/json", 16, "identity", 8) == EK_BODY_KIND_JSON);
+    CHECK(ek_body_response_kind("application/json", 16, "br", 2) == EK_BODY_KIND_NONE);
+    CHECK(ek_body_response_kind("application/grpc", 16, NULL, 0) == EK_BODY_KIND_NONE);
+    CHECK(ek_body_response_kind(NULL, 0, NULL, 0) == EK_BODY_KIND_NONE);
+
+    size_t size = ek_body_response_size();
+    unsigned char *memory = aligned(size, 64);
+    ek_response_reader *reader = NULL;
+    uint32_t first = 7;
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_response_init(NULL, size, EK_BODY_KIND_EVENTS, &reader));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_response_init(memory, size, EK_BODY_KIND_EVENTS, NULL));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_body_response_init(memory + 4, size, EK_BODY_KIND_EVENTS, &reader));
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_body_response_init(memory, size - 1, EK_BODY_KIND_EVENTS, &reader));
+    CHECK_CODE(EK_CODE_ENUMERATION, ek_body_response_init(memory, size, EK_BODY_KIND_NONE, &reader));
+    CHECK_CODE(EK_CODE_ENUMERATION, ek_body_response_init(memory, size, 3, &reader));
+    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_body_response_feed((ek_response_reader *)memory, role, 1, &first));
+    CHECK_CODE(EK_CODE_OK, ek_body_response_init(memory, size, EK_BODY_KIND_EVENTS, &reader));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_response_feed(NULL, role, 1, &first));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_response_feed(reader, NULL, 1, &first));
+    CHECK(first == 7);
+    /* A reader of one kind is none of the other. */
+    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_body_request_feed((ek_request_reader *)memory, role, 1, NULL));
+
+    ek_response_body body = {.struct_size = sizeof(body)};
+    CHECK_CODE(EK_CODE_OK, ek_body_response_feed(reader, role, sizeof(role) - 1, &first));
+    CHECK(first == 0);
+    CHECK_CODE(EK_CODE_OK, ek_body_response_feed(reader, token, sizeof(token) - 1, &first));
+    CHECK(first == 1);
+    CHECK_CODE(EK_CODE_OK, ek_body_response_feed(reader, token, sizeof(token) - 1, &first));
+    CHECK(first == 0);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_response_read(reader, NULL));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_response_read(NULL, &body));
+    CHECK_CODE(EK_CODE_OK, ek_body_response_read(reader, &body));
+    CHECK(body.content_events == 2 && body.is_counted == 1 && body.output_tokens == 2);
+    CHECK(body.prompt_tokens == EK_UNKNOWN && body.cached_tokens == EK_UNKNOWN);
+    CHECK(body.is_complete == 0 && body.is_error == 0);
+    CHECK_CODE(EK_CODE_OK, ek_body_response_feed(reader, usage, sizeof(usage) - 1, NULL));
+    CHECK_CODE(EK_CODE_OK, ek_body_response_read(reader, &body));
+    CHECK(body.content_events == 2 && body.is_counted == 0 && body.output_tokens == 5);
+    CHECK(body.prompt_tokens == 9 && body.cached_tokens == 4 && body.is_complete == 1);
+    body.struct_size = sizeof(body) - 1;
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_body_response_read(reader, &body));
+}
+
 static int with_artifact(const char *path)
 {
     FILE *file = fopen(path, "rb");
@@ -568,6 +684,8 @@ int main(int argc, char **argv)
     hosts_start_slowly();
     nothing_is_read_through_wrong_pointers();
     histories_are_checked();
+    bodies_of_requests_are_read();
+    bodies_of_responses_are_read();
     if (argc > 1 && with_artifact(argv[1]) != 0) {
         return 2;
     }
