@@ -15,7 +15,7 @@ use evenkeel_runtime::{Outcome, State, Status, Ticket, orca};
 use crate::abi::{HOST_STAT_REQUEST_ERRORS, HOST_STAT_REQUESTS_ACTIVE};
 use crate::clock;
 use crate::envoy::{LoadBalancerView, LogEntry};
-use crate::outcome::{Attempt, End, Exchange, GRPC_STATUS_HEADER};
+use crate::outcome::{Attempt, End, GRPC_STATUS_HEADER};
 use crate::prompt;
 use crate::table::Table;
 use crate::tickets::Open;
@@ -134,14 +134,7 @@ pub(crate) fn log(entry: LogEntry<'_>) {
         is_complete: timing.last_upstream_rx_byte_received_ns >= 0,
     };
     let was_sent = timing.first_upstream_tx_byte_sent_ns >= 0;
-    let exchange = Attempt { entry, address, slot, elapsed_us: now_us - sent_us, was_sent, end }.outcome(&worker);
-    let status = match exchange {
-        Exchange::Success => Status::Success,
-        Exchange::Failure => Status::Failure,
-        Exchange::Timeout => Status::Timeout,
-        Exchange::ClientAbort => Status::ClientAbort,
-        Exchange::NoWork => Status::NoWork,
-    };
+    let status = Attempt { entry, address, slot, elapsed_us: now_us - sent_us, was_sent, end }.status(&worker);
     // Without the response filter the head stands for the first token; with it, the first token
     // has been seen, or there was none.
     if let Some(head_us) = head_us
@@ -171,7 +164,8 @@ pub(crate) fn log(entry: LogEntry<'_>) {
     };
     let outcome = Outcome { status, output_tokens };
     let model = settings.artifact.current();
-    state.finish(&open.ticket, &outcome, Some(model.model().service()), ended_us.max(open.ticket.sent_us));
+    let service = Some(model.model().service());
+    state.finish(&open.ticket, &outcome, service, ended_us.max(open.ticket.sent_us));
 }
 
 /// Counts a request out without learning from it.

@@ -6,6 +6,8 @@
 //! see. What tells the two apart is the host's count of timeouts: it is raised just before
 //! the attempt is logged, on the same thread.
 
+use evenkeel_runtime::Status;
+
 use crate::envoy::{LogEntry, ResponseFlags};
 use crate::prompt;
 use crate::worker::Worker;
@@ -21,23 +23,6 @@ const TOO_MANY_REQUESTS: u64 = 429;
 
 /// HTTP status of connections that speak something else from then on.
 const SWITCHING_PROTOCOLS: u64 = 101;
-
-/// Outcome of an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exchange {
-    /// The host did the work: a complete answer with a body.
-    Success,
-    /// The host answered without doing any: a client's mistake, a redirect, no body. Its time
-    /// says nothing of how fast or how loaded the host is.
-    NoWork,
-    /// The host answered with an error of its own, refused for load, broke off, or could not be
-    /// reached.
-    Failure,
-    /// The host did not answer in time.
-    Timeout,
-    /// The client left, or Envoy's own limits stopped the request.
-    ClientAbort,
-}
 
 /// The end of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -69,22 +54,22 @@ impl End {
 }
 
 /// Classifies an exchange. `timed_out` is asked only where nothing else decides.
-pub(crate) fn classify(end: &End, timed_out: impl FnOnce() -> bool) -> Exchange {
+pub(crate) fn classify(end: &End, timed_out: impl FnOnce() -> bool) -> Status {
     if end.flags.is_not_the_hosts() {
-        return Exchange::ClientAbort;
+        return Status::ClientAbort;
     }
     if end.flags.is_timeout() {
-        return Exchange::Timeout;
+        return Status::Timeout;
     }
     match end.status() {
-        _ if end.flags.is_failure() => Exchange::Failure,
-        Some(status) if status >= 500 || status == TOO_MANY_REQUESTS => Exchange::Failure,
+        _ if end.flags.is_failure() => Status::Failure,
+        Some(status) if status >= 500 || status == TOO_MANY_REQUESTS => Status::Failure,
         // What follows is a conversation of any length, ended by either side.
-        Some(SWITCHING_PROTOCOLS) => Exchange::NoWork,
-        Some(_) if end.is_complete && end.has_work() => Exchange::Success,
-        Some(_) if end.is_complete => Exchange::NoWork,
-        _ if timed_out() => Exchange::Timeout,
-        _ => Exchange::ClientAbort,
+        Some(SWITCHING_PROTOCOLS) => Status::NoWork,
+        Some(_) if end.is_complete && end.has_work() => Status::Success,
+        Some(_) if end.is_complete => Status::NoWork,
+        _ if timed_out() => Status::Timeout,
+        _ => Status::ClientAbort,
     }
 }
 
@@ -128,13 +113,13 @@ pub(crate) struct Attempt<'h> {
 }
 
 impl Attempt<'_> {
-    pub(crate) fn outcome(self, worker: &Worker) -> Exchange {
-        let exchange = classify(&self.end, || self.timed_out(worker));
-        if exchange == Exchange::Timeout && self.end.flags.is_timeout() {
+    pub(crate) fn status(self, worker: &Worker) -> Status {
+        let status = classify(&self.end, || self.timed_out(worker));
+        if status == Status::Timeout && self.end.flags.is_timeout() {
             // What Envoy has counted for it is not the next one's.
             let _ = self.claim_timeout(worker);
         }
-        exchange
+        status
     }
 
     /// Decides if Envoy gave the attempt up because it took too long.
@@ -167,66 +152,66 @@ mod tests {
     const DONE: End =
         End { flags: ResponseFlags(0), status: Some(200), grpc_status: None, body_bytes: 9, is_complete: true };
 
-    fn classified(end: End) -> Exchange {
+    fn classified(end: End) -> Status {
         classify(&end, || false)
     }
 
     #[test]
     fn answers_without_work_are_neither_success_nor_failure() {
         for status in [200, 201, 203, 206] {
-            assert_eq!(classified(End { status: Some(status), ..DONE }), Exchange::Success, "{status}");
+            assert_eq!(classified(End { status: Some(status), ..DONE }), Status::Success, "{status}");
         }
         for status in [101, 300, 301, 304, 307, 400, 401, 403, 404, 408, 413, 422, 499] {
-            assert_eq!(classified(End { status: Some(status), ..DONE }), Exchange::NoWork, "{status}");
+            assert_eq!(classified(End { status: Some(status), ..DONE }), Status::NoWork, "{status}");
         }
         for status in [429, 500, 502, 503, 504, 529] {
-            assert_eq!(classified(End { status: Some(status), ..DONE }), Exchange::Failure, "{status}");
+            assert_eq!(classified(End { status: Some(status), ..DONE }), Status::Failure, "{status}");
         }
         // HEAD, 204, 205, an empty 200.
         for status in [200, 204, 205] {
-            assert_eq!(classified(End { status: Some(status), body_bytes: 0, ..DONE }), Exchange::NoWork, "{status}");
+            assert_eq!(classified(End { status: Some(status), body_bytes: 0, ..DONE }), Status::NoWork, "{status}");
         }
     }
 
     #[test]
     fn grpc_calls_are_told_by_their_own_status() {
-        for (grpc_status, exchange) in [
-            (0, Exchange::Success),
-            (1, Exchange::NoWork),
-            (2, Exchange::Failure),
-            (3, Exchange::NoWork),
-            (4, Exchange::Failure),
-            (5, Exchange::NoWork),
-            (7, Exchange::NoWork),
-            (8, Exchange::Failure),
-            (12, Exchange::NoWork),
-            (13, Exchange::Failure),
-            (14, Exchange::Failure),
-            (16, Exchange::NoWork),
-            (99, Exchange::Failure),
+        for (grpc_status, outcome) in [
+            (0, Status::Success),
+            (1, Status::NoWork),
+            (2, Status::Failure),
+            (3, Status::NoWork),
+            (4, Status::Failure),
+            (5, Status::NoWork),
+            (7, Status::NoWork),
+            (8, Status::Failure),
+            (12, Status::NoWork),
+            (13, Status::Failure),
+            (14, Status::Failure),
+            (16, Status::NoWork),
+            (99, Status::Failure),
         ] {
             for body_bytes in [0, 9] {
                 let end = End { grpc_status: Some(grpc_status), body_bytes, ..DONE };
-                let expected = if grpc_status == 0 && body_bytes == 0 { Exchange::NoWork } else { exchange };
+                let expected = if grpc_status == 0 && body_bytes == 0 { Status::NoWork } else { outcome };
                 assert_eq!(classified(end), expected, "{end:?}");
             }
         }
         let not_found = End { status: Some(404), grpc_status: Some(0), ..DONE };
-        assert_eq!(classified(not_found), Exchange::NoWork, "the HTTP status comes first");
+        assert_eq!(classified(not_found), Status::NoWork, "the HTTP status comes first");
     }
 
     #[test]
     fn what_breaks_off_is_told_by_who_broke_it_off() {
         let incomplete = End { is_complete: false, ..DONE };
-        assert_eq!(classified(incomplete), Exchange::ClientAbort);
-        assert_eq!(classify(&incomplete, || true), Exchange::Timeout);
-        assert_eq!(classified(End { status: None, body_bytes: 0, ..incomplete }), Exchange::ClientAbort);
-        assert_eq!(classify(&End { status: Some(101), ..incomplete }, || true), Exchange::NoWork);
+        assert_eq!(classified(incomplete), Status::ClientAbort);
+        assert_eq!(classify(&incomplete, || true), Status::Timeout);
+        assert_eq!(classified(End { status: None, body_bytes: 0, ..incomplete }), Status::ClientAbort);
+        assert_eq!(classify(&End { status: Some(101), ..incomplete }, || true), Status::NoWork);
         let flagged = |flag: u32| End { flags: ResponseFlags(1 << flag), ..incomplete };
-        assert_eq!(classified(flagged(4)), Exchange::Failure, "remote reset");
-        assert_eq!(classified(flagged(2)), Exchange::Timeout, "request timeout");
-        assert_eq!(classified(flagged(7)), Exchange::ClientAbort, "overflow");
+        assert_eq!(classified(flagged(4)), Status::Failure, "remote reset");
+        assert_eq!(classified(flagged(2)), Status::Timeout, "request timeout");
+        assert_eq!(classified(flagged(7)), Status::ClientAbort, "overflow");
         let both = End { flags: ResponseFlags(1 << 4 | 1 << 14), ..incomplete };
-        assert_eq!(classified(both), Exchange::ClientAbort, "the client left first");
+        assert_eq!(classified(both), Status::ClientAbort, "the client left first");
     }
 }
