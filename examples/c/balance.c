@@ -33,7 +33,7 @@ struct host {
 
 struct request {
     ek_ticket ticket;
-    uint64_t first_byte_us;
+    uint64_t first_token_us;
     uint64_t end_us;
     struct host *host;
 };
@@ -81,10 +81,10 @@ static void serve(struct request *request, struct host *host, uint64_t now_us)
 {
     double step_us = 20000.0 * host->slowness * (1.0 + 0.1 * host->running);
     request->host = host;
-    request->first_byte_us = now_us + (uint64_t)(5.0 * step_us);
+    request->first_token_us = now_us + (uint64_t)(5.0 * step_us);
     request->end_us = now_us + (uint64_t)((5.0 + OUTPUT_TOKENS) * step_us);
     if (host->failing) {
-        request->first_byte_us = request->end_us = now_us + 2000;
+        request->first_token_us = request->end_us = now_us + 2000;
     }
     host->running++;
 }
@@ -104,7 +104,7 @@ static size_t finish(ek_state *state, const ek_model *model, struct request *req
             outcome.status = EK_STATUS_FAILURE;
             outcome.output_tokens = 0;
         } else {
-            must(ek_first_byte(state, &request->ticket, request->first_byte_us), "ek_first_byte");
+            must(ek_first_token(state, &request->ticket, request->first_token_us), "ek_first_token");
         }
         must(ek_finish(state, model, &request->ticket, &outcome, request->end_us), "ek_finish");
         request->host->running--;
@@ -118,7 +118,7 @@ static void report(ek_state *state, const struct host *hosts, uint64_t now_us)
         float running = (float)hosts[i].running;
         float step_s = 0.02f * (float)hosts[i].slowness * (1.0f + 0.1f * running);
         ek_telemetry telemetry = {sizeof(telemetry), running, 0.0f, 0.0f, running / 64.0f, step_s};
-        must(ek_report(state, hosts[i].index, &telemetry, now_us), "ek_report");
+        must(ek_report(state, hosts[i].index, &telemetry, now_us, now_us), "ek_report");
     }
 }
 

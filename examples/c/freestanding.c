@@ -74,7 +74,7 @@ static int decide(void)
     for (uint64_t now_us = 1000; now_us < 100000; now_us += 1000) {
         if (ek_decide(NULL, state, &request, NULL, 0, now_us, NULL, 0, &decision) != EK_CODE_OK ||
             ek_begin(state, decision.host, 100, now_us, &ticket) != EK_CODE_OK ||
-            ek_first_byte(state, &ticket, now_us + 200) != EK_CODE_OK ||
+            ek_first_token(state, &ticket, now_us + 200) != EK_CODE_OK ||
             ek_finish(state, NULL, &ticket, &outcome, now_us + 500) != EK_CODE_OK) {
             return 4;
         }

@@ -21,7 +21,7 @@ static const uint64_t REPORT_PERIOD_US = 250000;
 struct request {
     ek_ticket ticket;
     uint64_t record;
-    uint64_t first_byte_us;
+    uint64_t first_token_us;
     uint64_t end_us;
 };
 
@@ -116,7 +116,7 @@ int main(int argc, char **argv)
                 continue;
             }
             ek_outcome outcome = {sizeof(outcome), EK_STATUS_SUCCESS, OUTPUT_TOKENS, 0};
-            must(ek_first_byte(state, &request->ticket, request->first_byte_us), "ek_first_byte");
+            must(ek_first_token(state, &request->ticket, request->first_token_us), "ek_first_token");
             /* The record may be gone by now: that is no failure. */
             (void)ek_record_outcome(ring, request->record, &request->ticket, &outcome, request->end_us);
             running[request->ticket.host]--;
@@ -127,7 +127,7 @@ int main(int argc, char **argv)
             float here = (float)running[host];
             float step_s = (float)(step_us(host, running[host]) * 1e-6);
             ek_telemetry telemetry = {sizeof(telemetry), here, 0.0f, 0.0f, here / 64.0f, step_s};
-            must(ek_report(state, host, &telemetry, now_us), "ek_report");
+            must(ek_report(state, host, &telemetry, now_us, now_us), "ek_report");
         }
         if (now_us >= report_us) {
             report_us += REPORT_PERIOD_US;
@@ -143,7 +143,7 @@ int main(int argc, char **argv)
              "ek_record_decision");
         must(ek_begin(state, actual, PROMPT_TOKENS, now_us, &sent->ticket), "ek_begin");
         double step = step_us(actual, running[actual]++);
-        sent->first_byte_us = now_us + (uint64_t)(5.0 * step);
+        sent->first_token_us = now_us + (uint64_t)(5.0 * step);
         sent->end_us = now_us + (uint64_t)((5.0 + OUTPUT_TOKENS) * step);
     }
 

@@ -46,7 +46,7 @@ impl fmt::Display for Summary<'_> {
         if let Some(policy) = self.model.policy() {
             program::write(f, "Policy", "hosts", policy.program())?;
             if let Some(guard) = policy.guard() {
-                guard::write(f, guard)?;
+                guard::write(f, &guard)?;
             }
         }
         if let Some(forecaster) = self.model.forecaster() {

@@ -337,6 +337,10 @@ enum ek_code
    * Artifact: scale section out of range.
    */
   EK_CODE_ARTIFACT_SCALE = -117,
+  /**
+   * The artifact's guard section has a value out of range.
+   */
+  EK_CODE_ARTIFACT_GUARD = -118,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -370,6 +374,11 @@ enum ek_status
    * The client went away.
    */
   EK_STATUS_CLIENT_ABORT = 3,
+  /**
+   * The host answered without working: a redirect, a refusal of the request (4xx but 429), a
+   * gRPC error, an answer to `HEAD`, a protocol switch. Nothing is learned from it.
+   */
+  EK_STATUS_NO_WORK = 4,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -407,6 +416,10 @@ enum ek_reason
    * None was chosen: no host is eligible.
    */
   EK_REASON_NO_HOST = 4,
+  /**
+   * It had not been tried for so long that nothing is known of it any more.
+   */
+  EK_REASON_UNTRIED = 5,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -887,6 +900,10 @@ typedef struct ek_counters {
    * Requests of killed processes that were taken back.
    */
   uint64_t taken_back;
+  /**
+   * Decisions for a host because it had not been tried for long.
+   */
+  uint64_t untried;
 } ek_counters;
 
 /**
@@ -1035,6 +1052,14 @@ typedef struct ek_stats {
    * that is warm.
    */
   float slow_start;
+  /**
+   * How much is known of the host by own measurements, 0 (nothing) to 1.
+   */
+  float knowledge;
+  /**
+   * Reserved, 0.
+   */
+  uint32_t reserved;
 } ek_stats;
 
 /**
@@ -1084,7 +1109,7 @@ typedef struct ek_ticket {
   /**
    * When its first byte came back; 0 before.
    */
-  uint64_t first_byte_us;
+  uint64_t first_token_us;
   /**
    * Requests of this state at the host when it was sent, itself included.
    */
@@ -1562,7 +1587,8 @@ ek_code ek_demand_tick(struct ek_demand *demand,
                        size_t scratch_size);
 
 /**
- * Reads the demand, by `scale` or, if that is NULL, by what the model says of it. Any
+ * Reads the demand, by `scale`: each figure that is NaN there, or all if it is NULL, is the
+ * model's, or else a default (a lead of 120 s, quantile 0.9, headroom 1.1, trend 0.5). Any
  * number of threads and processes may do so at once.
  *
  * # Safety
@@ -1586,8 +1612,8 @@ ek_code ek_demand_read(const struct ek_demand *demand,
 ek_code ek_model_scale(const struct ek_model *model, struct ek_scale *scale);
 
 /**
- * Whether the values are within their ranges: capacity and lead positive, a quantile from
- * 0.1 to 0.9, a headroom from 1 to 10, a trend from 0 to 2.
+ * Checks that the values are within their ranges: capacity and lead positive, a quantile from
+ * 0.1 to 0.9, a headroom from 1 to 10, a trend from 0 to 2. NaN marks one that is not given.
  *
  * # Safety
  * - `scale` is NULL or points to an initialised structure.
@@ -2075,13 +2101,13 @@ ek_code ek_begin(struct ek_state *state,
                  struct ek_ticket *ticket);
 
 /**
- * The first byte of a response came back. Calls after the first change nothing.
+ * Notes the first token of a response with work. Calls after the first change nothing.
  *
  * # Safety
  * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
  * - `ticket` points to an initialised `ek_ticket`.
  */
-ek_code ek_first_byte(struct ek_state *state, struct ek_ticket *ticket, uint64_t now_us);
+ek_code ek_first_token(struct ek_state *state, struct ek_ticket *ticket, uint64_t now_us);
 
 /**
  * A request ended. A second call for the same ticket is refused, so that counts stay
@@ -2104,7 +2130,8 @@ ek_code ek_finish(struct ek_state *state,
 /**
  * A host's own report came in: from response headers, a probe, or scraped metrics.
  *
- * `measured_us`: when the host measured it, not when it arrived.
+ * `measured_us`: when the host measured it, not when it arrived. `EK_CODE_REPORT_STALE` if that
+ * is older than what is known, or lies after `now_us`.
  *
  * # Safety
  * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
@@ -2113,7 +2140,8 @@ ek_code ek_finish(struct ek_state *state,
 ek_code ek_report(struct ek_state *state,
                   uint32_t host,
                   const struct ek_telemetry *telemetry,
-                  uint64_t measured_us);
+                  uint64_t measured_us,
+                  uint64_t now_us);
 
 /**
  * A host's own report came in with a response: the value of the header
@@ -2121,7 +2149,7 @@ ek_code ek_report(struct ek_state *state,
  *
  * `header`: `header_len` bytes, from the host as they are. Returns `EK_CODE_REPORT_FORMAT`
  * for what does not follow the format, and for reports without a metric of use.
- * `measured_us`: when the response's header came in.
+ * `now_us`: when the response's header came in.
  *
  * # Safety
  * - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
@@ -2131,7 +2159,7 @@ ek_code ek_report_orca(struct ek_state *state,
                        uint32_t host,
                        const char *header,
                        size_t header_len,
-                       uint64_t measured_us);
+                       uint64_t now_us);
 
 /**
  * Size in bytes of the memory of a state for up to `hosts_max` hosts; 0 if that is 0 or
@@ -2199,6 +2227,7 @@ uint64_t ek_host_key(const char *address, size_t address_len);
 ek_code ek_telemetry_file_apply(const void *file,
                                 size_t file_size,
                                 struct ek_state *state,
+                                uint64_t now_us,
                                 uint32_t *taken);
 
 /**

@@ -20,7 +20,7 @@ pub use error::ArtifactError;
 
 use crate::demand::ScaleModel;
 use crate::forecast::Forecaster;
-use crate::policy::{Guard, Policy};
+use crate::policy::Policy;
 use crate::program::Program;
 use crate::service::ServiceModel;
 use crate::simd::Level;
@@ -45,9 +45,8 @@ impl<'a> Model<'a> {
             None => "{}",
         };
         let service = ServiceModel::decode(sections.find(format::SERVICE).ok_or(ArtifactError::Service)?)?;
-        let guard = sections.find(format::GUARD).map(Guard::decode).transpose()?;
         let program = sections.find(format::POLICY).map(Program::parse).transpose()?;
-        let policy = program.map(|program| Policy::new(program, guard)).transpose()?;
+        let policy = program.map(|program| Policy::new(program, sections.find(format::GUARD))).transpose()?;
         let forecaster = match (sections.find(format::FORECAST), sections.find(format::CALIBRATION)) {
             (Some(program), Some(calibration)) => Some(Forecaster::parse(program, calibration)?),
             (None, None) => None,

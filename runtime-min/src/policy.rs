@@ -14,7 +14,7 @@
 use crate::artifact::ArtifactError;
 use crate::features::HOST_FEATURES;
 use crate::program::{Program, stride};
-use crate::simd::{Block, Kernel, Lanes, Level};
+use crate::simd::Level;
 
 /// Bytes of an encoded guard: the weight, the ranges' lower ends, their upper ends, zeros.
 pub const GUARD_BYTES: usize = 256;
@@ -50,16 +50,12 @@ impl Guard {
     /// [`ArtifactError::Guard`] if it is short, the weight is not between 0.001 and 1000, or a
     /// range is empty or not a number.
     pub fn decode(section: &[u8]) -> Result<Self, ArtifactError> {
-        let words = section.get(..GUARD_BYTES).ok_or(ArtifactError::Guard)?.as_chunks::<4>().0;
-        let number = |index: usize| words.get(index).map_or(f32::NAN, |word| f32::from_le_bytes(*word));
-        let guard = Self {
-            estimate_weight: number(0),
-            low: core::array::from_fn(|feature| number(1 + feature)),
-            high: core::array::from_fn(|feature| number(1 + HOST_FEATURES + feature)),
-        };
-        let ordered = guard.low.iter().zip(&guard.high).all(|(low, high)| low <= high);
-        let is_valid = (1e-3..=1e3).contains(&guard.estimate_weight) && ordered;
-        if is_valid { Ok(guard) } else { Err(ArtifactError::Guard) }
+        let held = Held::parse(section)?;
+        let mut guard = Self::unlimited(held.estimate_weight());
+        for (feature, (low, high)) in guard.low.iter_mut().zip(&mut guard.high).enumerate() {
+            (*low, *high) = held.range(feature);
+        }
+        Ok(guard)
     }
 
     /// The GUARD section of this guard.
@@ -71,15 +67,44 @@ impl Guard {
         }
         section
     }
+}
+
+/// A guard's section, checked and read in place.
+#[derive(Clone, Copy, Debug)]
+struct Held<'a>(&'a [[u8; 4]]);
+
+impl<'a> Held<'a> {
+    fn parse(section: &'a [u8]) -> Result<Self, ArtifactError> {
+        let held = Self(section.get(..GUARD_BYTES).ok_or(ArtifactError::Guard)?.as_chunks::<4>().0);
+        let mut is_valid = (1e-3..=1e3).contains(&held.estimate_weight());
+        let mut feature = 0;
+        while feature < HOST_FEATURES {
+            let (low, high) = held.range(feature);
+            is_valid &= low <= high;
+            feature += 1;
+        }
+        if is_valid { Ok(held) } else { Err(ArtifactError::Guard) }
+    }
+
+    fn number(&self, index: usize) -> f32 {
+        self.0.get(index).map_or(f32::NAN, |word| f32::from_le_bytes(*word))
+    }
+
+    fn estimate_weight(&self) -> f32 {
+        self.number(0)
+    }
+
+    /// The least and the most of a feature that training saw.
+    fn range(&self, feature: usize) -> (f32, f32) {
+        (self.number(1 + feature), self.number(1 + HOST_FEATURES + feature))
+    }
 
     /// Trust in the network, 0 to 1, for a fleet with these means of the features.
-    #[inline(always)]
     fn trust(&self, means: [(usize, f32); 4]) -> f32 {
         let mut beyond = 0.0f32;
-        for (column, mean) in means {
-            if let (Some(low), Some(high)) = (self.low.get(column), self.high.get(column)) {
-                beyond = beyond.max(low - mean).max(mean - high);
-            }
+        for (feature, mean) in means {
+            let (low, high) = self.range(feature);
+            beyond = beyond.max(low - mean).max(mean - high);
         }
         (1.0 - beyond).max(0.0)
     }
@@ -89,16 +114,18 @@ impl Guard {
 #[derive(Clone, Copy, Debug)]
 pub struct Policy<'a> {
     program: Program<'a>,
-    guard: Option<Guard>,
+    guard: Option<Held<'a>>,
 }
 
 impl<'a> Policy<'a> {
-    /// A network of a policy, held by a guard if it comes with one.
+    /// A network of a policy, held by a guard if it comes with its section.
     ///
     /// # Errors
+    /// [`ArtifactError::Guard`] for a section that makes no sense;
     /// [`ArtifactError::ProgramInterface`] for one that does not take the features of hosts and
     /// give a score for each.
-    pub(crate) fn new(program: Program<'a>, guard: Option<Guard>) -> Result<Self, ArtifactError> {
+    pub(crate) fn new(program: Program<'a>, guard: Option<&'a [u8]>) -> Result<Self, ArtifactError> {
+        let guard = guard.map(Held::parse).transpose()?;
         let fits =
             program.input_width() == HOST_FEATURES && program.output_width() == 1 && !program.output_is_uniform();
         if fits { Ok(Self { program, guard }) } else { Err(ArtifactError::ProgramInterface) }
@@ -110,8 +137,8 @@ impl<'a> Policy<'a> {
     }
 
     /// The guard, if the artifact has one.
-    pub fn guard(&self) -> Option<&Guard> {
-        self.guard.as_ref()
+    pub fn guard(&self) -> Option<Guard> {
+        self.guard.and_then(|held| Guard::decode(held.0.as_flattened()).ok())
     }
 
     /// The vectors that it runs on.
@@ -125,7 +152,7 @@ impl<'a> Policy<'a> {
     #[inline(always)]
     pub(crate) fn tie_width(&self) -> f32 {
         const LN_TIE: f32 = 0.01;
-        self.guard.as_ref().map_or(0.0, |guard| LN_TIE * guard.estimate_weight)
+        self.guard.map_or(0.0, |guard| LN_TIE * guard.estimate_weight())
     }
 
     /// The same policy on narrower vectors; the results are the same bits.
@@ -142,79 +169,35 @@ impl<'a> Policy<'a> {
     /// Scores of `rows` hosts, whose features the caller has put at the start of `scratch` (see
     /// [`features::write`](crate::features::write())). `None` if `scratch` is shorter than
     /// [`scratch_len`](Self::scratch_len) or `rows` is 0.
-    #[inline]
+    #[inline(never)]
     pub fn run<'s>(&self, rows: usize, scratch: &'s mut [f32]) -> Option<&'s [f32]> {
         let place = self.program.run_in_place(rows, scratch)?;
         let stride = stride(rows);
-        if let Some(guard) = &self.guard
+        if let Some(guard) = self.guard
             && let Some((features, scores)) = scratch.split_at_mut_checked(place.start)
             && features.len() >= HOST_FEATURES * stride
         {
-            self.level().run_rows(rows, Guarded { guard, features, scores, rows, stride });
+            hold(guard, features, scores, rows, stride);
         }
         scratch.get(place)
     }
 }
 
-/// Puts the guard on scores.
-struct Guarded<'a> {
-    guard: &'a Guard,
-    features: &'a [f32],
-    scores: &'a mut [f32],
-    rows: usize,
-    stride: usize,
-}
-
-impl Guarded<'_> {
-    #[inline(always)]
-    fn column<V: Lanes>(&self, lanes: V, column: usize, begin: usize) -> V {
-        let block: Option<&Block> =
-            self.features.get(column * self.stride + begin..).and_then(|rest| rest.first_chunk());
-        block.map_or(lanes.fill(0.0), |block| lanes.load(block))
-    }
-}
-
-impl Kernel for Guarded<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Lanes>(self, lanes: V) {
-        let zero = lanes.fill(0.0);
-        let weight = lanes.fill(self.guard.estimate_weight);
-        let mut sums = [zero; 4];
-        let mut begin = 0;
-        while begin < self.rows {
-            let in_use = lanes.first(self.rows - begin);
-            let Some(scores) = self.scores.get(begin..).and_then(|rest| rest.first_chunk::<{ crate::LANES }>()) else {
-                return;
-            };
-            let residual = lanes.load(scores) - weight * self.column(lanes, ESTIMATE, begin);
-            let addends = [
-                residual,
-                self.column(lanes, STEP, begin),
-                self.column(lanes, LATENCY, begin),
-                self.column(lanes, TTFT, begin),
-            ];
-            for (sum, addend) in sums.iter_mut().zip(addends) {
-                *sum = *sum + zero.replaced(in_use, addend);
-            }
-            begin += crate::LANES;
-        }
-        let per_row = 1.0 / self.rows as f32;
-        let [residual, step, latency, ttft] = V::sums(sums).map(|sum| sum * per_row);
-        // The prompt is the same for all hosts.
-        let prompt = self.features.get(PROMPT * self.stride).copied().unwrap_or(0.0);
-        let trust = self.guard.trust([(STEP, step), (LATENCY, latency), (TTFT, ttft), (PROMPT, prompt)]);
-        let (trust, mean) = (lanes.fill(trust), lanes.fill(residual));
-        begin = 0;
-        while begin < self.rows {
-            let estimate = weight * self.column(lanes, ESTIMATE, begin);
-            let trusted = trust * self.column(lanes, KNOWLEDGE, begin);
-            if let Some(scores) = self.scores.get_mut(begin..).and_then(|rest| rest.first_chunk_mut()) {
-                let residual = lanes.load(scores) - estimate;
-                trusted.mul_add(residual - mean, estimate).store(scores);
-            }
-            begin += crate::LANES;
-        }
+/// Puts the guard on the scores of `rows` hosts. In plain loops: there is too little to compute
+/// for a copy at each level.
+#[inline(never)]
+fn hold(guard: Held<'_>, features: &[f32], scores: &mut [f32], rows: usize, stride: usize) {
+    let column = |index: usize| features.get(index * stride..).and_then(|rest| rest.get(..rows)).unwrap_or(&[]);
+    let weight = guard.estimate_weight();
+    let per_row = 1.0 / rows as f32;
+    let mean = |index: usize| column(index).iter().sum::<f32>() * per_row;
+    let scored = scores.iter().zip(column(ESTIMATE));
+    let mean_residual = scored.map(|(score, estimate)| score - weight * estimate).sum::<f32>() * per_row;
+    // The prompt is the same for all hosts.
+    let prompt = column(PROMPT).first().copied().unwrap_or(0.0);
+    let trust = guard.trust([(STEP, mean(STEP)), (LATENCY, mean(LATENCY)), (TTFT, mean(TTFT)), (PROMPT, prompt)]);
+    for ((score, estimate), knowledge) in scores.iter_mut().zip(column(ESTIMATE)).zip(column(KNOWLEDGE)) {
+        let estimate = weight * estimate;
+        *score = estimate + trust * knowledge * (*score - estimate - mean_residual);
     }
 }

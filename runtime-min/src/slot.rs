@@ -212,8 +212,9 @@ impl HostSlot {
     }
 
     /// What is left of a memory since the host's last sign of life.
+    #[inline(never)]
     fn fading(&self, now_us: u64) -> f32 {
-        math::exp(-self.silence_s(now_us) / AVERAGING_TIME_S)
+        math::decay(self.silence_s(now_us) / AVERAGING_TIME_S)
     }
 
     /// Requests of this balancer under way at the host.
@@ -257,9 +258,11 @@ impl HostSlot {
     }
 
     /// Answers without work, and failures, that still hold the place that a request with work
-    /// would: each fades over `latency_s`, the typical latency.
+    /// would: each fades over `latency_s`, the typical latency (as an exponential whose inverse is
+    /// cut after the square, so that decisions need none).
     pub(crate) fn unworked(&self, latency_s: f32, now_us: u64) -> f32 {
-        self.unworked.load() * math::exp(-self.silence_s(now_us) / latency_s)
+        let faded = self.silence_s(now_us) / latency_s;
+        self.unworked.load() / ((0.5 * faded + 1.0) * faded + 1.0)
     }
 
     /// Requests of this balancer at the host with one more, for its weight: what least

@@ -23,7 +23,8 @@ const AGEING_INTERVAL_US: u64 = 1_000_000;
 
 /// Of so many requests, at most one goes to a host because it was not tried for too long: of one
 /// more than there are hosts, within these bounds.
-const RETRY_INTERVAL_REQUESTS: core::ops::RangeInclusive<u64> = 5..=20;
+const RETRY_INTERVAL_REQUESTS_MIN: u64 = 5;
+const RETRY_INTERVAL_REQUESTS_MAX: u64 = 20;
 
 /// Time for which an answer without work holds its place before any latency was measured.
 const LATENCY_HELD_S: f32 = 1.0;
@@ -214,8 +215,7 @@ impl<'m> State<'m> {
     pub(crate) fn take_untried(&self, is_eligible: impl FnOnce(u32) -> bool) -> Option<u32> {
         let host = self.header.untried.load(Relaxed).checked_sub(1)?;
         let begun = self.header.begun.load(Relaxed);
-        let interval =
-            (self.host_end() as u64 + 1).clamp(*RETRY_INTERVAL_REQUESTS.start(), *RETRY_INTERVAL_REQUESTS.end());
+        let interval = (self.host_end() as u64 + 1).max(RETRY_INTERVAL_REQUESTS_MIN).min(RETRY_INTERVAL_REQUESTS_MAX);
         let is_turn = begun.saturating_sub(self.header.retried_begun.load(Relaxed)) >= interval;
         if !is_turn || self.host(host).is_none() || !is_eligible(host) {
             return None;
@@ -271,7 +271,7 @@ impl<'m> State<'m> {
     pub fn begin(&self, host: u32, prompt_tokens: u32, now_us: u64) -> Option<Ticket> {
         let slot = self.host(host)?;
         let quiet_s = elapsed_s(self.header.last_arrival_us.fetch_max(now_us, Relaxed), now_us);
-        let keep = math::exp(-quiet_s / AVERAGING_TIME_S);
+        let keep = math::decay(quiet_s / AVERAGING_TIME_S);
         self.header.arrivals_per_s.update(|old| old * keep + 1.0 / AVERAGING_TIME_S);
         let begun = self.header.begun.fetch_add(1, Relaxed) + 1;
         Some(slot.begin(host, prompt_tokens, begun, now_us))
@@ -382,7 +382,7 @@ fn measured(mean_s: &AtomicF32, sample_s: f32) {
     /// What a measurement weighs against those before it.
     const WEIGHT: f32 = 1.0 / 16.0;
     if sample_s > 0.0 {
-        let bounded = |old: f32| sample_s.clamp(old / MEAN_FACTOR_MAX, old * MEAN_FACTOR_MAX);
+        let bounded = |old: f32| sample_s.max(old / MEAN_FACTOR_MAX).min(old * MEAN_FACTOR_MAX);
         mean_s.update(|old| if old > 0.0 { old + (bounded(old) - old) * WEIGHT } else { sample_s });
     }
 }

@@ -71,7 +71,7 @@ fn pages_may_come_in_chunks_or_end_with_the_connection() {
         read_request(&mut stream);
         let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\ntgi_queue_size 4\n");
     });
-    let (readings, page) = scraped(&[chunked, closing], 300, PAGE_MAX);
+    let (readings, page) = scraped(&[chunked, closing], 1500, PAGE_MAX);
     assert_eq!(readings[0].map(|reading| reading.telemetry.running), Some(6.0), "{page}");
     assert_eq!(readings[1].map(|reading| reading.telemetry.waiting), Some(4.0), "{page}");
     assert_eq!(of(&page, "evenkeel_agent_failures_total", chunked), 0.0);

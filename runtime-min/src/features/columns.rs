@@ -157,7 +157,7 @@ impl<'a> Shared<'a> {
             per_batch: 1.0 / service.batch_max,
             per_server: 1.0 / service.servers,
             per_kv_token: 1.0 / service.kv_capacity_tokens,
-            per_latency_held: -1.0 / state.latency_held_s(),
+            per_latency_held: 1.0 / state.latency_held_s(),
             ln_prompt_ratio,
         }
     }
@@ -197,7 +197,8 @@ impl<'a> Shared<'a> {
         // ourselves have there: a host that reports itself idle is not believed. Nor is one
         // idle that answers at once without working: such answers hold their place for a while.
         let running = report.number(word::RUNNING);
-        let held = slots.number(word::UNWORKED) * math::exp(silence_s * lanes.fill(self.per_latency_held));
+        let faded = silence_s * lanes.fill(self.per_latency_held);
+        let held = slots.number(word::UNWORKED) / ((faded * lanes.fill(0.5) + one) * faded + one);
         let requests = (running + waiting + sent - done).max(in_flight) + held;
         // What is under way at a host that has just come up counts for more.
         let requests = requests * slots.number(word::SLOW_START);

@@ -48,7 +48,7 @@ impl Ageing {
     /// in all.
     pub(crate) fn new(elapsed_s: f32, requests: u64, hosts: usize, now_us: u64, begun: u64) -> Self {
         let lives = (elapsed_s / HALF_LIFE_S).min(requests as f32 / (HALF_LIFE_REQUESTS * hosts.max(1) as f32));
-        Self { keep: math::exp(-core::f32::consts::LN_2 * lives), now_us, begun }
+        Self { keep: math::decay(core::f32::consts::LN_2 * lives), now_us, begun }
     }
 }
 
@@ -94,6 +94,11 @@ impl HostSlot {
 }
 
 /// A number on its way to the mean, geometrically; it stays where it is if there is none.
+#[inline(never)]
 fn drifted(old: f32, mean: f32, keep: f32) -> f32 {
-    if old > 0.0 && mean > 0.0 { mean * math::exp(keep * (math::ln(old) - math::ln(mean))) } else { old }
+    if old > 0.0 && mean > 0.0 {
+        mean * math::decay(keep * (math::ln_called(mean) - math::ln_called(old)))
+    } else {
+        old
+    }
 }

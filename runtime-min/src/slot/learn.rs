@@ -164,11 +164,13 @@ impl HostSlot {
     }
 
     /// A request that ended without an answer may only ever make the host look slower.
+    #[inline(never)]
     fn note_slower(&self, latency_s: f32, keep: f32) {
         self.latency_ewma_s.update(|old| if latency_s > old { blend(old, latency_s, keep) } else { old });
     }
 
     /// Notes a sign of life, and so many answers without work.
+    #[inline(never)]
     fn sign_of_life(&self, latency_s: f32, unworked: f32, now_us: u64) {
         if unworked > 0.0 || self.unworked.load() > 0.0 {
             let held = self.unworked(latency_s, now_us);
@@ -190,7 +192,7 @@ impl HostSlot {
             self.telemetry_step_s.store(self.local_step_s.load());
             return;
         }
-        let error = math::ln(measured_s) - math::ln(claimed_s);
+        let error = math::ln_called(measured_s) - math::ln_called(claimed_s);
         let checked = self.claims_checked.fetch_add(1, Relaxed).saturating_add(1);
         self.claim_error.update(|old| {
             let surprise = error - old;
@@ -206,7 +208,7 @@ impl HostSlot {
         if self.local_step_s.load().is_nan() {
             return claimed_s.max(fleet_s / UNPROVEN_SPEED_MAX);
         }
-        claimed_s * math::exp(self.claim_error.load())
+        claimed_s * math::decay(-self.claim_error.load())
     }
 
     /// Takes over a report measured at `measured_us`, and returns the step that is news (NaN if
@@ -241,6 +243,7 @@ impl HostSlot {
     }
 
     /// Share of itself that an average keeps when a sample arrives now.
+    #[inline(never)]
     fn keep(&self, now_us: u64) -> f32 {
         let kept = self.fading(now_us);
         // At least a little of each sample counts, however fast they come.
@@ -261,10 +264,11 @@ fn count_up(count: &AtomicU32, by: u32) {
 
 /// A sample within the factor of what was known; as it is where nothing was.
 fn bounded(old: f32, sample: f32) -> f32 {
-    if old > 0.0 { sample.clamp(old / SAMPLE_FACTOR_MAX, old * SAMPLE_FACTOR_MAX) } else { sample }
+    if old > 0.0 { sample.max(old / SAMPLE_FACTOR_MAX).min(old * SAMPLE_FACTOR_MAX) } else { sample }
 }
 
 /// Moving average of bounded samples; the first one replaces the unknown.
+#[inline(never)]
 fn blend(old: f32, sample: f32, keep: f32) -> f32 {
     if old.is_nan() { sample } else { old * keep + bounded(old, sample) * (1.0 - keep) }
 }

@@ -78,13 +78,13 @@ static void *work(void *argument)
         ek_ticket ticket;
         must(ek_process_begin(state, thread, decision.host, 100, now_us, &ticket), "ek_process_begin");
         ek_telemetry telemetry = {sizeof(telemetry), 1.0f, 0.0f, 0.0f, 0.1f, 0.02f};
-        ek_code reported = ek_report(state, i % HOSTS, &telemetry, now_us);
+        ek_code reported = ek_report(state, i % HOSTS, &telemetry, now_us, now_us);
         if (reported != EK_CODE_REPORT_STALE) {
             must(reported, "ek_report");
         }
         ek_explanation explanation = {sizeof(explanation), sizeof(hosts[0]), hosts, HOSTS, 0, 0, 0, 0, 0.0f};
         must(ek_explain(model, state, &request, NULL, 0, now_us, scratch, scratch_size, &explanation), "ek_explain");
-        must(ek_first_byte(state, &ticket, now_us + 300), "ek_first_byte");
+        must(ek_first_token(state, &ticket, now_us + 300), "ek_first_token");
         ek_outcome outcome = {sizeof(outcome), i % 4, 10, 0};
         (void)ek_record_outcome(ring, record, &ticket, &outcome, now_us + 900);
         must(ek_finish(state, model, &ticket, &outcome, now_us + 900), "ek_finish");

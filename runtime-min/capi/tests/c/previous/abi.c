@@ -1,5 +1,5 @@
 /*
- * Behaviour of the C interface as it was in version 0.1.0: a program that was built with
+ * Behaviour of the C interface as it was before version 0.2.0: a program that was built with
  * the header beside this one works with any later library.
  *
  *     abi [ARTIFACT]      with an artifact, loaded models are tested too
@@ -220,16 +220,16 @@ static void structures_are_checked(void)
     CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_decide(NULL, state, &newer.known, NULL, 0, 1, NULL, 0, &decision));
 
     ek_telemetry telemetry = {sizeof(telemetry), 1.0f, 0.0f, 0.0f, 0.5f, 0.02f};
-    CHECK_CODE(EK_CODE_OK, ek_report(state, 0, &telemetry, 1000));
-    CHECK_CODE(EK_CODE_REPORT_STALE, ek_report(state, 0, &telemetry, 999));
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_report(state, 1, &telemetry, 2000));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_report(state, 0, NULL, 2000));
+    CHECK_CODE(EK_CODE_OK, ek_report(state, 0, &telemetry, 1000, 1000));
+    CHECK_CODE(EK_CODE_REPORT_STALE, ek_report(state, 0, &telemetry, 999, 1000));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_report(state, 1, &telemetry, 2000, 2000));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_report(state, 0, NULL, 2000, 2000));
     telemetry.struct_size = 0;
-    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_report(state, 0, &telemetry, 2000));
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_report(state, 0, &telemetry, 2000, 2000));
     telemetry.struct_size = sizeof(telemetry);
     telemetry.kv_use = -1.0f;
     telemetry.waiting = INFINITY;
-    CHECK_CODE(EK_CODE_OK, ek_report(state, 0, &telemetry, 2000));
+    CHECK_CODE(EK_CODE_OK, ek_report(state, 0, &telemetry, 2000, 2000));
     CHECK(isnan(stats_of(state, 0).kv_use) && isnan(stats_of(state, 0).waiting));
     CHECK(stats_of(state, 0).running == 1.0f);
 }
@@ -263,7 +263,7 @@ static void masks_hold_at_their_edges(void)
     CHECK(count == 6);
     CHECK_CODE(EK_CODE_OK, ek_decisions(state, EK_REASON_NO_HOST, &count));
     CHECK(count == 8);
-    CHECK_CODE(EK_CODE_ENUMERATION, ek_decisions(state, 5, &count));
+    CHECK_CODE(EK_CODE_ENUMERATION, ek_decisions(state, 6, &count));
     CHECK_CODE(EK_CODE_NULL_POINTER, ek_decisions(state, EK_REASON_POLICY, NULL));
 }
 
@@ -313,11 +313,11 @@ static void counts_are_exact(void)
     CHECK(stats_of(state, 0).in_flight_prompt_tokens == 145);
     for (uint32_t i = 0; i < 10; i++) {
         outcome.status = i % 4;
-        CHECK_CODE(EK_CODE_OK, ek_first_byte(state, &tickets[i], 501000));
+        CHECK_CODE(EK_CODE_OK, ek_first_token(state, &tickets[i], 501000));
         CHECK_CODE(EK_CODE_OK, ek_finish(state, NULL, &tickets[i], &outcome, 1001000));
         /* Once is enough. */
         CHECK_CODE(EK_CODE_TICKET, ek_finish(state, NULL, &tickets[i], &outcome, 1001000));
-        CHECK_CODE(EK_CODE_TICKET, ek_first_byte(state, &tickets[i], 1001000));
+        CHECK_CODE(EK_CODE_TICKET, ek_first_token(state, &tickets[i], 1001000));
     }
     ek_stats stats = stats_of(state, 0);
     CHECK(stats.in_flight == 0 && stats.in_flight_prompt_tokens == 0);
@@ -327,7 +327,7 @@ static void counts_are_exact(void)
     CHECK(fabsf(stats.latency_ewma_s - 1.0f) < 1e-4f && fabsf(stats.ttft_ewma_s - 0.5f) < 1e-4f);
 
     CHECK_CODE(EK_CODE_OK, ek_begin(state, 0, 10, 1000, &ticket));
-    outcome.status = 4;
+    outcome.status = 99;
     CHECK_CODE(EK_CODE_ENUMERATION, ek_finish(state, NULL, &ticket, &outcome, 2000));
     outcome.status = EK_STATUS_SUCCESS;
     outcome.reserved = 1;
@@ -350,7 +350,7 @@ static void nothing_is_read_through_wrong_pointers(void)
     uint32_t host;
     CHECK_CODE(EK_CODE_OK, ek_host_register(state, 1, 1.0f, 0, &host));
     CHECK_CODE(EK_CODE_MISALIGNED, ek_begin(state, 0, 1, 1, (ek_ticket *)(void *)(room + 1)));
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_report(state, 0, (const ek_telemetry *)(const void *)(room + 2), 1));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_report(state, 0, (const ek_telemetry *)(const void *)(room + 2), 1, 1));
     CHECK_CODE(EK_CODE_MISALIGNED, ek_host_find(state, 1, (uint32_t *)(void *)(room + 3)));
     CHECK_CODE(EK_CODE_MISALIGNED, ek_host_find((const ek_state *)(const void *)((unsigned char *)state + 8), 1, &host));
     ek_request request = request_of(1);
