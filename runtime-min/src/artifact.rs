@@ -46,7 +46,7 @@ impl<'a> Model<'a> {
         };
         let service = ServiceModel::decode(sections.find(format::SERVICE).ok_or(ArtifactError::Service)?)?;
         let program = sections.find(format::POLICY).map(Program::parse).transpose()?;
-        let policy = program.map(|program| Policy::new(program, sections.find(format::GUARD))).transpose()?;
+        let policy = program.map(|program| Policy::new(&program, sections.find(format::GUARD))).transpose()?;
         let forecaster = match (sections.find(format::FORECAST), sections.find(format::CALIBRATION)) {
             (Some(program), Some(calibration)) => Some(Forecaster::parse(program, calibration)?),
             (None, None) => None,

@@ -124,11 +124,11 @@ impl<'a> Policy<'a> {
     /// [`ArtifactError::Guard`] for a section that makes no sense;
     /// [`ArtifactError::ProgramInterface`] for one that does not take the features of hosts and
     /// give a score for each.
-    pub(crate) fn new(program: Program<'a>, guard: Option<&'a [u8]>) -> Result<Self, ArtifactError> {
+    pub(crate) fn new(program: &Program<'a>, guard: Option<&'a [u8]>) -> Result<Self, ArtifactError> {
         let guard = guard.map(Held::parse).transpose()?;
         let fits =
             program.input_width() == HOST_FEATURES && program.output_width() == 1 && !program.output_is_uniform();
-        if fits { Ok(Self { program, guard }) } else { Err(ArtifactError::ProgramInterface) }
+        if fits { Ok(Self { program: *program, guard }) } else { Err(ArtifactError::ProgramInterface) }
     }
 
     /// The network.

@@ -193,9 +193,9 @@ impl<'m> State<'m> {
         let ageing = Ageing::new(elapsed_s(aged_us, now_us), requests, self.hosts().count(), now_us, begun);
         let known_or_nan = |mean: Option<f32>| mean.unwrap_or(f32::NAN);
         let fleet = FleetMeans {
-            step_s: known_or_nan(self.step_mean_s()),
-            latency_s: known_or_nan(self.latency_mean_s()),
-            ttft_s: known_or_nan(self.ttft_mean_s()),
+            step: known_or_nan(self.step_mean_s()),
+            latency: known_or_nan(self.latency_mean_s()),
+            ttft: known_or_nan(self.ttft_mean_s()),
         };
         let mut untried: Option<(f32, u32)> = None;
         for (host, slot) in self.hosts() {
@@ -215,7 +215,7 @@ impl<'m> State<'m> {
     pub(crate) fn take_untried(&self, is_eligible: impl FnOnce(u32) -> bool) -> Option<u32> {
         let host = self.header.untried.load(Relaxed).checked_sub(1)?;
         let begun = self.header.begun.load(Relaxed);
-        let interval = (self.host_end() as u64 + 1).max(RETRY_INTERVAL_REQUESTS_MIN).min(RETRY_INTERVAL_REQUESTS_MAX);
+        let interval = (self.host_end() as u64 + 1).clamp(RETRY_INTERVAL_REQUESTS_MIN, RETRY_INTERVAL_REQUESTS_MAX);
         let is_turn = begun.saturating_sub(self.header.retried_begun.load(Relaxed)) >= interval;
         if !is_turn || self.host(host).is_none() || !is_eligible(host) {
             return None;

@@ -7,6 +7,7 @@ use super::memory;
 use super::model::{self, EkModel};
 use super::state::{self, EkState};
 use super::types::{EkOutcome, EkTelemetry, EkTicket};
+use crate::Model;
 use crate::orca;
 use crate::state::State;
 
@@ -94,7 +95,7 @@ pub unsafe extern "C" fn ek_finish(
             return Err(EkCode::Reserved);
         }
         let outcome = outcome.to_runtime().ok_or(EkCode::Enumeration)?;
-        let service = model.map(|model| model.service());
+        let service = model.map(Model::service);
         match (ledger, known.process()) {
             (None, None) => state.finish(&known.to_runtime(), &outcome, service, now_us),
             (Some(ledger), Some((process, generation))) => {

@@ -26,12 +26,12 @@ const FRESH_S: f32 = 2.0;
 const UNTRIED_MAX_S: f32 = 25.0;
 const UNTRIED_REQUESTS: u64 = 18;
 
-/// Means over the hosts of an upstream; NaN where nothing was measured.
+/// Means over the hosts of an upstream, in seconds; NaN where nothing was measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FleetMeans {
-    pub(crate) step_s: f32,
-    pub(crate) latency_s: f32,
-    pub(crate) ttft_s: f32,
+    pub(crate) step: f32,
+    pub(crate) latency: f32,
+    pub(crate) ttft: f32,
 }
 
 /// The time since the last ageing.
@@ -63,7 +63,7 @@ impl HostSlot {
         let is_old = |sampled_us: &AtomicU64| elapsed_s(sampled_us.load(Relaxed), now_us) > FRESH_S;
         let drift = |number: &AtomicF32, mean: f32| number.update(|old| drifted(old, mean, keep));
         let optimism = if is_old(&self.tried_us) { OPTIMISM } else { 1.0 };
-        let step_s = optimism * fleet.step_s / self.weight();
+        let step_s = optimism * fleet.step / self.weight();
         if is_old(&self.step_us) {
             drift(&self.local_step_s, step_s);
             self.claim_error.update(|error| error * keep);
@@ -72,11 +72,11 @@ impl HostSlot {
             drift(&self.telemetry_step_s, step_s);
         }
         if is_old(&self.latency_us) {
-            drift(&self.latency_ewma_s, fleet.latency_s);
+            drift(&self.latency_ewma_s, fleet.latency);
             self.knowledge.update(|known| known * keep);
         }
         if is_old(&self.ttft_us) {
-            drift(&self.ttft_ewma_s, fleet.ttft_s);
+            drift(&self.ttft_ewma_s, fleet.ttft);
         }
     }
 

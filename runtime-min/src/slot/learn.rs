@@ -184,7 +184,7 @@ impl HostSlot {
     /// Compares what the host claims of its step with what was measured.
     fn check_claim(&self, measured_s: f32, now_us: u64) {
         let claimed_s = self.claimed_step_s.load();
-        if !(claimed_s > 0.0) {
+        if claimed_s.is_nan() || claimed_s <= 0.0 {
             return;
         }
         if elapsed_s(self.reported_step_us.load(Relaxed), now_us) > CLAIM_FRESH_S {
