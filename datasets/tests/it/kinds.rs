@@ -202,7 +202,7 @@ fn failures_probes_and_answers_without_tokens_are_counted_not_read() {
 fn tcp_sessions_are_no_requests() {
     let files = Files::new();
     let text = lines(40, |row| {
-        let time = format!("2025-11-24T16:00:{:02}.000Z", row);
+        let time = format!("2025-11-24T16:00:{row:02}.000Z");
         if row % 2 == 0 {
             format!(
                 r#"[{time}] "- - -" 0 - - - "-" 105 432 393000 - "-" "-" "-" "-" "10.0.1.1:5432" outbound|5432 10.0.0.5:1 - - - -"#

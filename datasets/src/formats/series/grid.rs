@@ -14,7 +14,7 @@ const OFF_GRID: f64 = 0.01;
 const FAR_ROWS_MAX: f64 = 0.1;
 /// Points of the grid a row may stand for, before the step is called wrong.
 const POINTS_PER_ROW_MAX: f64 = 1000.0;
-/// OnGrid of all series together that are held in memory.
+/// Values of all series together that are held in memory.
 const CELLS_MAX: f64 = 1e8;
 /// From so many rows on, values that never fall are a count.
 const COUNTER_ROWS_MIN: usize = 50;
