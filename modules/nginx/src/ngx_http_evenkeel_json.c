@@ -40,7 +40,7 @@ ngx_http_evenkeel_json(u_char *p, ngx_array_t *views)
 static u_char *
 ngx_http_evenkeel_json_upstream(u_char *p, ngx_http_evenkeel_view_t *view)
 {
-    ngx_uint_t  reason;
+    ngx_uint_t  reason, cause;
 
     p = ngx_sprintf(p, "{\"name\":\"%V\",\"mode\":\"%s\",\"decisions\":{",
                     &view->conf->upstream->host,
@@ -50,6 +50,14 @@ ngx_http_evenkeel_json_upstream(u_char *p, ngx_http_evenkeel_view_t *view)
         p = ngx_sprintf(p, "%s\"%s\":%uL", reason ? "," : "",
                         ngx_http_evenkeel_reason(reason),
                         view->decisions[reason]);
+    }
+
+    p = ngx_sprintf(p, "},\"fallbacks\":{");
+
+    for (cause = 0; cause < NGX_HTTP_EVENKEEL_FALLBACKS; cause++) {
+        p = ngx_sprintf(p, "%s\"%s\":%uA", cause ? "," : "",
+                        ngx_http_evenkeel_fallback(cause),
+                        view->conf->shared->fallbacks[cause]);
     }
 
     *p++ = '}';

@@ -13,6 +13,8 @@ static u_char *ngx_http_evenkeel_prometheus_histogram(u_char *p,
     ngx_http_evenkeel_view_t *view);
 static u_char *ngx_http_evenkeel_prometheus_decisions(u_char *p,
     ngx_http_evenkeel_view_t *view);
+static u_char *ngx_http_evenkeel_prometheus_fallbacks(u_char *p,
+    ngx_http_evenkeel_view_t *view);
 
 
 u_char *
@@ -58,6 +60,12 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
 
     for (i = 0; i < views->nelts; i++) {
         p = ngx_http_evenkeel_prometheus_decisions(p, &view[i]);
+    }
+
+    p = ngx_sprintf(p, "# TYPE evenkeel_fallbacks_total counter\n");
+
+    for (i = 0; i < views->nelts; i++) {
+        p = ngx_http_evenkeel_prometheus_fallbacks(p, &view[i]);
     }
 
     return p;
@@ -136,6 +144,23 @@ ngx_http_evenkeel_prometheus_decisions(u_char *p,
                         "reason=\"%s\"} %uL\n", &view->conf->upstream->host,
                         ngx_http_evenkeel_reason(reason),
                         view->decisions[reason]);
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_evenkeel_prometheus_fallbacks(u_char *p,
+    ngx_http_evenkeel_view_t *view)
+{
+    ngx_uint_t  cause;
+
+    for (cause = 0; cause < NGX_HTTP_EVENKEEL_FALLBACKS; cause++) {
+        p = ngx_sprintf(p, "evenkeel_fallbacks_total{upstream=\"%V\","
+                        "cause=\"%s\"} %uA\n", &view->conf->upstream->host,
+                        ngx_http_evenkeel_fallback(cause),
+                        view->conf->shared->fallbacks[cause]);
     }
 
     return p;

@@ -22,7 +22,7 @@
 #define NGX_HTTP_EVENKEEL_REASONS  NGX_HTTP_EVENKEEL_ROUND_ROBIN
 
 #define NGX_HTTP_EVENKEEL_METRICS  14
-#define NGX_HTTP_EVENKEEL_SUMS     9
+#define NGX_HTTP_EVENKEEL_SUMS     11
 
 
 /* What a page tells of a host. */
@@ -71,6 +71,9 @@ extern const ngx_http_evenkeel_sum_t
 
 /* Of all upstreams that the module serves; NULL if there is no memory. */
 ngx_array_t *ngx_http_evenkeel_views(ngx_pool_t *pool);
+
+/* The name of a cause for which NGINX itself chose. */
+const char *ngx_http_evenkeel_fallback(ngx_uint_t cause);
 
 u_char *ngx_http_evenkeel_number(u_char *p, double value, const char *unknown);
 

@@ -153,6 +153,7 @@ http {{
         '"prompt_tokens":"$evenkeel_prompt_tokens",'
         '"expected_tokens":"$evenkeel_expected_tokens",'
         '"output_tokens":"$upstream_http_x_output_tokens",'
+        '"first_token_time":"$evenkeel_first_token_time",'
         '"host":"$evenkeel_host","score":"$evenkeel_score",'
         '"decide_ns":"$evenkeel_decide_ns","reason":"$evenkeel_reason",'
         '"tries":"$evenkeel_tries"}}';
