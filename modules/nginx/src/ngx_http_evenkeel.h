@@ -41,7 +41,8 @@ enum {
     NGX_HTTP_EVENKEEL_NO_WORK,     /* answered, and nothing was generated */
     NGX_HTTP_EVENKEEL_FAILURE,
     NGX_HTTP_EVENKEEL_TIMEOUT,
-    NGX_HTTP_EVENKEEL_CLIENT_ABORT
+    NGX_HTTP_EVENKEEL_CLIENT_ABORT,
+    NGX_HTTP_EVENKEEL_ENDS
 };
 
 /* Marks a place that is nobody's. */
@@ -88,6 +89,7 @@ typedef struct {
     ngx_atomic_t                   refused;     /* artifacts refused meanwhile */
     ngx_atomic_t                   unguided;    /* started without an artifact */
     ngx_atomic_t                   fallbacks[NGX_HTTP_EVENKEEL_FALLBACKS];
+    ngx_atomic_t                   exchanges[NGX_HTTP_EVENKEEL_ENDS];
 
     /* Of each row of the ledger, then of each worker that waits for one: whose it is. */
     ngx_atomic_t                  *places;

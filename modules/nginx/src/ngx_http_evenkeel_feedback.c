@@ -165,6 +165,7 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
     }
 
     ended = ngx_http_evenkeel_exchange(ekp, pc, state);
+    (void) ngx_atomic_fetch_add(&conf->shared->exchanges[ended], 1);
 
     /* The body went to a cache, since the client is gone. */
 

@@ -127,10 +127,36 @@ ngx_http_evenkeel_fallbacks[NGX_HTTP_EVENKEEL_FALLBACKS] = {
 };
 
 
-const char *
-ngx_http_evenkeel_fallback(ngx_uint_t cause)
+static const char *const
+ngx_http_evenkeel_ends[NGX_HTTP_EVENKEEL_ENDS] = {
+    "success",
+    "no_work",
+    "failure",
+    "timeout",
+    "client_abort"
+};
+
+
+const ngx_http_evenkeel_kinds_t
+ngx_http_evenkeel_kinds[NGX_HTTP_EVENKEEL_KINDS] = {
+    { "evenkeel_fallbacks_total", "cause", "fallbacks",
+      NGX_HTTP_EVENKEEL_FALLBACKS, ngx_http_evenkeel_fallbacks,
+      offsetof(ngx_http_evenkeel_shared_t, fallbacks) },
+    { "evenkeel_exchanges_total", "end", "exchanges",
+      NGX_HTTP_EVENKEEL_ENDS, ngx_http_evenkeel_ends,
+      offsetof(ngx_http_evenkeel_shared_t, exchanges) }
+};
+
+
+uint64_t
+ngx_http_evenkeel_kind(const ngx_http_evenkeel_kinds_t *kinds,
+    const ngx_http_evenkeel_view_t *view, ngx_uint_t kind)
 {
-    return ngx_http_evenkeel_fallbacks[cause];
+    ngx_atomic_t  *counts;
+
+    counts = (ngx_atomic_t *) ((u_char *) view->conf->shared + kinds->offset);
+
+    return counts[kind];
 }
 
 

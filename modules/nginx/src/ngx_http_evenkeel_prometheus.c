@@ -13,8 +13,8 @@ static u_char *ngx_http_evenkeel_prometheus_histogram(u_char *p,
     ngx_http_evenkeel_view_t *view);
 static u_char *ngx_http_evenkeel_prometheus_decisions(u_char *p,
     ngx_http_evenkeel_view_t *view);
-static u_char *ngx_http_evenkeel_prometheus_fallbacks(u_char *p,
-    ngx_http_evenkeel_view_t *view);
+static u_char *ngx_http_evenkeel_prometheus_kinds(u_char *p,
+    ngx_http_evenkeel_view_t *view, const ngx_http_evenkeel_kinds_t *kinds);
 
 
 u_char *
@@ -23,6 +23,7 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
     ngx_uint_t                         i, k;
     ngx_http_evenkeel_view_t          *view;
     const ngx_http_evenkeel_sum_t     *sum;
+    const ngx_http_evenkeel_kinds_t   *kinds;
     const ngx_http_evenkeel_metric_t  *metric;
 
     view = views->elts;
@@ -62,10 +63,14 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
         p = ngx_http_evenkeel_prometheus_decisions(p, &view[i]);
     }
 
-    p = ngx_sprintf(p, "# TYPE evenkeel_fallbacks_total counter\n");
+    for (k = 0; k < NGX_HTTP_EVENKEEL_KINDS; k++) {
+        kinds = &ngx_http_evenkeel_kinds[k];
 
-    for (i = 0; i < views->nelts; i++) {
-        p = ngx_http_evenkeel_prometheus_fallbacks(p, &view[i]);
+        p = ngx_sprintf(p, "# TYPE %s counter\n", kinds->prometheus);
+
+        for (i = 0; i < views->nelts; i++) {
+            p = ngx_http_evenkeel_prometheus_kinds(p, &view[i], kinds);
+        }
     }
 
     return p;
@@ -151,16 +156,16 @@ ngx_http_evenkeel_prometheus_decisions(u_char *p,
 
 
 static u_char *
-ngx_http_evenkeel_prometheus_fallbacks(u_char *p,
-    ngx_http_evenkeel_view_t *view)
+ngx_http_evenkeel_prometheus_kinds(u_char *p, ngx_http_evenkeel_view_t *view,
+    const ngx_http_evenkeel_kinds_t *kinds)
 {
-    ngx_uint_t  cause;
+    ngx_uint_t  k;
 
-    for (cause = 0; cause < NGX_HTTP_EVENKEEL_FALLBACKS; cause++) {
-        p = ngx_sprintf(p, "evenkeel_fallbacks_total{upstream=\"%V\","
-                        "cause=\"%s\"} %uA\n", &view->conf->upstream->host,
-                        ngx_http_evenkeel_fallback(cause),
-                        view->conf->shared->fallbacks[cause]);
+    for (k = 0; k < kinds->number; k++) {
+        p = ngx_sprintf(p, "%s{upstream=\"%V\",%s=\"%s\"} %uL\n",
+                        kinds->prometheus, &view->conf->upstream->host,
+                        kinds->label, kinds->names[k],
+                        ngx_http_evenkeel_kind(kinds, view, k));
     }
 
     return p;

@@ -72,8 +72,25 @@ extern const ngx_http_evenkeel_sum_t
 /* Of all upstreams that the module serves; NULL if there is no memory. */
 ngx_array_t *ngx_http_evenkeel_views(ngx_pool_t *pool);
 
-/* The name of a cause for which NGINX itself chose. */
-const char *ngx_http_evenkeel_fallback(ngx_uint_t cause);
+/* Counts of an upstream that a label tells apart, beside its decisions. */
+typedef struct {
+    const char                      *prometheus;
+    const char                      *label;
+    const char                      *json;
+    ngx_uint_t                       number;
+    const char *const               *names;
+    size_t                           offset;  /* in the head of the zone */
+} ngx_http_evenkeel_kinds_t;
+
+
+#define NGX_HTTP_EVENKEEL_KINDS  2
+
+extern const ngx_http_evenkeel_kinds_t
+    ngx_http_evenkeel_kinds[NGX_HTTP_EVENKEEL_KINDS];
+
+
+uint64_t ngx_http_evenkeel_kind(const ngx_http_evenkeel_kinds_t *kinds,
+    const ngx_http_evenkeel_view_t *view, ngx_uint_t kind);
 
 u_char *ngx_http_evenkeel_number(u_char *p, double value, const char *unknown);
 

@@ -120,11 +120,12 @@ class Host:
 class Nginx:
     """One NGINX in a folder of its own."""
 
-    def __init__(self, upstream, workers=1, location="", http="", is_logged=True):
+    def __init__(self, upstream, workers=1, location="", http="", is_logged=True, passes=None):
         self.folder = tempfile.mkdtemp(prefix="evenkeel-nginx-")
         self.port = free_port()
         self.process = None
         self.workers, self.location, self.http = workers, location, http
+        self.passes = passes or 'proxy_pass http://llm; proxy_http_version 1.1; proxy_set_header Connection "";'
         self.access_log = f"{self.folder}/access.json evenkeel" if is_logged else "off"
         self.write(upstream)
 
@@ -166,9 +167,7 @@ http {{
     server {{
         listen 127.0.0.1:{self.port};
         location / {{
-            proxy_pass http://llm;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
+            {self.passes}
             {self.location}
         }}
         location /status {{ evenkeel_status; access_log off; }}
