@@ -27,7 +27,7 @@ if [[ ! -f $out/source/Makefile || "$(cat "$out/stamp" 2>/dev/null)" != "$stamp"
     cd "$out/source"
     # What needs libraries is left out; the module needs none of it.
     ./auto/configure --with-cc-opt="$flags -Wall -Wextra -Wno-unused-parameter -Werror" --with-ld-opt="-fsanitize=address" \
-        --without-http_rewrite_module --without-http_gzip_module --with-threads \
+        --without-http_rewrite_module --without-http_gzip_module --with-http_v2_module --with-threads \
         --add-dynamic-module="$module" > "$out/configure.log" ||
         { tail -n 20 "$out/configure.log" >&2; exit 1; }
     printf '%s' "$stamp" > "$out/stamp"

@@ -15,8 +15,10 @@
 #include <evenkeel.h>
 
 
-/* Beside the values of ek_reason: NGINX's own round robin chose. */
+/* Beside the values of ek_reason: NGINX's own round robin chose; its own counts did. */
 #define NGX_HTTP_EVENKEEL_ROUND_ROBIN  (EK_REASON_NO_HOST + 1)
+#define NGX_HTTP_EVENKEEL_LEAST_CONN   (EK_REASON_NO_HOST + 2)
+#define NGX_HTTP_EVENKEEL_STICKY_ROUTE (EK_REASON_NO_HOST + 3)
 
 /* Words of a set of hosts. */
 #define NGX_HTTP_EVENKEEL_WORDS  (EK_HOSTS_MAX / 64)
@@ -33,10 +35,44 @@
 #define NGX_HTTP_EVENKEEL_TELEMETRY_MAX  (512 * 1024)
 
 
-/* The head of a zone. All workers use it, and what a reload starts. */
+/* How an exchange with a server ends. */
+enum {
+    NGX_HTTP_EVENKEEL_SUCCESS = 0,
+    NGX_HTTP_EVENKEEL_NO_WORK,     /* answered, and nothing was generated */
+    NGX_HTTP_EVENKEEL_FAILURE,
+    NGX_HTTP_EVENKEEL_TIMEOUT,
+    NGX_HTTP_EVENKEEL_CLIENT_ABORT,
+    NGX_HTTP_EVENKEEL_ENDS
+};
+
+/* Marks a place that is nobody's. */
+#define NGX_HTTP_EVENKEEL_NO_PLACE  ((ngx_uint_t) -1)
+
+/* Places of workers that wait for a row of the ledger, so that they can be counted. */
+#define NGX_HTTP_EVENKEEL_WAITING_MAX  64
+
+
+/* Why NGINX, and not the policy, chose among the servers. */
+enum {
+    NGX_HTTP_EVENKEEL_BACKUP = 0,  /* the backup servers' turn had come before */
+    NGX_HTTP_EVENKEEL_UNAVAILABLE, /* every primary server tried, down, failed or full */
+    NGX_HTTP_EVENKEEL_CHANGED,     /* the list of servers is another meanwhile */
+    NGX_HTTP_EVENKEEL_REFUSED,     /* libevenkeel refused to decide */
+    NGX_HTTP_EVENKEEL_NO_ROW,      /* this worker's requests cannot be counted */
+    NGX_HTTP_EVENKEEL_STICKY,      /* the session's own server */
+    NGX_HTTP_EVENKEEL_FALLBACKS
+};
+
+
+/*
+ * The head of a zone. All workers use it, those of former configurations too, and so does
+ * what a reload starts, which may be another build of the module: a change of it, or of
+ * what it points to, changes NGX_HTTP_EVENKEEL_LAYOUT.
+ */
 typedef struct {
-    uint64_t                       layout;
+    uint64_t                       layout;      /* first: nothing is read before it */
     ek_state                      *state;
+    uint32_t                       processes_max;
     uint32_t                       hosts_max;
     ek_histogram                  *decide_time;
     void                          *affinity;
@@ -45,11 +81,18 @@ typedef struct {
     size_t                         classes_size;
     void                          *demand;      /* NULL: no room for it */
     size_t                         demand_size;
+    ngx_uint_t                     has_demand;  /* a model has begun it */
 
     ngx_uint_t                     serves;      /* has had a server */
     ngx_atomic_t                   timekeeper;  /* process that ticks the demand */
     ngx_atomic_t                   swapped;     /* artifacts taken without a reload */
     ngx_atomic_t                   refused;     /* artifacts refused meanwhile */
+    ngx_atomic_t                   unguided;    /* started without an artifact */
+    ngx_atomic_t                   fallbacks[NGX_HTTP_EVENKEEL_FALLBACKS];
+    ngx_atomic_t                   exchanges[NGX_HTTP_EVENKEEL_ENDS];
+
+    /* Of each row of the ledger, then of each worker that waits for one: whose it is. */
+    ngx_atomic_t                  *places;
 } ngx_http_evenkeel_shared_t;
 
 
@@ -65,6 +108,13 @@ typedef struct {
 } ngx_http_evenkeel_artifact_t;
 
 
+/* A server that can take the request at hand. */
+typedef struct {
+    ngx_http_upstream_rr_peer_t   *peer;
+    ngx_uint_t                     index;      /* in NGINX's list */
+} ngx_http_evenkeel_candidate_t;
+
+
 typedef struct {
     ngx_http_upstream_srv_conf_t  *upstream;
     ngx_http_upstream_init_pt      original_init_upstream;
@@ -72,7 +122,10 @@ typedef struct {
 
     ngx_cycle_t                   *cycle;
     ngx_pool_t                    *pool;          /* the configuration's */
+    ngx_str_t                      file;          /* where the directive stands */
+    ngx_uint_t                     line;
     ngx_flag_t                     enabled;
+    ngx_uint_t                     initialised;   /* no other method replaced it */
     ngx_flag_t                     shadow;
     ngx_flag_t                     watch;
     ngx_str_t                      path;
@@ -86,8 +139,9 @@ typedef struct {
     ngx_msec_t                     slow_start;
     ek_scale                       scale;         /* struct_size 0: the artifact's */
 
-    ngx_http_evenkeel_artifact_t   artifact;
+    ngx_http_evenkeel_artifact_t   artifact;      /* model NULL: none is usable yet */
     ngx_http_evenkeel_artifact_t   refused;       /* of the last bad file */
+    ngx_str_t                      refusal;       /* why the first one is */
     void                          *scratch;
     size_t                         scratch_size;
 
@@ -95,7 +149,8 @@ typedef struct {
     ngx_http_evenkeel_shared_t    *shared;
     ek_demand                     *demand;
 
-    ngx_uint_t                     joins;         /* this worker has still to join */
+    ngx_uint_t                     place;         /* this worker's, among all */
+    ngx_uint_t                     counts;        /* it is a row, and joined */
 
     /* Of each primary server, in the order of NGINX's own list. */
     uint32_t                      *hosts;
@@ -106,6 +161,9 @@ typedef struct {
     /* By host: tokens of the request at hand that are cached there. */
     uint32_t                      *cached_tokens;
     uint32_t                       ncached_tokens;
+
+    /* By host: the server that a request at hand can be given. */
+    ngx_http_evenkeel_candidate_t *candidates;
 } ngx_http_evenkeel_srv_conf_t;
 
 
@@ -128,7 +186,17 @@ typedef struct {
     ngx_uint_t                         reason;
     ngx_uint_t                         tries;
 
+    /* The attempt under way, or the last one. */
+    unsigned                           under_way:1;
+    unsigned                           header_seen:1;
+    uint64_t                           begun_us;
+    uint64_t                           first_body_us; /* 0: nothing came yet */
     ek_ticket                          ticket;
+
+    /* What NGINX says of its end, and whom it told before. */
+    ngx_int_t                          verdict;
+    void                             (*original_finalize_request)(
+                                           ngx_http_request_t *r, ngx_int_t rc);
 } ngx_http_evenkeel_peer_data_t;
 
 
@@ -148,25 +216,36 @@ ngx_int_t ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,
 /* ngx_http_evenkeel_decide.c */
 
 /*
- * Chooses among the primary servers, whose list must be locked, and tells the place in it.
- * NULL if none of them can take the request.
+ * Chooses among the primary servers, whose list must be locked. NULL if the round robin is
+ * to choose; that, and a choice by NGINX's counts, is counted with its cause.
  */
-ngx_http_upstream_rr_peer_t *ngx_http_evenkeel_decide(
-    ngx_http_evenkeel_peer_data_t *ekp, ngx_uint_t *index);
+ngx_http_evenkeel_candidate_t *ngx_http_evenkeel_decide(
+    ngx_http_evenkeel_peer_data_t *ekp);
+void ngx_http_evenkeel_fall_back(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_uint_t cause);
+
+/* ngx_http_evenkeel_exchange.c */
+
+/* How an exchange ended that is just about to be given back: NGX_HTTP_EVENKEEL_SUCCESS... */
+ngx_uint_t ngx_http_evenkeel_exchange(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_peer_connection_t *pc, ngx_uint_t state);
+/* A header of the server's response, or NULL. */
+ngx_table_elt_t *ngx_http_evenkeel_response_header(ngx_http_upstream_t *u,
+    const char *name);
 
 /* ngx_http_evenkeel_feedback.c */
 
-/* What the header of a response tells, once. */
-void ngx_http_evenkeel_response(ngx_http_evenkeel_peer_data_t *ekp,
-    uint64_t first_byte_us);
 void ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_peer_connection_t *pc, ngx_uint_t state);
-ngx_int_t ngx_http_evenkeel_init_header_filter(ngx_conf_t *cf);
+ngx_int_t ngx_http_evenkeel_init_filters(ngx_conf_t *cf);
 
 /* ngx_http_evenkeel_hosts.c */
 
-/* Makes room for the hosts, and registers those of the configuration. */
+/* Makes room for the hosts, and checks that the state has room for them; writes nothing. */
 ngx_int_t ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
+/* The configuration is in force: registers its servers; those that it lacks make room. */
+void ngx_http_evenkeel_take_hosts(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_log_t *log);
 /* Keeps up with servers that come and go; the primary list must be locked. */
 void ngx_http_evenkeel_follow(ngx_http_evenkeel_srv_conf_t *conf,
@@ -174,19 +253,27 @@ void ngx_http_evenkeel_follow(ngx_http_evenkeel_srv_conf_t *conf,
 /* Brings slow starts up to date. */
 void ngx_http_evenkeel_warm(ngx_http_evenkeel_srv_conf_t *conf);
 uint64_t ngx_http_evenkeel_host_key(ngx_http_upstream_rr_peer_t *peer);
-ngx_int_t ngx_http_evenkeel_init_module(ngx_cycle_t *cycle);
 
 /* ngx_http_evenkeel_peer.c */
 
 ngx_int_t ngx_http_evenkeel_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
 
+/* ngx_http_evenkeel_places.c */
+
+/* Takes a row of the ledger for this worker, or a place where it waits for one. */
+void ngx_http_evenkeel_join(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log);
+/* Takes back what killed workers have under way. One worker does it for all. */
+void ngx_http_evenkeel_sweep(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log);
+/* Workers without a row, whose requests are not counted. */
+ngx_uint_t ngx_http_evenkeel_count_waiting(ngx_http_evenkeel_srv_conf_t *conf);
+
 /* ngx_http_evenkeel_request.c */
 
 void ngx_http_evenkeel_describe(ngx_http_evenkeel_peer_data_t *ekp);
-/* A count that a variable holds; 0 where it holds none. */
-uint32_t ngx_http_evenkeel_tokens(ngx_http_request_t *r,
-    ngx_http_complex_value_t *value);
+/* A count that a variable holds; NGX_DECLINED where it holds none, or 0. */
+ngx_int_t ngx_http_evenkeel_tokens(ngx_http_request_t *r,
+    ngx_http_complex_value_t *value, uint32_t *tokens);
 
 /* ngx_http_evenkeel_scale.c */
 
@@ -215,8 +302,6 @@ const char *ngx_http_evenkeel_reason(ngx_uint_t reason);
 /* ngx_http_evenkeel_worker.c */
 
 ngx_int_t ngx_http_evenkeel_init_process(ngx_cycle_t *cycle);
-/* Takes this worker's number among those that share the state, or says why it cannot. */
-void ngx_http_evenkeel_join(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log);
 /* The next upstream that the module serves, from *next on; NULL after the last. */
 ngx_http_evenkeel_srv_conf_t *ngx_http_evenkeel_upstream(ngx_cycle_t *cycle,
     ngx_uint_t *next);
@@ -227,6 +312,9 @@ uint64_t ngx_http_evenkeel_now_us(void);
 
 ngx_int_t ngx_http_evenkeel_add_zone(ngx_conf_t *cf,
     ngx_http_evenkeel_srv_conf_t *conf, ngx_str_t *name, size_t size);
+/* Whether the zone is still what ngx_http_evenkeel_add_zone() made it. */
+ngx_uint_t ngx_http_evenkeel_owns_zone(ngx_http_evenkeel_srv_conf_t *conf);
+ngx_int_t ngx_http_evenkeel_init_module(ngx_cycle_t *cycle);
 
 
 extern ngx_module_t  ngx_http_evenkeel_module;

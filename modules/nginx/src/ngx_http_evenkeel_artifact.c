@@ -70,10 +70,7 @@ failed:
 
     reason->len = p - reason->data;
 
-    if (artifact->pool != NULL) {
-        ngx_http_evenkeel_unload(artifact);
-        artifact->pool = NULL;
-    }
+    ngx_http_evenkeel_unload(artifact);
 
     return NGX_ERROR;
 }
@@ -162,11 +159,18 @@ ngx_http_evenkeel_allocate(ngx_http_evenkeel_artifact_t *artifact,
 void
 ngx_http_evenkeel_unload(ngx_http_evenkeel_artifact_t *artifact)
 {
+    if (artifact->pool == NULL) {
+        return;
+    }
+
     /* What was the log when the pool was made may have gone with its cycle. */
 
     artifact->pool->log = ngx_cycle->log;
 
     ngx_destroy_pool(artifact->pool);
+
+    artifact->pool = NULL;
+    artifact->model = NULL;
 }
 
 
@@ -174,6 +178,13 @@ ngx_int_t
 ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_http_evenkeel_artifact_t *artifact, void **scratch, size_t *size)
 {
+    *scratch = NULL;
+    *size = 0;
+
+    if (artifact->model == NULL) {
+        return NGX_OK;
+    }
+
     /* A worker does one thing at a time: one scratch serves both. */
 
     *size = ngx_max(ek_scratch_size(artifact->model, (uint32_t) conf->hosts_max),

@@ -1,6 +1,9 @@
 /*
- * What the policy learns from a response: its first byte, how it ended, and the host's own
- * report in its header.
+ * What the policy learns from a response: the host's own report in its header, when its
+ * first token came, and how it ended.
+ *
+ * The header of a stream comes at once, long before the first token: what counts is the
+ * first byte of the body. The filters look, and change nothing.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -8,21 +11,27 @@
 #include "ngx_http_evenkeel.h"
 
 
-static uint32_t ngx_http_evenkeel_outcome(ngx_peer_connection_t *pc,
-    ngx_http_request_t *r, ngx_uint_t state);
 static ngx_int_t ngx_http_evenkeel_header_filter(ngx_http_request_t *r);
-static ngx_table_elt_t *ngx_http_evenkeel_report(
-    ngx_http_upstream_headers_in_t *headers);
+static ngx_int_t ngx_http_evenkeel_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_http_evenkeel_peer_data_t *ngx_http_evenkeel_under_way(
+    ngx_http_request_t *r);
+static void ngx_http_evenkeel_header(ngx_http_evenkeel_peer_data_t *ekp);
+static uint32_t ngx_http_evenkeel_status_of(ngx_uint_t ended);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 ngx_int_t
-ngx_http_evenkeel_init_header_filter(ngx_conf_t *cf)
+ngx_http_evenkeel_init_filters(ngx_conf_t *cf)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_evenkeel_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_evenkeel_body_filter;
 
     return NGX_OK;
 }
@@ -38,50 +47,97 @@ ngx_http_evenkeel_header_filter(ngx_http_request_t *r)
 {
     ngx_http_evenkeel_peer_data_t  *ekp;
 
-    ekp = ngx_http_get_module_ctx(r, ngx_http_evenkeel_module);
+    ekp = ngx_http_evenkeel_under_way(r);
 
-    if (ekp != NULL && ekp->ticket.under_way && r->upstream
-        && r->upstream->headers_in.status_n)
-    {
-        ngx_http_evenkeel_response(ekp, ngx_http_evenkeel_now_us());
+    if (ekp != NULL) {
+        ngx_http_evenkeel_header(ekp);
     }
 
     return ngx_http_next_header_filter(r);
 }
 
 
-void
-ngx_http_evenkeel_response(ngx_http_evenkeel_peer_data_t *ekp,
-    uint64_t first_byte_us)
+static ngx_int_t
+ngx_http_evenkeel_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ek_code                          code;
-    ngx_table_elt_t                 *report;
-    ngx_http_evenkeel_srv_conf_t    *conf;
-    ngx_http_upstream_headers_in_t  *headers;
+    ngx_chain_t                    *cl;
+    ngx_http_evenkeel_peer_data_t  *ekp;
 
-    if (ekp->ticket.first_byte_us != 0) {
+    ekp = ngx_http_evenkeel_under_way(r);
+
+    if (ekp != NULL && ekp->first_body_us == 0) {
+
+        for (cl = in; cl; cl = cl->next) {
+
+            if (!ngx_buf_special(cl->buf) && ngx_buf_size(cl->buf) != 0) {
+                ekp->first_body_us = ngx_http_evenkeel_now_us();
+
+                /* Of a refusal, it is not a token. */
+
+                if (r->upstream->state
+                    && r->upstream->state->status < NGX_HTTP_SPECIAL_RESPONSE)
+                {
+                    (void) ek_first_byte(ekp->conf->shared->state,
+                                         &ekp->ticket, ekp->first_body_us);
+                }
+
+                break;
+            }
+        }
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+/* The attempt at a server whose response this is, if it is one. */
+static ngx_http_evenkeel_peer_data_t *
+ngx_http_evenkeel_under_way(ngx_http_request_t *r)
+{
+    ngx_http_evenkeel_peer_data_t  *ekp;
+
+    ekp = ngx_http_get_module_ctx(r, ngx_http_evenkeel_module);
+
+    return (ekp != NULL && ekp->under_way && r->upstream
+            && r->upstream->headers_in.status_n)
+           ? ekp : NULL;
+}
+
+
+/* What the header of a response tells, once. */
+static void
+ngx_http_evenkeel_header(ngx_http_evenkeel_peer_data_t *ekp)
+{
+    uint64_t                       now_us;
+    ek_code                        code;
+    ngx_table_elt_t               *report;
+    ngx_http_upstream_t           *u;
+    ngx_http_evenkeel_srv_conf_t  *conf;
+
+    if (ekp->header_seen || !ekp->ticket.under_way) {
         return;
     }
 
+    ekp->header_seen = 1;
+
     conf = ekp->conf;
-    headers = &ekp->request->upstream->headers_in;
+    u = ekp->request->upstream;
+    now_us = ngx_http_evenkeel_now_us();
 
-    ek_first_byte(conf->shared->state, &ekp->ticket, first_byte_us);
-
-    if (ekp->key != 0 && headers->status_n < NGX_HTTP_BAD_REQUEST) {
+    if (ekp->key != 0 && u->headers_in.status_n < NGX_HTTP_BAD_REQUEST) {
         ek_affinity_note(conf->shared->affinity, conf->shared->affinity_size,
-                         ekp->key, ekp->ticket.host,
-                         ekp->prompt_tokens, first_byte_us);
+                         ekp->key, ekp->ticket.host, ekp->prompt_tokens,
+                         now_us);
     }
 
-    report = ngx_http_evenkeel_report(headers);
+    report = ngx_http_evenkeel_response_header(u, "endpoint-load-metrics");
     if (report == NULL) {
         return;
     }
 
     code = ek_report_orca(conf->shared->state, ekp->ticket.host,
                           (const char *) report->value.data, report->value.len,
-                          first_byte_us);
+                          now_us);
 
     if (code != EK_CODE_OK) {
         ngx_log_error(NGX_LOG_INFO, ekp->request->connection->log, 0,
@@ -91,116 +147,76 @@ ngx_http_evenkeel_response(ngx_http_evenkeel_peer_data_t *ekp,
 }
 
 
-static ngx_table_elt_t *
-ngx_http_evenkeel_report(ngx_http_upstream_headers_in_t *headers)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header;
-
-    for (part = &headers->headers.part; part; part = part->next) {
-        header = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (header[i].key.len == sizeof("endpoint-load-metrics") - 1
-                && ngx_strncasecmp(header[i].key.data,
-                                   (u_char *) "endpoint-load-metrics",
-                                   sizeof("endpoint-load-metrics") - 1)
-                   == 0)
-            {
-                return &header[i];
-            }
-        }
-    }
-
-    return NULL;
-}
-
-
 void
 ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_peer_connection_t *pc, ngx_uint_t state)
 {
-    uint64_t                       first_byte_us;
+    uint64_t                       ended_us;
     ek_outcome                     outcome;
+    ngx_uint_t                     ended;
     ngx_http_upstream_t           *u;
     ngx_http_evenkeel_srv_conf_t  *conf;
 
     conf = ekp->conf;
     u = ekp->request->upstream;
 
-    if (u->state && u->state->header_time != (ngx_msec_t) -1) {
-        first_byte_us = ekp->ticket.sent_us
-                        + (uint64_t) u->state->header_time * 1000;
-        ngx_http_evenkeel_response(ekp, first_byte_us);
+    if (u->headers_in.status_n) {
+        ngx_http_evenkeel_header(ekp);
+    }
+
+    ended = ngx_http_evenkeel_exchange(ekp, pc, state);
+    (void) ngx_atomic_fetch_add(&conf->shared->exchanges[ended], 1);
+
+    /* The body went to a cache, since the client is gone. */
+
+    if (ended == NGX_HTTP_EVENKEEL_SUCCESS && ekp->first_body_us == 0) {
+        (void) ek_first_byte(conf->shared->state, &ekp->ticket,
+                             ekp->begun_us
+                             + (uint64_t) u->state->header_time * 1000);
     }
 
     ngx_memzero(&outcome, sizeof(ek_outcome));
     outcome.struct_size = sizeof(ek_outcome);
-    outcome.status = ngx_http_evenkeel_outcome(pc, ekp->request, state);
+    outcome.status = ngx_http_evenkeel_status_of(ended);
 
     if (conf->output_tokens != NULL) {
-        outcome.output_tokens = ngx_http_evenkeel_tokens(ekp->request,
-                                                         conf->output_tokens);
+        (void) ngx_http_evenkeel_tokens(ekp->request, conf->output_tokens,
+                                        &outcome.output_tokens);
     }
 
-    if (ekp->class_key != 0 && outcome.status == EK_STATUS_SUCCESS) {
+    if (ekp->class_key != 0 && outcome.status == EK_STATUS_SUCCESS
+        && outcome.output_tokens != 0)
+    {
         ek_classes_note(conf->shared->classes, conf->shared->classes_size,
                         ekp->class_key, outcome.output_tokens);
     }
 
+    /* However long it took to do no work, it says nothing of the host's speed. */
+
+    ended_us = (ended == NGX_HTTP_EVENKEEL_NO_WORK)
+               ? ekp->ticket.sent_us : ngx_http_evenkeel_now_us();
+
     ek_finish(conf->shared->state, conf->artifact.model, &ekp->ticket,
-              &outcome, ngx_http_evenkeel_now_us());
+              &outcome, ended_us);
 }
 
 
+/* An exchange without work teaches nothing, as one that the client has broken off. */
 static uint32_t
-ngx_http_evenkeel_outcome(ngx_peer_connection_t *pc, ngx_http_request_t *r,
-    ngx_uint_t state)
+ngx_http_evenkeel_status_of(ngx_uint_t ended)
 {
-    ngx_uint_t            complete;
-    ngx_connection_t     *c;
-    ngx_event_pipe_t     *p;
-    ngx_http_upstream_t  *u;
+    switch (ended) {
 
-    u = r->upstream;
-    p = u->pipe;
-    c = pc->connection;
+    case NGX_HTTP_EVENKEEL_SUCCESS:
+        return EK_STATUS_SUCCESS;
 
-    complete = (p && p->upstream_done);
-
-    if (c && !complete && (c->read->timedout || c->write->timedout)) {
-        return EK_STATUS_TIMEOUT;
-    }
-
-    if (state & NGX_PEER_FAILED) {
+    case NGX_HTTP_EVENKEEL_FAILURE:
         return EK_STATUS_FAILURE;
-    }
 
-    if (!complete
-        && (r->connection->error || r->connection->timedout
-            || (p && p->downstream_error)))
-    {
+    case NGX_HTTP_EVENKEEL_TIMEOUT:
+        return EK_STATUS_TIMEOUT;
+
+    default: /* NGX_HTTP_EVENKEEL_NO_WORK, NGX_HTTP_EVENKEEL_CLIENT_ABORT */
         return EK_STATUS_CLIENT_ABORT;
     }
-
-    /* A response that ends early. */
-
-    if (u->error || (p && (p->upstream_error
-                           || (p->upstream_eof && !complete
-                               && p->length > 0))))
-    {
-        return EK_STATUS_FAILURE;
-    }
-
-    /* Whoever refuses work is quick at it. */
-
-    if (u->state
-        && (u->state->status >= NGX_HTTP_INTERNAL_SERVER_ERROR
-            || u->state->status == NGX_HTTP_TOO_MANY_REQUESTS))
-    {
-        return EK_STATUS_FAILURE;
-    }
-
-    return EK_STATUS_SUCCESS;
 }

@@ -8,11 +8,15 @@
 #include "ngx_http_evenkeel.h"
 
 
-static ngx_int_t ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
-    uint64_t *listed, ngx_uint_t level, ngx_log_t *log);
+static ngx_int_t ngx_http_evenkeel_fit(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
+static ngx_uint_t ngx_http_evenkeel_is_repeated(
+    ngx_http_upstream_rr_peers_t *peers, ngx_http_upstream_rr_peer_t *peer);
+static void ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
+    uint64_t *listed, ngx_log_t *log);
 static uint32_t ngx_http_evenkeel_register_peer(
     ngx_http_evenkeel_srv_conf_t *conf, ngx_http_upstream_rr_peer_t *peer,
-    uint64_t *listed, ngx_uint_t level, ngx_log_t *log);
+    uint64_t *listed, ngx_log_t *log);
 static void ngx_http_evenkeel_forget(ngx_http_evenkeel_srv_conf_t *conf,
     uint64_t *listed);
 static void ngx_http_evenkeel_update(ngx_http_evenkeel_srv_conf_t *conf,
@@ -23,7 +27,6 @@ ngx_int_t
 ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_log_t *log)
 {
-    uint64_t                       listed[NGX_HTTP_EVENKEEL_WORDS];
     ngx_http_upstream_rr_peers_t  *primary;
 
     primary = conf->upstream->peer.data;
@@ -39,8 +42,12 @@ ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
     conf->hosts = ngx_palloc(conf->pool, conf->hosts_max * sizeof(uint32_t));
     conf->cached_tokens = ngx_palloc(conf->pool, conf->shared->hosts_max
                                                  * sizeof(uint32_t));
+    conf->candidates = ngx_palloc(conf->pool,
+                                  conf->shared->hosts_max
+                                  * sizeof(ngx_http_evenkeel_candidate_t));
 
     if (conf->hosts == NULL || conf->cached_tokens == NULL
+        || conf->candidates == NULL
         || ngx_http_evenkeel_scratch(conf, &conf->artifact, &conf->scratch,
                                      &conf->scratch_size)
            != NGX_OK)
@@ -48,7 +55,82 @@ ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
         return NGX_ERROR;
     }
 
-    return ngx_http_evenkeel_register(conf, listed, NGX_LOG_EMERG, log);
+    return ngx_http_evenkeel_fit(conf, log);
+}
+
+
+/* A configuration with more servers than the state has room for is refused. */
+static ngx_int_t
+ngx_http_evenkeel_fit(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
+{
+    uint32_t                       host, room;
+    ek_stats                       stats;
+    ngx_http_upstream_rr_peer_t   *peer;
+    ngx_http_upstream_rr_peers_t  *peers;
+
+    room = 0;
+    stats.struct_size = sizeof(ek_stats);
+
+    for (host = 0; host < conf->shared->hosts_max; host++) {
+        if (ek_host_stats(conf->shared->state, host, 0, &stats) != EK_CODE_OK) {
+            room++;
+        }
+    }
+
+    for (peers = conf->upstream->peer.data; peers; peers = peers->next) {
+        for (peer = peers->peer; peer; peer = peer->next) {
+
+            if (ngx_http_evenkeel_is_repeated(conf->upstream->peer.data, peer)
+                || ek_host_find(conf->shared->state,
+                                ngx_http_evenkeel_host_key(peer), &host)
+                   == EK_CODE_OK)
+            {
+                continue;
+            }
+
+            if (room == 0) {
+                ngx_log_error(NGX_LOG_EMERG, log, 0,
+                              "server \"%V\" finds no place in zone \"%V\", "
+                              "which has room for %uD hosts (give it a larger "
+                              "size and another name)", &peer->name,
+                              &conf->shm_zone->shm.name,
+                              conf->shared->hosts_max);
+                return NGX_ERROR;
+            }
+
+            room--;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* Whether a server before it, in either list, has the same address. */
+static ngx_uint_t
+ngx_http_evenkeel_is_repeated(ngx_http_upstream_rr_peers_t *peers,
+    ngx_http_upstream_rr_peer_t *peer)
+{
+    ngx_http_upstream_rr_peer_t  *other;
+
+    for ( /* void */ ; peers; peers = peers->next) {
+        for (other = peers->peer; other; other = other->next) {
+
+            if (other == peer) {
+                return 0;
+            }
+
+            if (other->name.len == peer->name.len
+                && ngx_strncmp(other->name.data, peer->name.data,
+                               peer->name.len)
+                   == 0)
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
 }
 
 
@@ -56,17 +138,15 @@ ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
  * Registers the servers of both lists, and marks their hosts as listed. The primary list
  * must be locked.
  */
-static ngx_int_t
+static void
 ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
-    uint64_t *listed, ngx_uint_t level, ngx_log_t *log)
+    uint64_t *listed, ngx_log_t *log)
 {
     uint32_t                       host;
-    ngx_int_t                      rc;
     ngx_slab_pool_t               *shpool;
     ngx_http_upstream_rr_peer_t   *peer;
     ngx_http_upstream_rr_peers_t  *primary, *backup;
 
-    rc = NGX_OK;
     primary = conf->upstream->peer.data;
     backup = primary->next;
 
@@ -87,12 +167,9 @@ ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_shmtx_lock(&shpool->mutex);
 
     for (peer = primary->peer; peer; peer = peer->next) {
-        host = ngx_http_evenkeel_register_peer(conf, peer, listed, level, log);
+        host = ngx_http_evenkeel_register_peer(conf, peer, listed, log);
 
-        if (host == EK_NO_HOST) {
-            rc = NGX_ERROR;
-
-        } else {
+        if (host != EK_NO_HOST) {
             conf->ncached_tokens = ngx_max(conf->ncached_tokens, host + 1);
         }
 
@@ -105,11 +182,7 @@ ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
         ngx_http_upstream_rr_peers_rlock(backup);
 
         for (peer = backup->peer; peer; peer = peer->next) {
-            host = ngx_http_evenkeel_register_peer(conf, peer, listed, level,
-                                                   log);
-            if (host == EK_NO_HOST) {
-                rc = NGX_ERROR;
-            }
+            (void) ngx_http_evenkeel_register_peer(conf, peer, listed, log);
         }
 
         ngx_http_upstream_rr_peers_unlock(backup);
@@ -118,15 +191,12 @@ ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
     conf->shared->serves |= (conf->nhosts != 0);
 
     ngx_shmtx_unlock(&shpool->mutex);
-
-    return rc;
 }
 
 
 static uint32_t
 ngx_http_evenkeel_register_peer(ngx_http_evenkeel_srv_conf_t *conf,
-    ngx_http_upstream_rr_peer_t *peer, uint64_t *listed, ngx_uint_t level,
-    ngx_log_t *log)
+    ngx_http_upstream_rr_peer_t *peer, uint64_t *listed, ngx_log_t *log)
 {
     ek_code   code;
     uint32_t  host;
@@ -157,7 +227,7 @@ ngx_http_evenkeel_register_peer(ngx_http_evenkeel_srv_conf_t *conf,
     }
 
     if (!ngx_exiting) {
-        ngx_log_error(level, log, 0,
+        ngx_log_error(NGX_LOG_ERR, log, 0,
                       "server \"%V\" finds no place in zone \"%V\": "
                       "%s (give it a larger size and another name)",
                       &peer->name, &conf->shm_zone->shm.name,
@@ -195,28 +265,17 @@ ngx_http_evenkeel_forget(ngx_http_evenkeel_srv_conf_t *conf, uint64_t *listed)
 }
 
 
-/* The new configuration is in force: servers that it lacks make room. */
-ngx_int_t
-ngx_http_evenkeel_init_module(ngx_cycle_t *cycle)
+void
+ngx_http_evenkeel_take_hosts(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log)
 {
-    ngx_uint_t                     i;
     ngx_http_upstream_rr_peers_t  *primary;
-    ngx_http_evenkeel_srv_conf_t  *conf;
 
-    i = 0;
+    primary = conf->upstream->peer.data;
 
-    for ( ;; ) {
-        conf = ngx_http_evenkeel_upstream(cycle, &i);
-        if (conf == NULL) {
-            return NGX_OK;
-        }
-
-        primary = conf->upstream->peer.data;
-
-        ngx_http_upstream_rr_peers_rlock(primary);
-        ngx_http_evenkeel_update(conf, 1, cycle->log);
-        ngx_http_upstream_rr_peers_unlock(primary);
-    }
+    ngx_http_upstream_rr_peers_rlock(primary);
+    ngx_http_evenkeel_update(conf, 1, log);
+    ngx_http_upstream_rr_peers_unlock(primary);
 }
 
 
@@ -252,7 +311,7 @@ ngx_http_evenkeel_update(ngx_http_evenkeel_srv_conf_t *conf,
     conf->list = primary->config ? *primary->config : 0;
 #endif
 
-    (void) ngx_http_evenkeel_register(conf, listed, NGX_LOG_ERR, log);
+    ngx_http_evenkeel_register(conf, listed, log);
 
     if (forgets) {
         ngx_http_evenkeel_forget(conf, listed);

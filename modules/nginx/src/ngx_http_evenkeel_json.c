@@ -40,7 +40,8 @@ ngx_http_evenkeel_json(u_char *p, ngx_array_t *views)
 static u_char *
 ngx_http_evenkeel_json_upstream(u_char *p, ngx_http_evenkeel_view_t *view)
 {
-    ngx_uint_t  reason;
+    ngx_uint_t                        i, k, reason;
+    const ngx_http_evenkeel_kinds_t  *kinds;
 
     p = ngx_sprintf(p, "{\"name\":\"%V\",\"mode\":\"%s\",\"decisions\":{",
                     &view->conf->upstream->host,
@@ -53,6 +54,18 @@ ngx_http_evenkeel_json_upstream(u_char *p, ngx_http_evenkeel_view_t *view)
     }
 
     *p++ = '}';
+
+    for (i = 0; i < NGX_HTTP_EVENKEEL_KINDS; i++) {
+        kinds = &ngx_http_evenkeel_kinds[i];
+        p = ngx_sprintf(p, ",\"%s\":{", kinds->json);
+
+        for (k = 0; k < kinds->number; k++) {
+            p = ngx_sprintf(p, "%s\"%s\":%uL", k ? "," : "", kinds->names[k],
+                            ngx_http_evenkeel_kind(kinds, view, k));
+        }
+
+        *p++ = '}';
+    }
 
     p = ngx_http_evenkeel_json_sums(p, view);
     p = ngx_http_evenkeel_json_hosts(p, view);

@@ -85,6 +85,8 @@ ngx_http_evenkeel_reading(stale, view->counters.stale_telemetry)
 ngx_http_evenkeel_reading(taken_back, view->counters.taken_back)
 ngx_http_evenkeel_reading(swapped, view->conf->shared->swapped)
 ngx_http_evenkeel_reading(refused, view->conf->shared->refused)
+ngx_http_evenkeel_reading(loaded, view->conf->artifact.model != NULL)
+ngx_http_evenkeel_reading(without_row, ngx_http_evenkeel_count_waiting(view->conf))
 
 
 const ngx_http_evenkeel_sum_t
@@ -106,8 +108,56 @@ ngx_http_evenkeel_sums[NGX_HTTP_EVENKEEL_SUMS] = {
     { "evenkeel_artifacts_taken_total", "counter", "artifacts_taken",
       ngx_http_evenkeel_swapped },
     { "evenkeel_artifacts_refused_total", "counter", "artifacts_refused",
-      ngx_http_evenkeel_refused }
+      ngx_http_evenkeel_refused },
+    { "evenkeel_artifact_loaded", "gauge", "artifact_loaded",
+      ngx_http_evenkeel_loaded },
+    { "evenkeel_workers_without_row", "gauge", "workers_without_row",
+      ngx_http_evenkeel_without_row }
 };
+
+
+static const char *const
+ngx_http_evenkeel_fallbacks[NGX_HTTP_EVENKEEL_FALLBACKS] = {
+    "backup",
+    "unavailable",
+    "list_changed",
+    "refused",
+    "no_row",
+    "sticky"
+};
+
+
+static const char *const
+ngx_http_evenkeel_ends[NGX_HTTP_EVENKEEL_ENDS] = {
+    "success",
+    "no_work",
+    "failure",
+    "timeout",
+    "client_abort"
+};
+
+
+const ngx_http_evenkeel_kinds_t
+ngx_http_evenkeel_kinds[NGX_HTTP_EVENKEEL_KINDS] = {
+    { "evenkeel_fallbacks_total", "cause", "fallbacks",
+      NGX_HTTP_EVENKEEL_FALLBACKS, ngx_http_evenkeel_fallbacks,
+      offsetof(ngx_http_evenkeel_shared_t, fallbacks) },
+    { "evenkeel_exchanges_total", "end", "exchanges",
+      NGX_HTTP_EVENKEEL_ENDS, ngx_http_evenkeel_ends,
+      offsetof(ngx_http_evenkeel_shared_t, exchanges) }
+};
+
+
+uint64_t
+ngx_http_evenkeel_kind(const ngx_http_evenkeel_kinds_t *kinds,
+    const ngx_http_evenkeel_view_t *view, ngx_uint_t kind)
+{
+    ngx_atomic_t  *counts;
+
+    counts = (ngx_atomic_t *) ((u_char *) view->conf->shared + kinds->offset);
+
+    return counts[kind];
+}
 
 
 u_char *

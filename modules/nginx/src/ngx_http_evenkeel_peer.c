@@ -10,11 +10,14 @@
 
 static ngx_int_t ngx_http_evenkeel_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
+static void ngx_http_evenkeel_finalize_request(ngx_http_request_t *r,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_evenkeel_get_peer(ngx_peer_connection_t *pc,
     void *data);
-static void ngx_http_evenkeel_take(ngx_peer_connection_t *pc,
-    ngx_http_evenkeel_peer_data_t *ekp, ngx_http_upstream_rr_peer_t *peer,
-    ngx_uint_t index);
+static ngx_http_evenkeel_candidate_t *ngx_http_evenkeel_route(
+    ngx_http_evenkeel_peer_data_t *ekp, ngx_peer_connection_t *pc);
+static ngx_int_t ngx_http_evenkeel_take(ngx_peer_connection_t *pc,
+    ngx_http_evenkeel_peer_data_t *ekp, ngx_http_evenkeel_candidate_t *found);
 static void ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp,
     uint32_t host);
 static void ngx_http_evenkeel_name_host(ngx_http_evenkeel_peer_data_t *ekp,
@@ -38,6 +41,7 @@ ngx_http_evenkeel_init_upstream(ngx_conf_t *cf,
     }
 
     conf->original_init_peer = us->peer.init;
+    conf->initialised = 1;
     us->peer.init = ngx_http_evenkeel_init_peer;
 
     return NGX_OK;
@@ -73,9 +77,34 @@ ngx_http_evenkeel_init_peer(ngx_http_request_t *r,
     r->upstream->peer.get = ngx_http_evenkeel_get_peer;
     r->upstream->peer.free = ngx_http_evenkeel_free_peer;
 
+    if (r->upstream->finalize_request != ngx_http_evenkeel_finalize_request) {
+        ekp->original_finalize_request = r->upstream->finalize_request;
+        r->upstream->finalize_request = ngx_http_evenkeel_finalize_request;
+    }
+
     ngx_http_set_ctx(r, ekp, ngx_http_evenkeel_module);
 
     return NGX_OK;
+}
+
+
+/* Comes just before the server is given back. */
+static void
+ngx_http_evenkeel_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_http_evenkeel_peer_data_t  *ekp;
+
+    ekp = ngx_http_get_module_ctx(r, ngx_http_evenkeel_module);
+
+    if (ekp == NULL) {
+        return;
+    }
+
+    ekp->verdict = rc;
+
+    if (ekp->original_finalize_request) {
+        ekp->original_finalize_request(r, rc);
+    }
 }
 
 
@@ -84,10 +113,9 @@ ngx_http_evenkeel_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_evenkeel_peer_data_t  *ekp = data;
 
-    uint32_t                      host;
-    ngx_int_t                     rc;
-    ngx_uint_t                    index;
-    ngx_http_upstream_rr_peer_t  *peer, *chosen;
+    uint32_t                        host;
+    ngx_int_t                       rc;
+    ngx_http_evenkeel_candidate_t  *found;
 
     if (ekp->tries++ == 0 && ekp->conf->demand != NULL) {
         ek_demand_arrived(ekp->conf->demand);
@@ -95,28 +123,37 @@ ngx_http_evenkeel_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ngx_http_upstream_rr_peers_rlock(ekp->rrp.peers);
 
-    peer = ngx_http_evenkeel_decide(ekp, &index);
+    do {
+        found = ngx_http_evenkeel_route(ekp, pc);
 
-    if (peer != NULL) {
-        ngx_http_evenkeel_name_host(ekp, peer);
-    }
+        if (found == NULL) {
+            found = ngx_http_evenkeel_decide(ekp);
+        }
 
-    if (peer != NULL && !ekp->conf->shadow) {
-        ngx_http_evenkeel_take(pc, ekp, peer, index);
-        ngx_http_evenkeel_begin(ekp, ekp->decision.host);
-        ngx_http_upstream_rr_peers_unlock(ekp->rrp.peers);
+        if (found != NULL) {
+            ngx_http_evenkeel_name_host(ekp, found->peer);
+        }
 
-        return NGX_OK;
-    }
+        if (found == NULL || ekp->conf->shadow) {
+            ngx_http_upstream_rr_peers_unlock(ekp->rrp.peers);
+            goto round_robin;
+        }
+
+        /* Other workers may have filled the server up meanwhile. */
+
+    } while (ngx_http_evenkeel_take(pc, ekp, found) != NGX_OK);
+
+    host = ekp->conf->hosts[found->index];
 
     ngx_http_upstream_rr_peers_unlock(ekp->rrp.peers);
 
-    /* The round robin knows backup servers, and what to say if all are down. */
+    ngx_http_evenkeel_begin(ekp, host);
 
-    if (peer == NULL) {
-        ekp->reason = NGX_HTTP_EVENKEEL_ROUND_ROBIN;
-        ngx_str_null(&ekp->host);
-    }
+    return NGX_OK;
+
+round_robin:
+
+    /* The round robin knows backup servers, and what to say if all are down. */
 
     rc = ngx_http_upstream_get_round_robin_peer(pc, &ekp->rrp);
 
@@ -126,36 +163,77 @@ ngx_http_evenkeel_get_peer(ngx_peer_connection_t *pc, void *data)
 
     /* The request holds the server, even if its list has changed. */
 
-    chosen = ekp->rrp.current;
-
-    if (peer == NULL) {
-        ngx_http_evenkeel_name_host(ekp, chosen);
+    if (found == NULL) {
+        ngx_http_evenkeel_name_host(ekp, ekp->rrp.current);
     }
 
     if (ek_host_find(ekp->conf->shared->state,
-                     ngx_http_evenkeel_host_key(chosen), &host)
-        == EK_CODE_OK)
+                     ngx_http_evenkeel_host_key(ekp->rrp.current), &host)
+        != EK_CODE_OK)
     {
-        ngx_http_evenkeel_begin(ekp, host);
+        host = EK_NO_HOST;
     }
+
+    ngx_http_evenkeel_begin(ekp, host);
 
     return NGX_OK;
 }
 
 
-/* What the round robin does with the server that it chose. */
-static void
+/* The server that NGINX's "sticky" asks for, if it can take the request. */
+static ngx_http_evenkeel_candidate_t *
+ngx_http_evenkeel_route(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_peer_connection_t *pc)
+{
+#if (NGX_HTTP_UPSTREAM_SID)
+
+    static ngx_http_evenkeel_candidate_t  found;
+
+    if (ekp->rrp.peers != ekp->primary) {
+        return NULL;
+    }
+
+    ngx_http_evenkeel_follow(ekp->conf, ekp->request->connection->log);
+
+    found.peer = ngx_http_upstream_get_rr_peer_by_sid(&ekp->rrp, pc->hint,
+                                                      &found.index, 0);
+
+    if (found.peer == NULL || found.index >= ekp->conf->nhosts) {
+        return NULL;
+    }
+
+    ngx_http_evenkeel_fall_back(ekp, NGX_HTTP_EVENKEEL_STICKY);
+    ekp->reason = NGX_HTTP_EVENKEEL_STICKY_ROUTE;
+
+    return &found;
+
+#else
+
+    return NULL;
+
+#endif
+}
+
+
+/* What the round robin does with the server that it chose; NGX_BUSY if it is full by now. */
+static ngx_int_t
 ngx_http_evenkeel_take(ngx_peer_connection_t *pc,
-    ngx_http_evenkeel_peer_data_t *ekp, ngx_http_upstream_rr_peer_t *peer,
-    ngx_uint_t index)
+    ngx_http_evenkeel_peer_data_t *ekp, ngx_http_evenkeel_candidate_t *found)
 {
     time_t                             now;
+    ngx_http_upstream_rr_peer_t       *peer;
     ngx_http_upstream_rr_peer_data_t  *rrp;
 
     rrp = &ekp->rrp;
+    peer = found->peer;
     now = ngx_time();
 
     ngx_http_upstream_rr_peer_lock(rrp->peers, peer);
+
+    if (peer->max_conns && peer->conns >= peer->max_conns) {
+        ngx_http_upstream_rr_peer_unlock(rrp->peers, peer);
+        return NGX_BUSY;
+    }
 
     if (now - peer->checked > peer->fail_timeout) {
         peer->checked = now;
@@ -175,21 +253,36 @@ ngx_http_evenkeel_take(ngx_peer_connection_t *pc,
     pc->cached = 0;
     pc->connection = NULL;
 
+#if (NGX_HTTP_UPSTREAM_SID)
+    pc->sid = &peer->sid;
+#endif
+
     rrp->current = peer;
-    rrp->tried[index / (8 * sizeof(uintptr_t))] |=
-                          (uintptr_t) 1 << index % (8 * sizeof(uintptr_t));
+    rrp->tried[found->index / (8 * sizeof(uintptr_t))] |=
+                   (uintptr_t) 1 << found->index % (8 * sizeof(uintptr_t));
+
+    return NGX_OK;
 }
 
 
 static void
 ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp, uint32_t host)
 {
+    ekp->under_way = 1;
+    ekp->header_seen = 0;
+    ekp->first_body_us = 0;
+    ekp->verdict = NGX_OK;
+    ekp->begun_us = ngx_http_evenkeel_now_us();
+
+    if (!ekp->conf->counts || host == EK_NO_HOST) {
+        return;
+    }
+
     /* Refused, and not counted, if a reload has removed the server meanwhile. */
 
     (void) ek_process_begin(ekp->conf->shared->state,
-                            (uint32_t) ngx_process_slot, host,
-                            ekp->prompt_tokens, ngx_http_evenkeel_now_us(),
-                            &ekp->ticket);
+                            (uint32_t) ekp->conf->place, host,
+                            ekp->prompt_tokens, ekp->begun_us, &ekp->ticket);
 }
 
 
@@ -231,6 +324,8 @@ ngx_http_evenkeel_free_peer(ngx_peer_connection_t *pc, void *data,
                                      ngx_http_evenkeel_now_us());
         }
     }
+
+    ekp->under_way = 0;
 
     ngx_http_upstream_free_round_robin_peer(pc, &ekp->rrp, state);
 }

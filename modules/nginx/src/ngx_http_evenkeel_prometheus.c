@@ -13,6 +13,8 @@ static u_char *ngx_http_evenkeel_prometheus_histogram(u_char *p,
     ngx_http_evenkeel_view_t *view);
 static u_char *ngx_http_evenkeel_prometheus_decisions(u_char *p,
     ngx_http_evenkeel_view_t *view);
+static u_char *ngx_http_evenkeel_prometheus_kinds(u_char *p,
+    ngx_http_evenkeel_view_t *view, const ngx_http_evenkeel_kinds_t *kinds);
 
 
 u_char *
@@ -21,6 +23,7 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
     ngx_uint_t                         i, k;
     ngx_http_evenkeel_view_t          *view;
     const ngx_http_evenkeel_sum_t     *sum;
+    const ngx_http_evenkeel_kinds_t   *kinds;
     const ngx_http_evenkeel_metric_t  *metric;
 
     view = views->elts;
@@ -58,6 +61,16 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
 
     for (i = 0; i < views->nelts; i++) {
         p = ngx_http_evenkeel_prometheus_decisions(p, &view[i]);
+    }
+
+    for (k = 0; k < NGX_HTTP_EVENKEEL_KINDS; k++) {
+        kinds = &ngx_http_evenkeel_kinds[k];
+
+        p = ngx_sprintf(p, "# TYPE %s counter\n", kinds->prometheus);
+
+        for (i = 0; i < views->nelts; i++) {
+            p = ngx_http_evenkeel_prometheus_kinds(p, &view[i], kinds);
+        }
     }
 
     return p;
@@ -136,6 +149,23 @@ ngx_http_evenkeel_prometheus_decisions(u_char *p,
                         "reason=\"%s\"} %uL\n", &view->conf->upstream->host,
                         ngx_http_evenkeel_reason(reason),
                         view->decisions[reason]);
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_evenkeel_prometheus_kinds(u_char *p, ngx_http_evenkeel_view_t *view,
+    const ngx_http_evenkeel_kinds_t *kinds)
+{
+    ngx_uint_t  k;
+
+    for (k = 0; k < kinds->number; k++) {
+        p = ngx_sprintf(p, "%s{upstream=\"%V\",%s=\"%s\"} %uL\n",
+                        kinds->prometheus, &view->conf->upstream->host,
+                        kinds->label, kinds->names[k],
+                        ngx_http_evenkeel_kind(kinds, view, k));
     }
 
     return p;

@@ -22,10 +22,10 @@ ngx_http_evenkeel_describe(ngx_http_evenkeel_peer_data_t *ekp)
     r = ekp->request;
     conf = ekp->conf;
 
-    if (conf->tokens != NULL) {
-        ekp->prompt_tokens = ngx_http_evenkeel_tokens(r, conf->tokens);
-
-    } else {
+    if (conf->tokens == NULL
+        || ngx_http_evenkeel_tokens(r, conf->tokens, &ekp->prompt_tokens)
+           != NGX_OK)
+    {
         /* Four bytes a token, roughly. */
         bytes = ngx_min(r->headers_in.content_length_n, 0x7fffffff);
         ekp->prompt_tokens = (bytes > 0) ? (uint32_t) bytes / 4 : 0;
@@ -59,17 +59,24 @@ ngx_http_evenkeel_key(ngx_http_request_t *r, ngx_http_complex_value_t *value)
 }
 
 
-uint32_t
-ngx_http_evenkeel_tokens(ngx_http_request_t *r, ngx_http_complex_value_t *value)
+ngx_int_t
+ngx_http_evenkeel_tokens(ngx_http_request_t *r, ngx_http_complex_value_t *value,
+    uint32_t *tokens)
 {
-    off_t      tokens;
+    off_t      count;
     ngx_str_t  text;
 
     if (ngx_http_complex_value(r, value, &text) != NGX_OK) {
-        return 0;
+        return NGX_DECLINED;
     }
 
-    tokens = ngx_atoof(text.data, text.len);
+    count = ngx_atoof(text.data, text.len);
 
-    return (tokens > 0) ? (uint32_t) ngx_min(tokens, 0x7fffffff) : 0;
+    if (count <= 0) {
+        return NGX_DECLINED;
+    }
+
+    *tokens = (uint32_t) ngx_min(count, 0x7fffffff);
+
+    return NGX_OK;
 }

@@ -122,7 +122,7 @@ ngx_http_evenkeel_status_size(ngx_array_t *views)
 
     /* In the longest form, each number has a line that says its type. */
 
-    size = (NGX_HTTP_EVENKEEL_METRICS + NGX_HTTP_EVENKEEL_SUMS + 4)
+    size = (NGX_HTTP_EVENKEEL_METRICS + NGX_HTTP_EVENKEEL_SUMS + 6)
            * NGX_HTTP_EVENKEEL_LINE;
     view = views->elts;
 
@@ -132,6 +132,7 @@ ngx_http_evenkeel_status_size(ngx_array_t *views)
         /* Its sums, its decisions by reason, the buckets and their sum. */
 
         size += (NGX_HTTP_EVENKEEL_SUMS + NGX_HTTP_EVENKEEL_REASONS
+                 + NGX_HTTP_EVENKEEL_FALLBACKS + NGX_HTTP_EVENKEEL_ENDS
                  + EK_HISTOGRAM_BUCKETS / NGX_HTTP_EVENKEEL_BUCKET_STEP + 4)
                 * (NGX_HTTP_EVENKEEL_LINE + name);
 

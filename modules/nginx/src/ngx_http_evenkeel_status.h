@@ -22,7 +22,7 @@
 #define NGX_HTTP_EVENKEEL_REASONS  NGX_HTTP_EVENKEEL_ROUND_ROBIN
 
 #define NGX_HTTP_EVENKEEL_METRICS  14
-#define NGX_HTTP_EVENKEEL_SUMS     9
+#define NGX_HTTP_EVENKEEL_SUMS     11
 
 
 /* What a page tells of a host. */
@@ -71,6 +71,26 @@ extern const ngx_http_evenkeel_sum_t
 
 /* Of all upstreams that the module serves; NULL if there is no memory. */
 ngx_array_t *ngx_http_evenkeel_views(ngx_pool_t *pool);
+
+/* Counts of an upstream that a label tells apart, beside its decisions. */
+typedef struct {
+    const char                      *prometheus;
+    const char                      *label;
+    const char                      *json;
+    ngx_uint_t                       number;
+    const char *const               *names;
+    size_t                           offset;  /* in the head of the zone */
+} ngx_http_evenkeel_kinds_t;
+
+
+#define NGX_HTTP_EVENKEEL_KINDS  2
+
+extern const ngx_http_evenkeel_kinds_t
+    ngx_http_evenkeel_kinds[NGX_HTTP_EVENKEEL_KINDS];
+
+
+uint64_t ngx_http_evenkeel_kind(const ngx_http_evenkeel_kinds_t *kinds,
+    const ngx_http_evenkeel_view_t *view, ngx_uint_t kind);
 
 u_char *ngx_http_evenkeel_number(u_char *p, double value, const char *unknown);
 

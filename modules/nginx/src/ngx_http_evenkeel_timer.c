@@ -1,8 +1,9 @@
 /*
  * What happens from time to time. Once a second, each worker looks for another artifact and
  * for servers that came or went, and one of them ticks the forecast of the demand and the
- * slow starts; that one reads telemetry files fifty times a second: requests
- * sent between a host's measurement and its reading here are in neither count.
+ * slow starts. Twice a second that one takes back the requests of killed workers, and fifty
+ * times a second it reads telemetry files: requests sent between a host's measurement and
+ * its reading here are in neither count.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -11,6 +12,7 @@
 
 
 #define NGX_HTTP_EVENKEEL_SECOND_MS     1000
+#define NGX_HTTP_EVENKEEL_SWEEP_MS      500
 #define NGX_HTTP_EVENKEEL_TELEMETRY_MS  20
 
 
@@ -27,7 +29,11 @@ static void ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf);
 static void ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf);
 
 
+static ngx_uint_t  ngx_http_evenkeel_is_due(ngx_msec_t *last, ngx_msec_t period);
+
+
 static ngx_msec_t        ngx_http_evenkeel_last_second;
+static ngx_msec_t        ngx_http_evenkeel_last_sweep;
 static ngx_event_t       ngx_http_evenkeel_event;
 static ngx_connection_t  ngx_http_evenkeel_dumb;
 
@@ -62,6 +68,7 @@ ngx_http_evenkeel_start_timers(ngx_cycle_t *cycle)
     ngx_http_evenkeel_event.cancelable = 1;
 
     ngx_http_evenkeel_last_second = ngx_current_msec;
+    ngx_http_evenkeel_last_sweep = ngx_current_msec;
     ngx_add_timer(&ngx_http_evenkeel_event, NGX_HTTP_EVENKEEL_TELEMETRY_MS);
 
     return NGX_OK;
@@ -71,7 +78,7 @@ ngx_http_evenkeel_start_timers(ngx_cycle_t *cycle)
 static void
 ngx_http_evenkeel_tick(ngx_event_t *event)
 {
-    ngx_uint_t                     i, is_second;
+    ngx_uint_t                     i, is_second, sweeps;
     ngx_msec_t                     wait;
     ngx_http_evenkeel_srv_conf_t  *conf;
 
@@ -79,13 +86,11 @@ ngx_http_evenkeel_tick(ngx_event_t *event)
         return;
     }
 
-    wait = NGX_HTTP_EVENKEEL_SECOND_MS;
-    is_second = (ngx_current_msec - ngx_http_evenkeel_last_second
-                 >= NGX_HTTP_EVENKEEL_SECOND_MS);
-
-    if (is_second) {
-        ngx_http_evenkeel_last_second = ngx_current_msec;
-    }
+    wait = NGX_HTTP_EVENKEEL_SWEEP_MS;
+    is_second = ngx_http_evenkeel_is_due(&ngx_http_evenkeel_last_second,
+                                         NGX_HTTP_EVENKEEL_SECOND_MS);
+    sweeps = ngx_http_evenkeel_is_due(&ngx_http_evenkeel_last_sweep,
+                                      NGX_HTTP_EVENKEEL_SWEEP_MS);
 
     i = 0;
 
@@ -100,6 +105,10 @@ ngx_http_evenkeel_tick(ngx_event_t *event)
             wait = NGX_HTTP_EVENKEEL_TELEMETRY_MS;
         }
 
+        if (sweeps && ngx_http_evenkeel_keeps_time(conf)) {
+            ngx_http_evenkeel_sweep(conf, event->log);
+        }
+
         if (is_second) {
             ngx_http_evenkeel_second(conf, event->log);
         }
@@ -109,13 +118,30 @@ ngx_http_evenkeel_tick(ngx_event_t *event)
 }
 
 
+static ngx_uint_t
+ngx_http_evenkeel_is_due(ngx_msec_t *last, ngx_msec_t period)
+{
+    if (ngx_current_msec - *last < period) {
+        return 0;
+    }
+
+    *last = ngx_current_msec;
+
+    return 1;
+}
+
+
 static void
 ngx_http_evenkeel_second(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
 {
     ngx_http_upstream_rr_peers_t  *primary;
 
-    if (conf->joins) {
+    if (!conf->counts) {
         ngx_http_evenkeel_join(conf, log);
+    }
+
+    if (conf->demand == NULL) {
+        ngx_http_evenkeel_adopt_demand(conf);
     }
 
     if (conf->watch == 1) {
@@ -166,9 +192,10 @@ ngx_http_evenkeel_watch(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
         return;
     }
 
-    ngx_log_error(NGX_LOG_ERR, log, 0,
-                  "artifact \"%V\" %V; the one before keeps serving",
-                  &conf->path, &reason);
+    ngx_log_error(NGX_LOG_ERR, log, 0, "artifact \"%V\" %V; %s", &conf->path,
+                  &reason, (conf->artifact.model != NULL)
+                           ? "the one before keeps serving"
+                           : "least request of two keeps serving");
 
     conf->refused.uniq = ngx_file_uniq(&fi);
     conf->refused.mtime = ngx_file_mtime(&fi);
@@ -210,6 +237,7 @@ ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
     conf->scratch_size = size;
 
     ngx_http_evenkeel_adopt_demand(conf);
+    conf->shared->unguided = 0;
 
     ngx_log_error(NGX_LOG_NOTICE, log, 0, "artifact \"%V\" taken",
                   &conf->path);
@@ -220,16 +248,37 @@ ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
 }
 
 
-/* Without a reload, the demand goes on only under a model of the same step. */
+/*
+ * Without a reload, the demand goes on only under a model of the same step. One that no
+ * model has begun yet is begun by one worker for all.
+ */
 static void
 ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf)
 {
-    if (conf->shared->demand == NULL
-        || ek_demand_attach(conf->shared->demand, conf->shared->demand_size,
-                            conf->artifact.model, &conf->demand)
-           != EK_CODE_OK)
+    ngx_http_evenkeel_shared_t  *shared;
+
+    shared = conf->shared;
+    conf->demand = NULL;
+
+    if (shared->demand == NULL || conf->artifact.model == NULL) {
+        return;
+    }
+
+    if (ek_demand_attach(shared->demand, shared->demand_size,
+                         conf->artifact.model, &conf->demand)
+        == EK_CODE_OK)
     {
-        conf->demand = NULL;
+        return;
+    }
+
+    conf->demand = NULL;
+
+    if (!shared->has_demand && ngx_http_evenkeel_keeps_time(conf)
+        && ek_demand_init(shared->demand, shared->demand_size,
+                          conf->artifact.model, &conf->demand)
+           == EK_CODE_OK)
+    {
+        shared->has_demand = 1;
     }
 }
 

@@ -20,7 +20,8 @@ enum {
     NGX_HTTP_EVENKEEL_REASON,
     NGX_HTTP_EVENKEEL_TRIES,
     NGX_HTTP_EVENKEEL_PROMPT_TOKENS,
-    NGX_HTTP_EVENKEEL_EXPECTED_TOKENS
+    NGX_HTTP_EVENKEEL_EXPECTED_TOKENS,
+    NGX_HTTP_EVENKEEL_FIRST_TOKEN_TIME
 };
 
 
@@ -46,6 +47,10 @@ static ngx_http_variable_t  ngx_http_evenkeel_vars[] = {
 
     { ngx_string("evenkeel_expected_tokens"), NULL,
       ngx_http_evenkeel_variable, NGX_HTTP_EVENKEEL_EXPECTED_TOKENS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("evenkeel_first_token_time"), NULL,
+      ngx_http_evenkeel_variable, NGX_HTTP_EVENKEEL_FIRST_TOKEN_TIME,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
@@ -128,8 +133,16 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
     case NGX_HTTP_EVENKEEL_PROMPT_TOKENS:
         return ngx_sprintf(p, "%uD", ekp->prompt_tokens);
 
-    default: /* NGX_HTTP_EVENKEEL_EXPECTED_TOKENS */
+    case NGX_HTTP_EVENKEEL_EXPECTED_TOKENS:
         return ngx_sprintf(p, "%uD", ekp->expected_tokens);
+
+    default: /* NGX_HTTP_EVENKEEL_FIRST_TOKEN_TIME */
+        if (ekp->first_body_us == 0) {
+            return p;
+        }
+
+        return ngx_sprintf(p, "%.3f",
+                           (double) (ekp->first_body_us - ekp->begun_us) / 1e6);
     }
 }
 
@@ -137,7 +150,18 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
 const char *
 ngx_http_evenkeel_reason(ngx_uint_t reason)
 {
-    return (reason == NGX_HTTP_EVENKEEL_ROUND_ROBIN)
-           ? "round_robin"
-           : ek_reason_name((uint32_t) reason);
+    switch (reason) {
+
+    case NGX_HTTP_EVENKEEL_ROUND_ROBIN:
+        return "round_robin";
+
+    case NGX_HTTP_EVENKEEL_LEAST_CONN:
+        return "least_conn";
+
+    case NGX_HTTP_EVENKEEL_STICKY_ROUTE:
+        return "sticky";
+
+    default:
+        return ek_reason_name((uint32_t) reason);
+    }
 }

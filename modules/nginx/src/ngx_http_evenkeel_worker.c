@@ -1,6 +1,5 @@
 /*
- * A worker's start: it takes its number among those that share a state, and with it what a
- * killed worker of that number left under way.
+ * A worker's start: it takes its place among those that share a state.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -33,12 +32,12 @@ ngx_http_evenkeel_init_process(ngx_cycle_t *cycle)
             break;
         }
 
-        conf->joins = 1;
+        conf->place = NGX_HTTP_EVENKEEL_NO_PLACE;
 
         for (tries = NGX_HTTP_EVENKEEL_JOIN_TRIES; tries; tries--) {
             ngx_http_evenkeel_join(conf, cycle->log);
 
-            if (!conf->joins) {
+            if (conf->counts || conf->place >= conf->shared->processes_max) {
                 break;
             }
 
@@ -47,37 +46,6 @@ ngx_http_evenkeel_init_process(ngx_cycle_t *cycle)
     }
 
     return ngx_http_evenkeel_start_timers(cycle);
-}
-
-
-void
-ngx_http_evenkeel_join(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
-{
-    ek_code   code;
-    uint32_t  taken_back;
-
-    code = ek_process_join(conf->shared->state, (uint32_t) ngx_process_slot,
-                           &taken_back);
-
-    if (code == EK_CODE_BUSY) {
-        return;
-    }
-
-    conf->joins = 0;
-
-    if (code != EK_CODE_OK) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "zone \"%V\" was made for fewer workers: requests of "
-                      "worker process %i are not counted (use another zone "
-                      "name)", &conf->shm_zone->shm.name, ngx_process_slot);
-        return;
-    }
-
-    if (taken_back) {
-        ngx_log_error(NGX_LOG_NOTICE, log, 0,
-                      "evenkeel: %uD requests of a dead worker taken back",
-                      taken_back);
-    }
 }
 
 

@@ -2,8 +2,15 @@
  * The shared memory of an upstream: what is known of its hosts, and who has how many
  * requests under way there. A reload with the same name and size finds it as it was left.
  *
- *     slab pool | head | affinity (an eighth of what is free) | classes (a page)
- *               | demand (at most a quarter) | state (the rest)
+ *     slab pool | head | places | affinity (an eighth of what is free)
+ *               | classes (a page) | demand (at most a quarter) | state (the rest)
+ *
+ * While a configuration is read, and may yet be refused, its zones are looked at and not
+ * written to: what they hold is that of the configuration in force. Once it is itself in
+ * force, ngx_http_evenkeel_init_module() writes.
+ *
+ * What the configuration before holds outside of its zones is not looked at: it may be
+ * that of another build of this module, with other structures.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -14,16 +21,24 @@
 /* Classes of requests whose answers' lengths are told apart. */
 #define NGX_HTTP_EVENKEEL_CLASSES  256
 
-/* Marks a head of this layout: what another version of the module left is refused. */
-#define NGX_HTTP_EVENKEEL_LAYOUT  ((uint64_t) 0x344e474e4b454e45)
+/*
+ * Marks a head of this layout. It is part of the zone's name, too: another build's zone is
+ * another one, and a reload goes on with an empty one instead of being refused.
+ */
+#define NGX_HTTP_EVENKEEL_LAYOUT_NUMBER  5
+#define NGX_HTTP_EVENKEEL_LAYOUT                                              \
+    ((uint64_t) 0x304e474e4b454e45                                            \
+     + ((uint64_t) NGX_HTTP_EVENKEEL_LAYOUT_NUMBER << 56))
 
 
 static ngx_int_t ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
+static ngx_http_evenkeel_shared_t *ngx_http_evenkeel_head(
+    ngx_shm_zone_t *shm_zone);
 static ngx_int_t ngx_http_evenkeel_create_state(ngx_shm_zone_t *shm_zone,
     ngx_http_evenkeel_srv_conf_t *conf);
 static ngx_int_t ngx_http_evenkeel_create_hosts(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
+    ngx_http_evenkeel_shared_t *shared);
 static uint32_t ngx_http_evenkeel_processes(ngx_http_evenkeel_srv_conf_t *conf);
 static ngx_int_t ngx_http_evenkeel_create_affinity(ngx_slab_pool_t *shpool,
     ngx_http_evenkeel_shared_t *shared);
@@ -31,8 +46,8 @@ static ngx_int_t ngx_http_evenkeel_create_classes(ngx_slab_pool_t *shpool,
     ngx_http_evenkeel_shared_t *shared);
 static void ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
     ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
-static void ngx_http_evenkeel_open_demand(ngx_shm_zone_t *shm_zone,
-    ngx_http_evenkeel_srv_conf_t *conf);
+static void ngx_http_evenkeel_open_demand(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
 
 
 ngx_int_t
@@ -43,13 +58,15 @@ ngx_http_evenkeel_add_zone(ngx_conf_t *cf, ngx_http_evenkeel_srv_conf_t *conf,
 
     /* Beside the names of the "zone" directive. */
 
-    full.len = sizeof("evenkeel:") - 1 + name->len;
-    full.data = ngx_pnalloc(cf->pool, full.len);
+    full.data = ngx_pnalloc(cf->pool, sizeof("evenkeel:") + NGX_INT_T_LEN
+                                      + name->len);
     if (full.data == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_sprintf(full.data, "evenkeel:%V", name);
+    full.len = ngx_sprintf(full.data, "evenkeel%d:%V",
+                           NGX_HTTP_EVENKEEL_LAYOUT_NUMBER, name)
+               - full.data;
 
     /*
      * The tag is a symbol of NGINX's own: that of this module is another one in another
@@ -74,34 +91,38 @@ ngx_http_evenkeel_add_zone(ngx_conf_t *cf, ngx_http_evenkeel_srv_conf_t *conf,
 }
 
 
+ngx_uint_t
+ngx_http_evenkeel_owns_zone(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    return conf->shm_zone->init == ngx_http_evenkeel_init_zone
+           && conf->shm_zone->data == conf;
+}
+
+
 static ngx_int_t
 ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
     ngx_http_evenkeel_srv_conf_t  *conf = shm_zone->data;
-    ngx_http_evenkeel_srv_conf_t  *previous = data;
 
-    size_t            size;
-    ek_code           code;
-    ek_state         *state;
-    ngx_slab_pool_t  *shpool;
+    size_t       size;
+    ek_code      code;
+    ek_state    *state;
+    ngx_uint_t   is_reload, level;
 
-    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+    is_reload = (data != NULL);
 
-    if (previous != NULL) {
-        conf->shared = previous->shared;
+    if (is_reload || shm_zone->shm.exists) {
+        conf->shared = ngx_http_evenkeel_head(shm_zone);
 
-    } else if (shm_zone->shm.exists) {
-        conf->shared = shpool->data;
+        if (conf->shared == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "zone \"%V\" holds something else than this version "
+                          "of the module expects (restart, or use another "
+                          "zone name)", &shm_zone->shm.name);
+            return NGX_ERROR;
+        }
 
     } else if (ngx_http_evenkeel_create_state(shm_zone, conf) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (conf->shared->layout != NGX_HTTP_EVENKEEL_LAYOUT) {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                      "zone \"%V\" is of another version of the module "
-                      "(restart, or use another zone name)",
-                      &shm_zone->shm.name);
         return NGX_ERROR;
     }
 
@@ -117,9 +138,76 @@ ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
-    ngx_http_evenkeel_open_demand(shm_zone, conf);
+    /*
+     * A start without an artifact is better than none; a reload that would lose the one
+     * that serves is not.
+     */
+
+    if (conf->artifact.model == NULL) {
+        level = (is_reload && !conf->shared->unguided) ? NGX_LOG_EMERG
+                                                       : NGX_LOG_ERR;
+
+        ngx_log_error(level, shm_zone->shm.log, 0,
+                      "artifact \"%V\" %V in %V:%ui%s", &conf->path,
+                      &conf->refusal, &conf->file, conf->line,
+                      (level == NGX_LOG_ERR)
+                      ? "; least request of two serves until one is put there"
+                      : "");
+
+        if (level == NGX_LOG_EMERG) {
+            return NGX_ERROR;
+        }
+    }
 
     return ngx_http_evenkeel_init_hosts(conf, shm_zone->shm.log);
+}
+
+
+/* The head of memory that may be anything; NULL if it is none of this layout. */
+static ngx_http_evenkeel_shared_t *
+ngx_http_evenkeel_head(ngx_shm_zone_t *shm_zone)
+{
+    u_char                      *p, *start, *end;
+    ngx_slab_pool_t             *shpool;
+    ngx_http_evenkeel_shared_t  *shared;
+
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    start = shm_zone->shm.addr + sizeof(ngx_slab_pool_t);
+    end = shm_zone->shm.addr + shm_zone->shm.size
+          - sizeof(ngx_http_evenkeel_shared_t);
+    p = shpool->data;
+
+    if (p < start || p > end || (uintptr_t) p % sizeof(uint64_t)) {
+        return NULL;
+    }
+
+    shared = (ngx_http_evenkeel_shared_t *) p;
+
+    return (shared->layout == NGX_HTTP_EVENKEEL_LAYOUT) ? shared : NULL;
+}
+
+
+/* The configuration is in force: nothing that follows can refuse it. */
+ngx_int_t
+ngx_http_evenkeel_init_module(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                     i;
+    ngx_http_evenkeel_srv_conf_t  *conf;
+
+    i = 0;
+
+    for ( ;; ) {
+        conf = ngx_http_evenkeel_upstream(cycle, &i);
+        if (conf == NULL) {
+            return NGX_OK;
+        }
+
+        conf->shared->unguided = (conf->artifact.model == NULL);
+
+        ngx_http_evenkeel_open_demand(conf, cycle->log);
+        ngx_http_evenkeel_take_hosts(conf, cycle->log);
+    }
 }
 
 
@@ -139,8 +227,14 @@ ngx_http_evenkeel_create_state(ngx_shm_zone_t *shm_zone,
 
     shared->layout = NGX_HTTP_EVENKEEL_LAYOUT;
 
+    shared->processes_max = ngx_http_evenkeel_processes(conf);
+    shared->places = ngx_slab_calloc(shpool,
+                                     (shared->processes_max
+                                      + NGX_HTTP_EVENKEEL_WAITING_MAX)
+                                     * sizeof(ngx_atomic_t));
     shared->decide_time = ngx_slab_calloc(shpool, ek_histogram_size());
-    if (shared->decide_time == NULL) {
+
+    if (shared->places == NULL || shared->decide_time == NULL) {
         goto failed;
     }
 
@@ -152,7 +246,7 @@ ngx_http_evenkeel_create_state(ngx_shm_zone_t *shm_zone,
 
     ngx_http_evenkeel_create_demand(shpool, conf, shared);
 
-    if (ngx_http_evenkeel_create_hosts(shpool, conf, shared) != NGX_OK) {
+    if (ngx_http_evenkeel_create_hosts(shpool, shared) != NGX_OK) {
         goto failed;
     }
 
@@ -173,7 +267,7 @@ failed:
 /* A state for as many hosts as there is room for. */
 static ngx_int_t
 ngx_http_evenkeel_create_hosts(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared)
+    ngx_http_evenkeel_shared_t *shared)
 {
     void              *memory;
     size_t             size;
@@ -181,7 +275,7 @@ ngx_http_evenkeel_create_hosts(ngx_slab_pool_t *shpool,
 
     ngx_memzero(&options, sizeof(ek_state_options));
     options.struct_size = sizeof(ek_state_options);
-    options.processes_max = ngx_http_evenkeel_processes(conf);
+    options.processes_max = shared->processes_max;
     options.if_other = EK_IF_OTHER_REFUSE;
     options.seed = ngx_http_evenkeel_now_ns() ^ ((uint64_t) ngx_pid << 32);
 
@@ -286,7 +380,12 @@ ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
     size = ngx_max(ek_demand_size(conf->artifact.model), ngx_pagesize);
     size = ngx_align(size, ngx_pagesize);
 
-    if (size <= shpool->pfree / 4 * ngx_pagesize) {
+    if (conf->artifact.model == NULL) {
+        /* For that of the artifact which will come. */
+        size = ngx_max(shpool->pfree / 4, 1) * ngx_pagesize;
+    }
+
+    if (size <= ngx_max(shpool->pfree / 4, 1) * ngx_pagesize) {
         shared->demand = ngx_slab_calloc(shpool, size);
         shared->demand_size = size;
     }
@@ -295,8 +394,8 @@ ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
 
 /* Goes on with the demand that is there, unless the artifact's steps are others. */
 static void
-ngx_http_evenkeel_open_demand(ngx_shm_zone_t *shm_zone,
-    ngx_http_evenkeel_srv_conf_t *conf)
+ngx_http_evenkeel_open_demand(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log)
 {
     const ek_model              *model;
     ngx_http_evenkeel_shared_t  *shared;
@@ -312,14 +411,19 @@ ngx_http_evenkeel_open_demand(ngx_shm_zone_t *shm_zone,
                               &conf->demand)
                == EK_CODE_OK))
     {
+        shared->has_demand = 1;
         return;
     }
 
     conf->demand = NULL;
 
-    ngx_log_error(NGX_LOG_WARN, shm_zone->shm.log, 0,
+    if (model == NULL) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, log, 0,
                   "zone \"%V\" has no room for the demand's history of %uz "
                   "bytes: there are no forecasts (give it four times as much "
-                  "and another name)", &shm_zone->shm.name,
+                  "and another name)", &conf->shm_zone->shm.name,
                   ek_demand_size(model));
 }

@@ -42,6 +42,7 @@ class Host:
         self.listen, self.metrics = address, metrics
         self.port = port or free_port()
         self.served = 0
+        self.busy = self.busiest = 0
         self.connections = 0
         self.lock = threading.Lock()
         self.server = None
@@ -67,9 +68,13 @@ class Host:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if host.metrics and self.path == "/metrics":
                     return self.answer(200, {}, host.metrics.encode())
+                with host.lock:
+                    host.busy += 1
+                    host.busiest = max(host.busiest, host.busy)
                 time.sleep(host.delay_s)
                 with host.lock:
                     host.served += 1
+                    host.busy -= 1
                 # What the client asks for stands for what would be generated.
                 length = self.headers.get("X-Generate")
                 told = {"X-Output-Tokens": length} if length else {}
@@ -120,15 +125,23 @@ class Host:
 class Nginx:
     """One NGINX in a folder of its own."""
 
-    def __init__(self, upstream, workers=1, location="", http="", is_logged=True):
+    def __init__(self, upstream, workers=1, location="", http="", is_logged=True, passes=None):
         self.folder = tempfile.mkdtemp(prefix="evenkeel-nginx-")
         self.port = free_port()
         self.process = None
         self.workers, self.location, self.http = workers, location, http
+        self.passes = passes or 'proxy_pass http://llm; proxy_http_version 1.1; proxy_set_header Connection "";'
         self.access_log = f"{self.folder}/access.json evenkeel" if is_logged else "off"
+        self.module = MODULE
         self.write(upstream)
 
+    def write_module(self, module=None):
+        """The same configuration with another build of the module; without one, with the first."""
+        self.module = module or MODULE
+        self.write(self.upstream_block)
+
     def write(self, upstream):
+        self.upstream_block = upstream
         with open(f"{self.folder}/nginx.conf", "w", encoding="utf-8") as file:
             file.write(f"""
 daemon off;
@@ -136,7 +149,7 @@ daemon off;
 worker_processes {self.workers};
 pid {self.folder}/nginx.pid;
 error_log {self.folder}/error.log info;
-load_module {MODULE};
+load_module {self.module};
 events {{ worker_connections 1024; }}
 http {{
     client_body_temp_path {self.folder}/body;
@@ -153,6 +166,7 @@ http {{
         '"prompt_tokens":"$evenkeel_prompt_tokens",'
         '"expected_tokens":"$evenkeel_expected_tokens",'
         '"output_tokens":"$upstream_http_x_output_tokens",'
+        '"first_token_time":"$evenkeel_first_token_time",'
         '"host":"$evenkeel_host","score":"$evenkeel_score",'
         '"decide_ns":"$evenkeel_decide_ns","reason":"$evenkeel_reason",'
         '"tries":"$evenkeel_tries"}}';
@@ -165,9 +179,7 @@ http {{
     server {{
         listen 127.0.0.1:{self.port};
         location / {{
-            proxy_pass http://llm;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
+            {self.passes}
             {self.location}
         }}
         location /status {{ evenkeel_status; access_log off; }}
@@ -221,8 +233,11 @@ http {{
         except OSError:
             return ""
 
+    def connection(self, timeout_s=10 * PATIENCE):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+
     def get(self, path="/", timeout_s=10 * PATIENCE, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        connection = self.connection(timeout_s)
         try:
             connection.request("POST" if body is not None else "GET", path, body=body, headers=headers or {})
             response = connection.getresponse()

@@ -135,7 +135,7 @@ class Failures(Case):
         nginx = self.nginx([host]).start()
 
         def break_off():
-            until(lambda: nginx.status()[0][host.address]["first_byte_s"] is not None, "no header arrives")
+            until(lambda: host.served == 1, "the request does not arrive")
             host.stop()
 
         breaking = threading.Thread(target=break_off)
@@ -344,7 +344,6 @@ class Observation(Case):
         until(lambda: nginx.status()[0][host.address]["kv_use"] == 0.5, "no report", seconds=0.8)
         status = nginx.status()[0][host.address]
         self.assertEqual(status["in_flight"], 1)
-        self.assertIsNotNone(status["first_byte_s"])
         self.assertEqual(client.getresponse().read().decode(), host.address)
         self.assert_settled(nginx)
 

@@ -257,7 +257,8 @@ class Requests(Case):
                 pass
         self.assert_settled(nginx)
         status = nginx.status()[0][host.address]
-        self.assertLess(status["first_byte_s"], 0.3 * PATIENCE)
+        # The header came at once; the first token is what counts.
+        self.assertGreater(status["first_byte_s"], 0.4 * PATIENCE)
         self.assertGreater(status["latency_s"], 0.4 * PATIENCE)
 
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{nginx, packages, reports};
 use crate::dist;
-use crate::process::{self, program};
+use crate::process;
 
 /// The crate that carries NGINX's sources, and the version to take.
 const SOURCES: (&str, &str) = ("nginx-src", "=1.28.5");
@@ -23,11 +23,14 @@ pub(super) fn run(artifact: &Path) -> Result<()> {
     dist::build()?;
     let folder = std::path::absolute(process::target())?.join("nginx-source");
     let built = folder.join("asan");
-    let mut build = program("modules/nginx/build-source.sh", [&sources(&folder)?, &built]);
-    process::run(build.env("CARGO_TARGET_DIR", process::target()))?;
+    let sources = sources(&folder)?;
+    process::run(&mut nginx::script(Path::new("modules/nginx/build-source.sh"), &[&sources, &built])?)?;
+    let other = folder.join("other");
+    let script = nginx::other_sources(&other)?.join("build-source.sh");
+    process::run(&mut nginx::script(&script, &[&sources, &other])?)?;
     let found = folder.join("reports");
     reports::folder(&found)?;
-    let mut tests = nginx::tests(&built.join("ngx_http_evenkeel_module.so"), artifact)?;
+    let mut tests = nginx::tests(&built.join("ngx_http_evenkeel_module.so"), Some(&other), artifact)?;
     tests.env("NGINX", built.join("nginx"));
     // NGINX leaves its pools to the system when it ends: those are no leaks.
     tests.env("ASAN_OPTIONS", format!("detect_leaks=0:log_path={}", found.join("report").display()));
