@@ -72,7 +72,7 @@ pub use processes::{ek_process_begin, ek_process_join, ek_shared_state_size, ek_
 pub use record::{
     EkRing, ek_record_attach, ek_record_counts, ek_record_decision, ek_record_init, ek_record_outcome, ek_record_size,
 };
-pub use requests::{ek_begin, ek_finish, ek_first_token, ek_report, ek_report_orca};
+pub use requests::{ek_begin, ek_booked_prompt_tokens, ek_finish, ek_first_token, ek_report, ek_report_orca};
 pub use state::{EkState, ek_state_attach, ek_state_init, ek_state_size};
 pub use telemetry_file::{ek_host_key, ek_telemetry_file_apply, ek_telemetry_file_heartbeat};
 pub use types::{

@@ -16,9 +16,9 @@
 
 
 /* Beside the values of ek_reason: NGINX's own round robin chose; its own counts did. */
-#define NGX_HTTP_EVENKEEL_ROUND_ROBIN  (EK_REASON_NO_HOST + 1)
-#define NGX_HTTP_EVENKEEL_LEAST_CONN   (EK_REASON_NO_HOST + 2)
-#define NGX_HTTP_EVENKEEL_STICKY_ROUTE (EK_REASON_NO_HOST + 3)
+#define NGX_HTTP_EVENKEEL_ROUND_ROBIN  (EK_REASON_UNTRIED + 1)
+#define NGX_HTTP_EVENKEEL_LEAST_CONN   (EK_REASON_UNTRIED + 2)
+#define NGX_HTTP_EVENKEEL_STICKY_ROUTE (EK_REASON_UNTRIED + 3)
 
 /* Words of a set of hosts. */
 #define NGX_HTTP_EVENKEEL_WORDS  (EK_HOSTS_MAX / 64)

@@ -77,8 +77,8 @@ ngx_http_evenkeel_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
                 if (r->upstream->state
                     && r->upstream->state->status < NGX_HTTP_SPECIAL_RESPONSE)
                 {
-                    (void) ek_first_byte(ekp->conf->shared->state,
-                                         &ekp->ticket, ekp->first_body_us);
+                    (void) ek_first_token(ekp->conf->shared->state,
+                                          &ekp->ticket, ekp->first_body_us);
                 }
 
                 break;
@@ -151,7 +151,6 @@ void
 ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_peer_connection_t *pc, ngx_uint_t state)
 {
-    uint64_t                       ended_us;
     ek_outcome                     outcome;
     ngx_uint_t                     ended;
     ngx_http_upstream_t           *u;
@@ -170,9 +169,9 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
     /* The body went to a cache, since the client is gone. */
 
     if (ended == NGX_HTTP_EVENKEEL_SUCCESS && ekp->first_body_us == 0) {
-        (void) ek_first_byte(conf->shared->state, &ekp->ticket,
-                             ekp->begun_us
-                             + (uint64_t) u->state->header_time * 1000);
+        (void) ek_first_token(conf->shared->state, &ekp->ticket,
+                              ekp->begun_us
+                              + (uint64_t) u->state->header_time * 1000);
     }
 
     ngx_memzero(&outcome, sizeof(ek_outcome));
@@ -191,17 +190,11 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
                         ekp->class_key, outcome.output_tokens);
     }
 
-    /* However long it took to do no work, it says nothing of the host's speed. */
-
-    ended_us = (ended == NGX_HTTP_EVENKEEL_NO_WORK)
-               ? ekp->ticket.sent_us : ngx_http_evenkeel_now_us();
-
     ek_finish(conf->shared->state, conf->artifact.model, &ekp->ticket,
-              &outcome, ended_us);
+              &outcome, ngx_http_evenkeel_now_us());
 }
 
 
-/* An exchange without work teaches nothing, as one that the client has broken off. */
 static uint32_t
 ngx_http_evenkeel_status_of(ngx_uint_t ended)
 {
@@ -216,7 +209,10 @@ ngx_http_evenkeel_status_of(ngx_uint_t ended)
     case NGX_HTTP_EVENKEEL_TIMEOUT:
         return EK_STATUS_TIMEOUT;
 
-    default: /* NGX_HTTP_EVENKEEL_NO_WORK, NGX_HTTP_EVENKEEL_CLIENT_ABORT */
+    case NGX_HTTP_EVENKEEL_NO_WORK:
+        return EK_STATUS_NO_WORK;
+
+    default: /* NGX_HTTP_EVENKEEL_CLIENT_ABORT */
         return EK_STATUS_CLIENT_ABORT;
     }
 }

@@ -282,7 +282,9 @@ ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp, uint32_t host)
 
     (void) ek_process_begin(ekp->conf->shared->state,
                             (uint32_t) ekp->conf->place, host,
-                            ekp->prompt_tokens, ekp->begun_us, &ekp->ticket);
+                            ek_booked_prompt_tokens(ekp->conf->artifact.model,
+                                                    ekp->prompt_tokens),
+                            ekp->begun_us, &ekp->ticket);
 }
 
 

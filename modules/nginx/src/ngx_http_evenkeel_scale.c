@@ -27,10 +27,14 @@ ngx_http_evenkeel_scale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     scale->struct_size = sizeof(ek_scale);
-    scale->lead_s = 60;
-    scale->quantile = 0.9f;
-    scale->headroom = 1;
-    scale->trend = 0.5f;
+
+    /* What is not given here is the artifact's, or a default. */
+
+    scale->replica_requests_per_s = NAN;
+    scale->lead_s = NAN;
+    scale->quantile = NAN;
+    scale->headroom = NAN;
+    scale->trend = NAN;
 
     value = cf->args->elts;
 
@@ -67,9 +71,8 @@ ngx_http_evenkeel_scale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (ek_scale_check(scale) != EK_CODE_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"capacity\" (requests a second that a replica "
-                           "carries) must be given and positive, \"quantile\" "
-                           "0.1 to 0.9, \"headroom\" 1 to 10, \"trend\" "
-                           "0 to 2");
+                           "carries) must be positive, \"quantile\" 0.1 to "
+                           "0.9, \"headroom\" 1 to 10, \"trend\" 0 to 2");
         return NGX_CONF_ERROR;
     }
 

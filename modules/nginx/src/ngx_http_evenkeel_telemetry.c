@@ -40,7 +40,8 @@ ngx_http_evenkeel_read_telemetry(ngx_http_evenkeel_srv_conf_t *conf,
     }
 
     code = ek_telemetry_file_apply(conf->telemetry_buffer, (size_t) n,
-                                   conf->shared->state, NULL);
+                                   conf->shared->state,
+                                   ngx_http_evenkeel_now_us(), NULL);
 
     /* Once for each kind of trouble, not fifty times a second. */
 

@@ -11,6 +11,19 @@ use crate::Model;
 use crate::orca;
 use crate::state::State;
 
+/// Prompt tokens to book (`ek_begin`) for a request that claims to have so many: a client that
+/// claims more than it sends must not turn others' requests away. As claimed for a model that is
+/// NULL, or none.
+///
+/// # Safety
+/// - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_booked_prompt_tokens(model: *const EkModel, claimed: u32) -> u32 {
+    // SAFETY: forwarded to the caller.
+    let model = unsafe { model::optional(model) }.ok().flatten();
+    model.map_or(claimed, |model| model.service().booked_prompt_tokens(claimed))
+}
+
 /// A request goes to a host: the decision's, or any other. Refused where processes share
 /// the state, with `EK_CODE_PROCESS_UNKNOWN`: see `ek_process_begin`.
 ///

@@ -2085,6 +2085,16 @@ ek_code ek_record_outcome(struct ek_ring *ring,
 ek_code ek_record_counts(const struct ek_ring *ring, struct ek_ring_counts *counts);
 
 /**
+ * Prompt tokens to book (`ek_begin`) for a request that claims to have so many: a client that
+ * claims more than it sends must not turn others' requests away. As claimed for a model that is
+ * NULL, or none.
+ *
+ * # Safety
+ * - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
+ */
+uint32_t ek_booked_prompt_tokens(const struct ek_model *model, uint32_t claimed);
+
+/**
  * A request goes to a host: the decision's, or any other. Refused where processes share
  * the state, with `EK_CODE_PROCESS_UNKNOWN`: see `ek_process_begin`.
  *
