@@ -33,6 +33,7 @@ pub type Reference<'a> = &'a dyn Fn(&[f32], usize) -> Vec<f32>;
 ///
 /// # Errors
 /// Also if two of them differ by more than [`PARITY_LIMIT`].
+#[expect(clippy::too_many_arguments, reason = "the parts of an artifact, and what it is compared with")]
 pub fn compile_and_verify(
     folder: &RunFolder,
     service: &ServiceModel,
