@@ -6,6 +6,8 @@
 
 #include "ngx_http_evenkeel.h"
 
+#include <math.h>
+
 
 static ngx_int_t ngx_http_evenkeel_scale_number(ngx_str_t *argument,
     const char *name, float *number);
