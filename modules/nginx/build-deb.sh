@@ -34,6 +34,7 @@ ln -s /usr/share/nginx/modules-available/mod-http-evenkeel.conf \
     "$tree/etc/nginx/modules-enabled/50-mod-http-evenkeel.conf"
 cat "$root/LICENSE-MIT" "$root/LICENSE-APACHE" > "$tree/usr/share/doc/$name/copyright"
 install -m 644 "$root/docs/nginx.md" "$tree/usr/share/doc/$name/nginx.md"
+install -D -m 644 "$root/deploy/nginx/evenkeel.conf" "$tree/usr/share/doc/$name/examples/evenkeel.conf"
 install -d "$tree/DEBIAN"
 cat > "$tree/DEBIAN/control" <<CONTROL
 Package: $name

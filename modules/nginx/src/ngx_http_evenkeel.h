@@ -151,6 +151,7 @@ typedef struct {
 
     ngx_uint_t                     place;         /* this worker's, among all */
     ngx_uint_t                     counts;        /* it is a row, and joined */
+    ngx_uint_t                     sweeps;
 
     /* Of each primary server, in the order of NGINX's own list. */
     uint32_t                      *hosts;

@@ -150,6 +150,7 @@ ngx_http_evenkeel_create_conf(ngx_conf_t *cf)
 
     conf->watch = NGX_CONF_UNSET;
     conf->slow_start = NGX_CONF_UNSET_MSEC;
+    conf->place = NGX_HTTP_EVENKEEL_NO_PLACE;
 
     return conf;
 }

@@ -16,13 +16,18 @@
 #include "ngx_http_evenkeel.h"
 
 
+/* One sweep of so many looks for numbers that were used again, which costs more. */
+#define NGX_HTTP_EVENKEEL_THOROUGH_SWEEP  16
+
+
 static ngx_uint_t ngx_http_evenkeel_take_place(
     ngx_http_evenkeel_shared_t *shared, ngx_uint_t from, ngx_uint_t to);
 static void ngx_http_evenkeel_leave_place(ngx_http_evenkeel_srv_conf_t *conf);
 static ngx_uint_t ngx_http_evenkeel_join_row(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_uint_t row, ngx_log_t *log);
 static ngx_atomic_uint_t ngx_http_evenkeel_own_mark(void);
-static ngx_uint_t ngx_http_evenkeel_lives(ngx_atomic_uint_t mark);
+static ngx_uint_t ngx_http_evenkeel_lives(ngx_atomic_uint_t mark,
+    ngx_uint_t thorough);
 #if (NGX_LINUX && NGX_PTR_SIZE == 8)
 static uint32_t ngx_http_evenkeel_started(ngx_pid_t pid);
 #endif
@@ -79,7 +84,7 @@ ngx_http_evenkeel_take_place(ngx_http_evenkeel_shared_t *shared,
     for (i = from; i < to; i++) {
         mark = shared->places[i];
 
-        if ((mark == 0 || !ngx_http_evenkeel_lives(mark))
+        if ((mark == 0 || !ngx_http_evenkeel_lives(mark, 1))
             && ngx_atomic_cmp_set(&shared->places[i], mark, own))
         {
             return i;
@@ -133,12 +138,13 @@ ngx_http_evenkeel_join_row(ngx_http_evenkeel_srv_conf_t *conf, ngx_uint_t row,
 void
 ngx_http_evenkeel_sweep(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
 {
-    ngx_uint_t                   i;
+    ngx_uint_t                   i, thorough;
     ngx_atomic_uint_t            mark, own;
     ngx_http_evenkeel_shared_t  *shared;
 
     shared = conf->shared;
     own = ngx_http_evenkeel_own_mark();
+    thorough = (conf->sweeps++ % NGX_HTTP_EVENKEEL_THOROUGH_SWEEP == 0);
 
     for (i = 0;
          i < shared->processes_max + NGX_HTTP_EVENKEEL_WAITING_MAX;
@@ -149,7 +155,7 @@ ngx_http_evenkeel_sweep(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
         /* A second place of ours is one that was swept, and others were in the way. */
 
         if (mark == 0 || i == conf->place
-            || (mark != own && ngx_http_evenkeel_lives(mark)))
+            || (mark != own && ngx_http_evenkeel_lives(mark, thorough)))
         {
             continue;
         }
@@ -202,9 +208,13 @@ ngx_http_evenkeel_own_mark(void)
 
 
 static ngx_uint_t
-ngx_http_evenkeel_lives(ngx_atomic_uint_t mark)
+ngx_http_evenkeel_lives(ngx_atomic_uint_t mark, ngx_uint_t thorough)
 {
     ngx_pid_t  pid;
+
+#if (NGX_LINUX && NGX_PTR_SIZE == 8)
+    uint32_t   started, now;
+#endif
 
     pid = (ngx_pid_t) (mark & 0x7fffffff);
 
@@ -213,17 +223,18 @@ ngx_http_evenkeel_lives(ngx_atomic_uint_t mark)
     }
 
 #if (NGX_LINUX && NGX_PTR_SIZE == 8)
-    {
-    uint32_t  started, now;
 
     started = (uint32_t) (mark >> 32);
-    now = ngx_http_evenkeel_started(pid);
 
-    return started == 0 || now == 0 || now == started;
+    if (thorough && started != 0) {
+        now = ngx_http_evenkeel_started(pid);
+
+        return now == 0 || now == started;
     }
-#else
-    return 1;
+
 #endif
+
+    return 1;
 }
 
 

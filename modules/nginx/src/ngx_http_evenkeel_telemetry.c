@@ -16,9 +16,10 @@ void
 ngx_http_evenkeel_read_telemetry(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_log_t *log)
 {
-    ssize_t   n;
-    ngx_fd_t  fd;
-    ek_code   code;
+    ssize_t          n;
+    ngx_fd_t         fd;
+    ek_code          code;
+    ngx_file_info_t  fi;
 
     /* An agent that is not there yet: reports grow old, local signals remain. */
 
@@ -28,7 +29,12 @@ ngx_http_evenkeel_read_telemetry(ngx_http_evenkeel_srv_conf_t *conf,
         return;
     }
 
-    n = ngx_read_fd(fd, conf->telemetry_buffer, NGX_HTTP_EVENKEEL_TELEMETRY_MAX);
+    /* What is no regular file has no end, or none in time. */
+
+    n = (ngx_fd_info(fd, &fi) != NGX_FILE_ERROR && ngx_is_file(&fi))
+        ? ngx_read_fd(fd, conf->telemetry_buffer,
+                      NGX_HTTP_EVENKEEL_TELEMETRY_MAX)
+        : 0;
 
     if (ngx_close_file(fd) == NGX_FILE_ERROR) {
         ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
@@ -36,12 +42,15 @@ ngx_http_evenkeel_read_telemetry(ngx_http_evenkeel_srv_conf_t *conf,
     }
 
     if (n <= 0) {
-        return;
+        code = EK_CODE_REPORT_FORMAT;
+        goto done;
     }
 
     code = ek_telemetry_file_apply(conf->telemetry_buffer, (size_t) n,
                                    conf->shared->state,
                                    ngx_http_evenkeel_now_us(), NULL);
+
+done:
 
     /* Once for each kind of trouble, not fifty times a second. */
 

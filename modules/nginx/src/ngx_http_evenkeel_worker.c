@@ -32,8 +32,6 @@ ngx_http_evenkeel_init_process(ngx_cycle_t *cycle)
             break;
         }
 
-        conf->place = NGX_HTTP_EVENKEEL_NO_PLACE;
-
         for (tries = NGX_HTTP_EVENKEEL_JOIN_TRIES; tries; tries--) {
             ngx_http_evenkeel_join(conf, cycle->log);
 

@@ -20,7 +20,8 @@ from free_port import free_port
 MODULE = os.environ["EVENKEEL_NGINX_MODULE"]
 ARTIFACT = os.environ["EVENKEEL_ARTIFACT"]
 SYSTEM_NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-NGINX = os.environ.get("NGINX", SYSTEM_NGINX)
+# NGINX itself takes a variable of that name for sockets to inherit.
+NGINX = os.environ.pop("NGINX", SYSTEM_NGINX)
 # What runs NGINX, such as valgrind, and how many times longer things then take.
 WRAPPER = shlex.split(os.environ.get("EVENKEEL_NGINX_WRAPPER", ""))
 PATIENCE = 6 if WRAPPER else 1

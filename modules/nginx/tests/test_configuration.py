@@ -7,7 +7,7 @@ import time
 import unittest
 
 from case import Case, answered
-from harness import ARTIFACT, NGINX, PATIENCE, until
+from harness import ARTIFACT, NGINX, PATIENCE, until, version
 
 FIRST = f"evenkeel {ARTIFACT};"
 
@@ -27,7 +27,9 @@ class OtherDirectives(Case):
         return said
 
     def test_what_stands_before_and_would_be_lost_is_refused_by_name(self):
-        before = ["least_conn;", "ip_hash;", "hash $uri;", "random;", "keepalive 4;"]
+        before = ["least_conn;", "ip_hash;", "hash $uri;", "random;"]
+        # Newer ones keep connections whatever the order.
+        before += ["keepalive 4;"] if version() < (1, 29, 7) else []
         before += ["sticky cookie srv;"] if knows("sticky") else []
         before += ["least_time header;"] if knows("least_time") else []
         for line in before:
@@ -35,6 +37,14 @@ class OtherDirectives(Case):
                 said = self.refused(line, FIRST)
                 self.assertIn('"evenkeel" must be the first balancing directive', said)
                 self.assertIn(f'"{re.match(r"[a-z_]+", line)[0]}"', said)
+
+    @unittest.skipIf(version() < (1, 29, 7), "this NGINX refuses it")
+    def test_keepalive_may_stand_before_where_nginx_lets_it(self):
+        hosts = self.hosts({}, {})
+        nginx = self.nginx(hosts, first=f"keepalive 4; {FIRST}").start()
+        self.assertEqual(sum(answered(nginx.load(40, clients=2)).values()), 40)
+        self.assertEqual(nginx.status()[1]["policy"], 40)
+        self.assertLess(sum(host.connections for host in hosts), 10)
 
     def test_a_method_that_follows_and_replaces_it_is_refused(self):
         for line in ("least_conn;", "ip_hash;", "hash $uri;", "random two;"):

@@ -1,12 +1,17 @@
 """How an exchange ended, in every way that NGINX reads a response: what counts as what."""
 
 import http.client
+import os
+import shutil
 import socket
+import subprocess
+import tempfile
 import time
 import unittest
 
 from case import Case, answered
-from harness import ARTIFACT, PATIENCE, until
+from free_port import free_port
+from harness import PATIENCE, until
 from rawhost import RawHost, fastcgi, grpc, memcached, reset, scgi, sse, uwsgi, web
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -187,6 +192,69 @@ class Http(Exchanges):
                 nginx.load(60, clients=1)
                 status = nginx.status()[0][refusing.address]
                 self.assertEqual((status["failed_total"], status["latency_s"], status["first_byte_s"]), (0, None, None))
+
+
+class Caches(Exchanges):
+    """Where the host goes on for the cache's sake, and where the cache asks for what it has."""
+
+    cache = "proxy_cache c; proxy_cache_valid 200 1s; proxy_cache_key $uri;"
+
+    def nginx(self, *arguments, **options):
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="evenkeel-cache-"))
+        os.chmod(folder, 0o777)
+        return super().nginx(*arguments, **{**options, "http": f"proxy_cache_path {folder} keys_zone=c:1m;"})
+
+    def test_a_response_that_a_cache_takes_whole_is_a_success_without_its_client(self):
+        def leave(nginx):
+            with socket.create_connection(("127.0.0.1", nginx.port)) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                self.assertTrue(client.recv(4096))
+
+        events = [b"data: x\n\n" * 100] * 10
+        cases = {
+            "whole": (web(*sse(*events), wait_s=0.05), SUCCESS),
+            "broken off": (web(*sse(*events, whole=False), wait_s=0.05), FAILURE),
+        }
+        self.expect(cases, [self.cache], request=leave)
+
+    def test_head_asks_for_the_body_that_the_cache_keeps(self):
+        def head(nginx):
+            connection = nginx.connection()
+            connection.request("HEAD", "/")
+            connection.getresponse().read()
+            connection.close()
+
+        length = OK + b"Content-Length: 10\r\n\r\n"
+        cases = {"whole": (web(length, b"0123456789"), SUCCESS), "cut short": (web(length, b"01"), FAILURE)}
+        self.expect(cases, [self.cache], request=head)
+
+    def test_a_confirmation_is_no_work(self):
+        answers = iter([OK + b"ETag: \"a\"\r\nContent-Length: 1\r\n\r\nx", b"HTTP/1.1 304 Not Modified\r\n\r\n"])
+        host = RawHost(lambda connection: web(next(answers))(connection))
+        self.addCleanup(host.stop)
+        nginx = self.nginx([host], location=f"{self.cache} proxy_cache_revalidate on;").start()
+        self.assertEqual(nginx.get()[1], "x")
+        time.sleep(2.1)
+        self.assertEqual(nginx.get()[1], "x")
+        self.assertEqual(host.served, 2)
+        ends = {end: count for end, count in nginx.upstream()["exchanges"].items() if count}
+        self.assertEqual(ends, {SUCCESS: 1, NO_WORK: 1})
+
+
+@unittest.skipUnless(shutil.which("curl"), "curl is missing")
+class Http2(Case):
+    def test_a_stream_that_the_client_resets_is_nobodys_failure(self):
+        for location in Http.locations:
+            with self.subTest(location):
+                host = RawHost(web(*sse(*[b"data: x\n\n" * 100] * 30), wait_s=0.05))
+                self.addCleanup(host.stop)
+                port = free_port()
+                server = f"server {{ listen 127.0.0.1:{port} http2; location / {{ proxy_pass http://llm; {location} }} }}"
+                nginx = self.nginx([host], http=server).start()
+                curl = ["curl", "--silent", "--http2-prior-knowledge", "--max-time", "0.5", f"http://127.0.0.1:{port}/"]
+                subprocess.run(curl, capture_output=True, check=False, timeout=20)
+                until(lambda: nginx.upstream()["exchanges"][ABORT] == 1, f"{nginx.upstream()['exchanges']}")
+                self.assert_settled(nginx)
 
 
 class FirstToken(Case):

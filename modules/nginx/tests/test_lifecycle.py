@@ -140,8 +140,8 @@ class Workers(Lifecycle):
         until(lambda: self.in_flight(nginx) == 0, "its requests stay under way")
         self.assertLess(time.monotonic() - killed, 1.5 * PATIENCE)
         self.assertEqual(nginx.upstream()["taken_back"], 40)
-        nginx.load(100)
-        self.assertGreater(min(h["sent_total"] for h in nginx.status()[0].values()), 20)
+        self.assertEqual(sum(count for (status, _), count in nginx.load(100).items() if status == 200), 100)
+        self.assertEqual(self.in_flight(nginx), 0)
 
     def test_a_stopped_worker_keeps_its_requests(self):
         host = self.held_host()

@@ -143,6 +143,17 @@ class Telemetry(Case):
         self.assertEqual(nginx.get()[0], 200)
 
 
+    def test_a_pipe_or_an_empty_file_in_its_place_stops_nothing(self):
+        for make in (os.mkfifo, lambda path: open(path, "wb").close()):
+            [host] = self.hosts({})
+            nginx = self.nginx([host], first=f"evenkeel {ARTIFACT} telemetry=llm.tel;")
+            make(f"{nginx.folder}/llm.tel")
+            os.chmod(f"{nginx.folder}/llm.tel", 0o644)
+            nginx.start()
+            until(lambda: "llm.tel\" is not read" in nginx.errors(), "nothing is said of the file")
+            self.assertEqual(sum(answered(nginx.load(20)).values()), 20)
+
+
 class SlowStart(Case):
     def slow(self, nginx, host):
         return nginx.status()[0][host.address]["slow_start"]
