@@ -76,7 +76,7 @@ fn read_forecast(path: &Path) -> Result<Program, ExportError> {
 }
 
 fn read(path: &Path, input: &Interface, output: &Interface) -> Result<Program, ExportError> {
-    let program = onnx::read_file(path).map_err(|source| ExportError::Read { path: path.to_owned(), source })?;
+    let program = onnx::read_file(path).map_err(|error| ExportError::Read { path: path.to_owned(), error })?;
     if program.input_width() != input.width {
         return Err(ExportError::InputWidth {
             path: path.to_owned(),

@@ -6,7 +6,8 @@ use evenkeel_runtime::artifact::ArtifactError;
 
 use crate::onnx::ReadError;
 
-/// Why there is no artifact, or why it could not be verified.
+/// Why there is no artifact, or why it could not be verified. A message is complete: no error
+/// has a source to be printed behind it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
@@ -14,12 +15,12 @@ pub enum ExportError {
     #[error("nothing to compile: give a policy, a forecaster, or both")]
     Nothing,
     /// An ONNX file was refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: ReadError,
+        error: ReadError,
     },
     /// A network with an input of the wrong width.
     #[error("{}: found an input of {found} columns, expected {expected}: {meaning}", path.display())]
@@ -53,7 +54,7 @@ pub enum ExportError {
     },
     /// The runtime would refuse the artifact.
     #[error("the runtime would refuse this artifact: {0}")]
-    Artifact(#[from] ArtifactError),
+    Artifact(ArtifactError),
     /// tract cannot run the ONNX file.
     #[error("{}: tract cannot run it: {reason}", path.display())]
     Tract {
@@ -62,4 +63,10 @@ pub enum ExportError {
         /// What tract says.
         reason: String,
     },
+}
+
+impl From<ArtifactError> for ExportError {
+    fn from(error: ArtifactError) -> Self {
+        Self::Artifact(error)
+    }
 }

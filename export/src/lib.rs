@@ -1,9 +1,9 @@
 //! From a trained network to the artifact that the runtime reads, by way of ONNX.
 //!
 //! ```text
-//! GraphBuilder ──► policy.onnx ──► onnx-ir ──► ir::Graph ──► Program ──► evenkeel.ekm
-//! (or another      forecast.onnx                             (registers,
-//!  framework)           │                                     instructions)
+//! GraphBuilder ──► policy.onnx ──► onnx::reader ──► ir::Graph ──► Program ──► evenkeel.ekm
+//! (or another      forecast.onnx                                  (registers,
+//!  framework)           │                                          instructions)
 //!                       └──► tract ──► verify: the same answers as the runtime
 //! ```
 //!

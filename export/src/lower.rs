@@ -39,18 +39,20 @@ pub fn lower(graph: &Graph, output: ValueId) -> Result<Program, LowerError> {
     graph.shape(output).ok_or(ShapeError::UnknownValue)?;
     let (graph, output) = simplify::simplify(graph, output)?;
     let registers = Registers::assign(&graph, output);
+    // Before weights are made for columns that no register has.
+    let shapes = registers
+        .shapes()
+        .iter()
+        .map(|shape| {
+            Ok(Register { width: within("columns", shape.width, limits::WIDTH)? as u16, uniform: shape.uniform })
+        })
+        .collect::<Result<_, LowerError>>()?;
     let mut emission = Emission { weights: Vec::new(), instructions: Vec::new() };
     for (index, node) in graph.nodes().iter().enumerate() {
         emission.emit(&node.operation, registers.of_node(index), &registers);
     }
     let program = Program {
-        registers: registers
-            .shapes()
-            .iter()
-            .map(|shape| {
-                Ok(Register { width: within("columns", shape.width, limits::WIDTH)? as u16, uniform: shape.uniform })
-            })
-            .collect::<Result<_, LowerError>>()?,
+        registers: shapes,
         instructions: emission.instructions,
         weights: emission.weights,
         packed: Vec::new(),

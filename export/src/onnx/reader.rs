@@ -1,31 +1,50 @@
 //! Reads an ONNX file into a program.
 //!
-//! Two readers look at the file. [`outline`] takes from the protobuf what the user knows
-//! the model by (node names, operator names, the input and the output) and refuses early
-//! what cannot work. Then onnx-ir gives typed nodes with their constants, which
-//! [`operators`] adds one by one to an [`ir::Graph`](crate::ir::Graph). Shapes come from
-//! that graph alone: onnx-ir does not know them behind every node.
+//! [`Loaded`] is the file as one graph. Its nodes are then taken in their order: each adds
+//! operations to an [`ir::Graph`](crate::ir::Graph), or is folded into a constant, and
+//! defines the names of its results. Nodes on which the output does not depend are passed
+//! over. What a value's shape is follows from the operations alone, not from what the file
+//! says of it.
 
+mod advice;
+mod call;
 mod error;
-mod operand;
+mod extents;
+mod fold;
+mod formulas;
+mod interface;
+mod operands;
 mod operators;
-mod outline;
+mod value;
 
 pub use error::ReadError;
 pub use operators::SUPPORTED_OPERATORS;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use onnx_ir::{Argument, OnnxGraph, OnnxGraphBuilder};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::tensor_proto::DataType;
 
+use super::load::{Kind, Loaded, Tensor, type_name};
 use crate::Program;
 use crate::ir::{Graph, ValueId};
 use crate::lower::lower;
+use call::Call;
 use error::Refusal;
-use outline::Outline;
+pub(crate) use interface::{Interface, without_shapes};
+use value::{Axis, Computed, Constant, Value};
+
+/// A program, and in what it differs from its file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Translation {
+    /// The compiled network.
+    pub program: Program,
+    /// What was assumed or left out, a sentence each: fixed numbers of rows, converted
+    /// weights, roundings of a quantised file that the program does not make, functions
+    /// that it computes by a formula with an error of its own.
+    pub notes: Vec<String>,
+}
 
 /// Reads the model in the file at `path`, with its external data if it has such.
 ///
@@ -33,70 +52,124 @@ use outline::Outline;
 /// If the file cannot be read, is not ONNX, or uses an operator or a shape outside the
 /// runtime's instruction set; the error names the node.
 pub fn read_file(path: impl AsRef<Path>) -> Result<Program, ReadError> {
-    let path = path.as_ref();
-    let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
-    read(&bytes, |parser| parser.parse_file(path))
+    translate(path).map(|translation| translation.program)
 }
 
-/// Reads a model from the bytes of a file.
+/// As [`read_file`], with notes on what was assumed.
+///
+/// # Errors
+/// As [`read_file`].
+pub fn translate(path: impl AsRef<Path>) -> Result<Translation, ReadError> {
+    read(&Loaded::file(path.as_ref())?)
+}
+
+/// Reads a model from the bytes of a file that holds all its data.
 ///
 /// # Errors
 /// As [`read_file`].
 pub fn read_bytes(bytes: &[u8]) -> Result<Program, ReadError> {
-    read(bytes, |parser| parser.parse_bytes(bytes))
+    read(&Loaded::bytes(bytes)?).map(|translation| translation.program)
 }
 
-fn read(
-    bytes: &[u8],
-    parse: impl FnOnce(OnnxGraphBuilder) -> Result<OnnxGraph, onnx_ir::Error>,
-) -> Result<Program, ReadError> {
-    let outline = Outline::of(bytes)?;
-    // Without simplification: nodes stay where the user put them, and nothing is
-    // rewritten that an error message would have to explain. The parser is made for
-    // models that a compiler's author chose; on others it may panic.
-    let parsed = catch_unwind(AssertUnwindSafe(|| parse(OnnxGraphBuilder::new().simplify(false))));
-    let typed = parsed
-        .map_err(|_| ReadError::Malformed { reason: "its contents contradict each other".to_owned() })?
-        .map_err(|error| ReadError::Malformed { reason: error.to_string() })?;
-    let origins = outline.origins(&typed);
-    let mut reading = Reading::new(&outline);
-    for node in &typed.nodes {
-        operators::add(node, &mut reading).map_err(|refusal| match origins.get(node.name()) {
-            Some(origin) => refusal.at(&origin.name, &origin.op_type),
-            None => refusal.at(node.name(), &node.node_type().to_string()),
+fn read(loaded: &Loaded) -> Result<Translation, ReadError> {
+    let interface = Interface::of(&loaded.graph)?;
+    let mut reading = Reading::new(loaded, &interface);
+    let live = live_nodes(&loaded.graph.node, &interface.output);
+    let nodes = || loaded.graph.node.iter().enumerate().filter(|(index, _)| live.contains(index));
+    // Before anything else: that an operator is missing says more than what follows from it.
+    for (index, node) in nodes() {
+        let op_type = Call::op_type(node);
+        if !SUPPORTED_OPERATORS.contains(&op_type.as_str()) {
+            let advice = advice::advice(&op_type);
+            return Err(ReadError::Operator { node: Call::name(node, index), op_type, advice });
+        }
+    }
+    for (index, node) in nodes() {
+        let call = Call { node };
+        operators::add(&call, &mut reading).map_err(|refusal| ReadError::Node {
+            node: Call::name(node, index),
+            op_type: Call::op_type(node),
+            reason: refusal.reason,
         })?;
     }
-    let output = typed.outputs.first().and_then(|output| reading.values.get(&output.name)).copied();
-    let output = output.ok_or_else(|| ReadError::Interface {
-        reason: format!(
-            "found output {:?}, which does not depend on the input; expected one that does",
-            outline.output
-        ),
-    })?;
-    Ok(lower(&reading.graph, output)?)
+    let output = reading.output(&interface.output)?;
+    let program = lower(&reading.graph, output).map_err(ReadError::Lower)?;
+    Ok(Translation { program, notes: reading.notes.into_iter().collect() })
+}
+
+/// Positions of the nodes on which `output` depends.
+fn live_nodes(nodes: &[NodeProto], output: &str) -> BTreeSet<usize> {
+    let mut needed = BTreeSet::from([output]);
+    let mut live = BTreeSet::new();
+    for (index, node) in nodes.iter().enumerate().rev() {
+        if node.output.iter().any(|name| !name.is_empty() && needed.contains(name.as_str())) {
+            live.insert(index);
+            needed.extend(node.input.iter().map(String::as_str));
+        }
+    }
+    live
 }
 
 /// The graph as far as it has been read.
 struct Reading {
     graph: Graph,
-    /// Values by the names which onnx-ir gives them.
-    values: BTreeMap<String, ValueId>,
+    /// Values by their names in the file.
+    values: BTreeMap<String, Value>,
+    /// The number of rows, where the file fixes it.
+    rows: Option<usize>,
+    /// Scales that are chosen at run time.
+    scales: usize,
+    notes: BTreeSet<String>,
 }
 
 impl Reading {
-    fn new(outline: &Outline) -> Self {
-        Self {
-            graph: Graph::new(outline.input_width),
-            values: BTreeMap::from([(outline.input.clone(), ValueId::INPUT)]),
+    fn new(loaded: &Loaded, interface: &Interface) -> Self {
+        let mut values = BTreeMap::new();
+        for weight in &loaded.graph.initializer {
+            // One that no node reads may be of any type.
+            if let Ok(tensor) = Tensor::decode(weight) {
+                values.insert(weight.name.clone(), Value::Constant(Constant::from(tensor)));
+            }
         }
+        let columns = if interface.width == 1 { Axis::One } else { Axis::Columns };
+        let input = Computed::new(ValueId::INPUT, vec![Axis::Rows, columns]);
+        values.insert(interface.input.clone(), Value::Computed(input));
+        let mut notes = BTreeSet::new();
+        let weights = loaded.graph.initializer.iter().map(|weight| weight.data_type);
+        for element in weights.chain([interface.element]).filter(|it| *it != DataType::Float as i32) {
+            if Kind::of(element) == Some(Kind::Float) {
+                notes.insert(format!("what the file has as {} is float32 in the program", type_name(element)));
+            }
+        }
+        if let Some(rows) = interface.rows.filter(|rows| *rows > 1) {
+            notes.insert(format!("the file fixes {rows} rows; the program takes any number of hosts"));
+        }
+        let rows = interface.rows.filter(|rows| *rows > 1);
+        Self { graph: Graph::new(interface.width), values, rows, scales: 0, notes }
     }
 
-    /// Makes `value` the result of a node.
-    fn define(&mut self, outputs: &[Argument], value: ValueId) -> Result<(), Refusal> {
-        let [output] = outputs else {
-            return Err(Refusal::new(format!("found {} outputs, expected one", outputs.len())));
+    /// The output as a value of the graph.
+    fn output(&mut self, name: &str) -> Result<ValueId, ReadError> {
+        let interface = |reason: String| ReadError::Interface { reason };
+        let computed = match self.values.get(name) {
+            Some(Value::Computed(computed)) => computed.clone(),
+            Some(other) => {
+                return Err(interface(format!(
+                    "found output {name:?}, which is {}; expected numbers computed from the input",
+                    other.describe()
+                )));
+            }
+            None => return Err(interface(format!("found output {name:?}, which no node computes"))),
         };
-        self.values.insert(output.name.clone(), value);
-        Ok(())
+        let refused = |refusal: Refusal| interface(format!("output {name:?}: {}", refusal.reason));
+        computed.factor.expect_one().map_err(refused)?;
+        self.whole(&computed).map_err(refused)
+    }
+
+    /// Makes `value` the first result of a node.
+    fn define(&mut self, call: &Call<'_>, value: Value) {
+        if let Some(name) = call.node.output.first() {
+            self.values.insert(name.clone(), value);
+        }
     }
 }

@@ -2,14 +2,16 @@
 
 use prost::Message;
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType, tensor_shape_proto, type_proto,
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType,
+    tensor_shape_proto, type_proto,
 };
 
 /// A model under construction; its input is `x`, its output `y`.
 pub(crate) struct HandMade {
     pub(crate) graph: GraphProto,
     pub(crate) opset: i64,
+    pub(crate) functions: Vec<FunctionProto>,
 }
 
 impl HandMade {
@@ -23,6 +25,7 @@ impl HandMade {
                 ..GraphProto::default()
             },
             opset: 17,
+            functions: Vec::new(),
         }
     }
 
@@ -46,6 +49,37 @@ impl HandMade {
         self
     }
 
+    /// Puts the last node into a domain.
+    pub(crate) fn of_domain(mut self, domain: &str) -> Self {
+        domain.clone_into(&mut self.graph.node.last_mut().expect("a node").domain);
+        self
+    }
+
+    /// Adds results to the last node.
+    pub(crate) fn with_outputs(mut self, names: &[&str]) -> Self {
+        let node = self.graph.node.last_mut().expect("a node");
+        node.output.extend(names.iter().map(|name| (*name).to_owned()));
+        self
+    }
+
+    /// Gives the input another name.
+    pub(crate) fn input_name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.graph.input[0].name);
+        self
+    }
+
+    /// Gives the model another operator set.
+    pub(crate) fn opset(mut self, opset: i64) -> Self {
+        self.opset = opset;
+        self
+    }
+
+    /// Adds a tensor of any type.
+    pub(crate) fn tensor(mut self, tensor: TensorProto) -> Self {
+        self.graph.initializer.push(tensor);
+        self
+    }
+
     /// Adds a float32 weight.
     pub(crate) fn floats(mut self, name: &str, dims: &[i64], numbers: &[f32]) -> Self {
         self.graph.initializer.push(floats(name, dims, numbers));
@@ -64,6 +98,7 @@ impl HandMade {
             ir_version: 8,
             opset_import: vec![OperatorSetIdProto { domain: String::new(), version: self.opset }],
             graph: Some(self.graph),
+            functions: self.functions,
             ..ModelProto::default()
         }
         .encode_to_vec()
@@ -75,6 +110,8 @@ pub(crate) enum Attribute {
     Float(&'static str, f32),
     Integer(&'static str, i64),
     Integers(&'static str, Vec<i64>),
+    Floats(&'static str, Vec<f32>),
+    Text(&'static str, &'static str),
     Tensor(&'static str, Box<TensorProto>),
 }
 
@@ -85,6 +122,12 @@ impl Attribute {
             Self::Integer(name, i) => (name, AttributeProto { i: *i, ..Default::default() }, AttributeType::Int),
             Self::Integers(name, ints) => {
                 (name, AttributeProto { ints: ints.clone(), ..Default::default() }, AttributeType::Ints)
+            }
+            Self::Floats(name, floats) => {
+                (name, AttributeProto { floats: floats.clone(), ..Default::default() }, AttributeType::Floats)
+            }
+            Self::Text(name, s) => {
+                (name, AttributeProto { s: s.as_bytes().to_vec(), ..Default::default() }, AttributeType::String)
             }
             Self::Tensor(name, t) => {
                 (name, AttributeProto { t: Some((**t).clone()), ..Default::default() }, AttributeType::Tensor)
@@ -103,6 +146,17 @@ pub(crate) fn floats(name: &str, dims: &[i64], numbers: &[f32]) -> TensorProto {
         dims: dims.to_vec(),
         data_type: DataType::Float as i32,
         float_data: numbers.to_vec(),
+        ..TensorProto::default()
+    }
+}
+
+/// A tensor of any type, its numbers in little-endian bytes.
+pub(crate) fn raw(name: &str, element: DataType, dims: &[i64], raw_data: Vec<u8>) -> TensorProto {
+    TensorProto {
+        name: name.to_owned(),
+        dims: dims.to_vec(),
+        data_type: element as i32,
+        raw_data,
         ..TensorProto::default()
     }
 }

@@ -2,14 +2,13 @@
 //! answers what tract answers.
 
 use evenkeel_export::Program;
-use evenkeel_export::onnx::{SUPPORTED_OPERATORS, read_file};
+use evenkeel_export::onnx::SUPPORTED_OPERATORS;
 use evenkeel_runtime::program::Op;
 
 use crate::hand_made::{Attribute, HandMade, floats, integers, value};
 use crate::support::{TOLERANCE, compare, weights};
 use Attribute::{Float, Integer, Integers, Tensor};
-use tract_onnx::pb::StringStringEntryProto;
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::tensor_proto::DataType;
 
 fn assert_agreement(model: HandMade) -> Program {
     let (program, parity) = compare(&model.bytes());
@@ -235,6 +234,18 @@ fn a_value_with_several_readers() {
 }
 
 #[test]
+fn a_product_that_is_read_before_its_bias_is_added() {
+    assert_agreement(
+        HandMade::new(4)
+            .floats("w", &[4, 4], &weights(16, 4))
+            .floats("b", &[4], &weights(4, 1))
+            .node("product", "MatMul", &["x", "w"], "a", &[])
+            .node("bias", "Add", &["a", "b"], "c", &[])
+            .node("both", "Mul", &["a", "c"], "y", &[]),
+    );
+}
+
+#[test]
 fn the_input_may_be_the_output() {
     let program = assert_agreement(HandMade::new(3).node("same", "Identity", &["x"], "y", &[]));
     assert_eq!(ops(&program), [Op::Affine]);
@@ -260,23 +271,6 @@ fn models_of_a_fixed_number_of_rows_and_with_weights_among_the_inputs() {
         vec![value("x", DataType::Float, &[Some(1), Some(2)]), value("w", DataType::Float, &[Some(2), Some(2)])];
     let program = evenkeel_export::onnx::read_bytes(&model.bytes()).unwrap();
     assert_eq!(ops(&program), [Op::Linear]);
-}
-
-#[test]
-fn weights_in_a_file_of_their_own() {
-    let numbers = weights(4, 2);
-    let mut model = HandMade::new(2).floats("w", &[2, 2], &[]).node("layer", "MatMul", &["x", "w"], "y", &[]);
-    let entry = |key: &str, value: &str| StringStringEntryProto { key: key.to_owned(), value: value.to_owned() };
-    let weight = &mut model.graph.initializer[0];
-    weight.data_location = Some(DataLocation::External as i32);
-    weight.external_data = vec![entry("location", "model.onnx.data"), entry("offset", "0"), entry("length", "16")];
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.onnx");
-    std::fs::write(&path, model.bytes()).unwrap();
-    assert!(read_file(&path).is_err(), "the file with the weights is missing");
-    let data: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-    std::fs::write(folder.path().join("model.onnx.data"), data).unwrap();
-    assert_eq!(read_file(&path).unwrap().weights, numbers);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What the tests share.
 
-use evenkeel_export::onnx::{self, OnnxModel};
+use std::path::Path;
+
+use evenkeel_export::onnx::{self, OnnxModel, Translation};
 use evenkeel_export::{Parity, Program, ROW_COUNTS, verify};
 use evenkeel_runtime::{ServiceKind, ServiceModel};
 
@@ -42,11 +44,17 @@ pub(crate) fn compare(bytes: &[u8]) -> (Program, Parity) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     std::fs::write(&path, bytes).unwrap();
-    let program = onnx::read_file(&path).unwrap();
-    let section = program.encode().unwrap();
+    let (translation, parity) = compare_file(&path);
+    (translation.program, parity)
+}
+
+/// As [`compare`], of a file, with the notes on it.
+pub(crate) fn compare_file(path: &Path) -> (Translation, Parity) {
+    let translation = onnx::translate(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let section = translation.program.encode().unwrap();
     let view = evenkeel_runtime::Program::parse(&section).unwrap();
-    let parity = verify(&path, &view, &ROW_COUNTS, 3, 7, None).unwrap();
-    (program, parity)
+    let parity = verify(path, &view, &ROW_COUNTS, 3, 7, None).unwrap();
+    (translation, parity)
 }
 
 /// Asserts that tract and the runtime agree on a model; returns its program.

@@ -57,5 +57,11 @@ pub fn run(arguments: &CompileArgs) -> Result<()> {
         policy.weight_count(),
         parity.largest()
     );
+    for note in evenkeel_export::onnx::translate(&arguments.policy)?.notes {
+        println!("note: {note}");
+    }
+    if let Some(rounding) = parity.rounding_of_file {
+        println!("note: with the rounding of the quantised file the difference is at most {rounding:.1e} (relative)");
+    }
     Ok(())
 }

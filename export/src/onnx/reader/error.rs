@@ -2,27 +2,40 @@
 
 use std::{io, path::PathBuf};
 
-use super::operators::SUPPORTED_OPERATORS;
 use crate::ir::ShapeError;
 use crate::lower::LowerError;
 
-/// Why a file has no program. Each message says where, what was found and what was
-/// expected.
+/// Why a file has no program. Each message says where, what was found, what was expected
+/// and what to do. A message is complete: no error has a source to be printed behind it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {error}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        error: io::Error,
     },
     /// Not ONNX, or damaged.
     #[error("not a readable ONNX model: {reason}")]
     Malformed {
         /// What is wrong.
+        reason: String,
+    },
+    /// A version of ONNX that is not read.
+    #[error("{reason}")]
+    Version {
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// Data in another file that cannot be read.
+    #[error("tensor {tensor:?}: {reason}")]
+    External {
+        /// The tensor's name.
+        tensor: String,
+        /// What was found and what was expected.
         reason: String,
     },
     /// Inputs or outputs which no program has.
@@ -32,12 +45,14 @@ pub enum ReadError {
         reason: String,
     },
     /// An operator outside the instruction set.
-    #[error("node {node:?}: operator {op_type} is not supported; supported are {}", SUPPORTED_OPERATORS.join(", "))]
+    #[error("node {node:?}: operator {op_type} is not supported: {advice}")]
     Operator {
         /// The node's name, as in the file.
         node: String,
         /// The operator, with its domain if it is not ONNX's own.
         op_type: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// A known operator with operands or attributes that do not fit.
     #[error("node {node:?} ({op_type}): {reason}")]
@@ -50,28 +65,30 @@ pub enum ReadError {
         reason: String,
     },
     /// A network that the runtime cannot hold.
-    #[error(transparent)]
-    Lower(#[from] LowerError),
+    #[error("{0}")]
+    Lower(LowerError),
 }
 
 /// Why a node was refused; the node itself is known to the caller.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    reason: String,
+    pub(super) reason: String,
 }
 
 impl Refusal {
     pub(super) fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }
-
-    pub(super) fn at(self, node: &str, op_type: &str) -> ReadError {
-        ReadError::Node { node: node.to_owned(), op_type: op_type.to_owned(), reason: self.reason }
-    }
 }
 
 impl From<ShapeError> for Refusal {
     fn from(error: ShapeError) -> Self {
         Self::new(error.to_string())
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self { reason }
     }
 }
