@@ -87,7 +87,7 @@ class Demand(Case):
         self.assertLess(json.loads(nginx.get("/status/scale")[1])["llm"]["present_per_s"], 2.5)
 
     def test_a_scale_that_cannot_be_is_refused(self):
-        wrongs = ["lead=60", "capacity=0", "capacity=1 quantile=0.99", "capacity=1 headroom=0.5", "capacity=1 trend=3"]
+        wrongs = ["capacity=0", "capacity=1 quantile=0.99", "capacity=1 headroom=0.5", "capacity=1 trend=3"]
         for wrong in [*wrongs, "capacity=x"]:
             ok, said = self.nginx(["server 127.0.0.1:1;"], first=f"evenkeel {ARTIFACT}; evenkeel_scale {wrong};").test()
             self.assertFalse(ok, wrong)
