@@ -1,8 +1,9 @@
-//! An ONNX file as one self-contained graph: checked, its functions inlined, and its external
-//! data read. The reader and the verification both start from here.
+//! An ONNX file as one self-contained graph: checked, its functions inlined, its nodes in order,
+//! and its external data read. The reader and the verification both start from here.
 
 mod external;
 mod functions;
+mod order;
 mod tensor;
 
 use std::fs::{self, File};
@@ -57,6 +58,7 @@ impl Loaded {
         let ModelProto { graph, functions, .. } = model;
         let mut graph = graph.ok_or_else(|| malformed("it has no graph".to_owned()))?;
         functions::inline(&mut graph, &functions)?;
+        order::sort(&mut graph.node);
         let folder = folder
             .map(fs::canonicalize)
             .transpose()

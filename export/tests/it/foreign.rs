@@ -103,6 +103,50 @@ fn we_compile_what_python_writes() {
     assert!(parity.largest() < TOLERANCE, "{parity:?}");
 }
 
+/// Real exporters and tools, as far as they are small: what they write compiles, and gives
+/// ONNX Runtime's answers, to within what the file itself rounds.
+#[test]
+fn we_compile_what_exporters_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let width = HOST_FEATURES.to_string();
+    if !has_modules("skl2onnx, sklearn, onnxscript") {
+        println!("skipped: EVENKEEL_PYTHON does not name a Python with skl2onnx, scikit-learn and onnxscript");
+        return;
+    }
+    let Some(names) = run_script("make_exporter_models.py", &[folder.path()], &["--features", &width]) else { return };
+    let names: Vec<&str> = names.lines().collect();
+    assert!(names.len() >= 19, "{names:?}");
+    for name in names {
+        let path = folder.path().join(name).with_extension("onnx");
+        let bytes = compile(Some(&path), None, &service(), "{}").unwrap();
+        let model = Model::parse(&bytes).unwrap();
+        let program = model.policy().unwrap();
+        let parity = verify(&path, program, &[1, 33], 3, 7, None).unwrap();
+        assert!(parity.largest() < TOLERANCE, "{name}: {parity:?}");
+        let expected = std::fs::read(path.with_extension("json")).unwrap();
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let tolerance = expected["tolerance"].as_f64().unwrap();
+        let mut largest = 0.0_f64;
+        for answer in expected["answers"].as_array().unwrap() {
+            let input = flat(&answer["input"]);
+            let output = run_rows(program, &input, input.len() / HOST_FEATURES);
+            let given = flat(&answer["output"]);
+            assert_eq!(output.len(), given.len(), "{name}");
+            largest = output.iter().zip(&given).map(|(a, b)| relative_difference(*a, *b)).fold(largest, f64::max);
+        }
+        assert!(largest < tolerance, "{name}: differs from ONNX Runtime by {largest:.1e}");
+        println!("{name}: differs from ONNX Runtime by {largest:.1e}");
+    }
+}
+
+/// Whether the interpreter has further packages than every test needs.
+fn has_modules(modules: &str) -> bool {
+    std::env::var_os("EVENKEEL_PYTHON").filter(|python| !python.is_empty()).is_some_and(|python| {
+        let import = format!("import {modules}");
+        Command::new(python).args(["-c", &import]).output().is_ok_and(|output| output.status.success())
+    })
+}
+
 /// The numbers of a matrix, row by row.
 fn flat(matrix: &Value) -> Vec<f32> {
     let rows = matrix.as_array().unwrap().iter();

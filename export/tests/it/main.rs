@@ -7,6 +7,7 @@ mod formulas;
 mod hand_made;
 mod inspect;
 mod operators;
+mod quantised;
 mod random_graphs;
 mod refusals;
 mod round_trip;

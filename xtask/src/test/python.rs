@@ -7,7 +7,11 @@ use anyhow::{Result, anyhow};
 use super::{Machine, Skip, packages, training};
 use crate::process::{self, program};
 
-const MODULES: [&str; 3] = ["numpy", "onnx", "onnxruntime"];
+const MODULES: [&str; 5] = ["numpy", "onnx", "onnxruntime", "onnxscript", "skl2onnx"];
+
+/// Where they come from: about 450 MB installed, of which `SciPy` and scikit-learn are 200. The versions are
+/// those of the table in docs/training.md.
+const PACKAGES: [&str; 5] = ["numpy", "onnx==1.23.2", "onnxruntime==1.32.0", "onnxscript==0.7.2", "skl2onnx==1.20.0"];
 
 /// The interpreter of the project's own environment.
 pub(super) fn interpreter() -> PathBuf {
@@ -16,7 +20,7 @@ pub(super) fn interpreter() -> PathBuf {
 
 /// Makes the environment under `target/`, or finds the one that an earlier run made.
 pub(super) fn ensure() -> Result<()> {
-    environment("python", &MODULES, &MODULES).map(|_| ())
+    environment("python", &PACKAGES, &MODULES).map(|_| ())
 }
 
 /// An environment of its own under `target/` with packages from the Python package index, in which the modules can
