@@ -120,7 +120,7 @@ fn we_compile_what_exporters_write() {
         let path = folder.path().join(name).with_extension("onnx");
         let bytes = compile(Some(&path), None, &service(), "{}").unwrap();
         let model = Model::parse(&bytes).unwrap();
-        let program = model.policy().unwrap();
+        let program = model.policy().unwrap().program();
         let parity = verify(&path, program, &[1, 33], 3, 7, None).unwrap();
         assert!(parity.largest() < TOLERANCE, "{name}: {parity:?}");
         let expected = std::fs::read(path.with_extension("json")).unwrap();

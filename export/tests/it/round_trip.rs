@@ -54,6 +54,18 @@ fn a_forecaster_gives_the_same_quantiles_everywhere() {
 }
 
 #[test]
+fn onnx_ir_reads_what_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, model, inputs) in [("policy", policy(), HOST_FEATURES), ("forecast", forecaster(), FORECAST_FEATURES)] {
+        let path = folder.path().join(format!("{name}.onnx"));
+        model.write(&path).unwrap();
+        let graph = onnx_ir::OnnxGraphBuilder::new().parse_file(&path).unwrap();
+        assert_eq!((graph.inputs.len(), graph.outputs.len()), (1, 1), "{name}");
+        assert!(graph.nodes.len() > 4, "{name} of {inputs} features has {} nodes", graph.nodes.len());
+    }
+}
+
+#[test]
 fn a_forecaster_comes_with_its_calibration() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forecast.onnx");
