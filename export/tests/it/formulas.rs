@@ -72,6 +72,32 @@ fn the_stated_errors_hold() {
 }
 
 #[test]
+fn normalisation_holds_over_scales() {
+    for width in [2_usize, 16, 64] {
+        let model = HandMade::new(width as i64)
+            .floats("gamma", &[width as i64], &vec![1.0; width])
+            .node("norm", "LayerNormalization", &["x", "gamma"], "y", &[])
+            .opset(18);
+        let section = read_bytes(&model.bytes()).unwrap().encode().unwrap();
+        let program = Program::parse(&section).unwrap();
+        for scale in [1e-6, 1e-3, 1.0, 30.0, 1e3] {
+            let input: Vec<f32> = (0..7 * width).map(|i| (i as f32 * 0.737).sin() * scale + scale).collect();
+            let output = run_rows(&program, &input, 7);
+            for (row, found) in input.chunks(width).zip(output.chunks(width)) {
+                let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
+                let mean = row.iter().sum::<f64>() / width as f64;
+                let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / width as f64;
+                for (x, y) in row.iter().zip(found) {
+                    let expected = (x - mean) / (variance + 1e-5).sqrt();
+                    let error = (f64::from(*y) - expected).abs() / expected.abs().max(1.0);
+                    assert!(error <= 5e-6, "width {width}, scale {scale}: {y}, expected {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn roots_hold_over_all_their_range() {
     let model = HandMade::new(1).node("root", "Sqrt", &["x"], "r", &[]).node("inverse", "Reciprocal", &["r"], "y", &[]);
     let section = read_bytes(&model.bytes()).unwrap().encode().unwrap();

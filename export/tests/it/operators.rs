@@ -277,3 +277,13 @@ fn models_of_a_fixed_number_of_rows_and_with_weights_among_the_inputs() {
 fn the_list_of_operators_is_sorted() {
     assert!(SUPPORTED_OPERATORS.is_sorted());
 }
+
+#[test]
+fn the_documentation_names_every_operator() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/training.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for operator in SUPPORTED_OPERATORS {
+        let name = operator.rsplit("::").next().unwrap();
+        assert!(page.contains(&format!("`{name}`")), "{operator}");
+    }
+}

@@ -37,6 +37,18 @@ fn operators_outside_the_instruction_set() {
     let mut model = behind_a_layer(3).node("", "FusedGelu", &["h"], "y", &[]);
     model.graph.node[1].domain = "com.microsoft".to_owned();
     messages.push(refusal(model));
+    for (domain, op_type) in [
+        ("ai.onnx.ml", "TreeEnsembleRegressor"),
+        ("ai.onnx.ml", "Imputer"),
+        ("", "QLinearMatMul"),
+        ("", "LSTM"),
+        ("", "RandomNormalLike"),
+        ("", "If"),
+        ("pkg.torch", "aten_add"),
+        ("", "Exp"),
+    ] {
+        messages.push(refusal(behind_a_layer(3).node("n", op_type, &["h"], "y", &[]).of_domain(domain)));
+    }
     assert_snapshot!(messages.join("\n"));
 }
 

@@ -43,6 +43,9 @@ pub(super) fn advice(op_type: &str) -> &'static str {
             "save ONNX Runtime's optimised model with graph_optimization_level = ORT_ENABLE_BASIC, or give the file \
              from before the optimisation"
         }
+        other if other.starts_with("ai.onnx.ml::") => {
+            "leave that step out of the pipeline; scalers, linear models and MLPs can be compiled"
+        }
         other if other.contains("::") => {
             "export with standard operators only (PyTorch: operator_export_type=ONNX; onnxscript: inline its functions)"
         }

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `erf(x)` | `tanh(x · P₅(x²))`, `x` clipped to ±3.4 | 4e-6 |
 //! | Gelu | `max(x, −6) · ½(1 + erf(x/√2))` | 1e-5, or of the value where that is above 1 |
-//! | Elu, Celu, Selu | `2t/(1 − t)`, `t = tanh(x/2)`, on the negative side | 5e-6 |
+//! | Elu, Celu | `2t/(1 − t)`, `t = tanh(x/2)`, on the negative side | 5e-6; Selu, which is more, 1e-5 |
 //! | Softplus | `max(x, 0) + P₈(σ(|x|))` | 5e-6 |
 //! | Mish | `x · (1 − q²)/(1 + q²)`, `q = σ(−x)` | 2e-5 |
 //! | `1/√x` | a piecewise linear start, two Newton steps; `x` clipped to 1e-12 … 1e8 | 1e-6 of the value |

@@ -134,7 +134,7 @@ pub(super) fn celu(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refu
 pub(super) fn selu(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {
     // Klambauer et al., "Self-normalizing neural networks" (2017).
     let (alpha, gamma) = (call.float("alpha", 1.673_263_2), call.float("gamma", 1.050_701));
-    by_formula(reading, call, "5e-6", |reading, x| reading.elu(x, alpha, 1.0, gamma))
+    by_formula(reading, call, "1e-5", |reading, x| reading.elu(x, alpha, 1.0, gamma))
 }
 
 pub(super) fn softplus(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {
