@@ -150,7 +150,7 @@ impl<'a> Policy<'a> {
     /// less than a hundredth say nothing of which host is faster, and one of many equals must not
     /// get everything.
     #[inline(always)]
-    pub(crate) fn tie_width(&self) -> f32 {
+    pub fn tie_width(&self) -> f32 {
         const LN_TIE: f32 = 0.01;
         self.guard.map_or(0.0, |guard| LN_TIE * guard.estimate_weight())
     }

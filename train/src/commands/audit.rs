@@ -245,7 +245,7 @@ fn decide_again(policy: &Policy<'_>, record: &Record<'_>) -> Again {
     let decided = hosts.iter().zip(scores).find(|(host, _)| Some(host.host) == record.decided);
     Again {
         has_same_scores,
-        is_lowest: decided.is_some_and(|(_, score)| *score <= lowest + tolerance(lowest)),
+        is_lowest: decided.is_some_and(|(_, score)| *score <= lowest + policy.tie_width() + tolerance(lowest)),
         score_difference: differences.fold(0.0, f32::max),
     }
 }
