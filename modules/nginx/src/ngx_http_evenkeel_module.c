@@ -11,6 +11,7 @@
  *     ngx_http_evenkeel_places.c     the workers' rows in the ledger, and those of dead ones
  *     ngx_http_evenkeel_hosts.c      servers of NGINX's lists and hosts of the policy
  *     ngx_http_evenkeel_request.c    what the policy is told of a request
+ *     ngx_http_evenkeel_bodies.c     what the bodies of requests and responses say
  *     ngx_http_evenkeel_decide.c     the choice of a server
  *     ngx_http_evenkeel_peer.c       taking it, and giving it back
  *     ngx_http_evenkeel_exchange.c   how an exchange with a server ended
@@ -73,6 +74,13 @@ static ngx_command_t  ngx_http_evenkeel_commands[] = {
       ngx_http_set_complex_value_slot,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_evenkeel_srv_conf_t, request_class),
+      NULL },
+
+    { ngx_string("evenkeel_bodies"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_evenkeel_srv_conf_t, bodies),
       NULL },
 
     { ngx_string("evenkeel_slow_start"),
@@ -149,6 +157,7 @@ ngx_http_evenkeel_create_conf(ngx_conf_t *cf)
     }
 
     conf->watch = NGX_CONF_UNSET;
+    conf->bodies = NGX_CONF_UNSET;
     conf->slow_start = NGX_CONF_UNSET_MSEC;
     conf->place = NGX_HTTP_EVENKEEL_NO_PLACE;
 
@@ -386,6 +395,7 @@ ngx_http_evenkeel_check(ngx_http_upstream_srv_conf_t *uscf,
         if (conf->tokens || conf->output_tokens || conf->key
             || conf->request_class || conf->scale.struct_size
             || conf->watch != NGX_CONF_UNSET
+            || conf->bodies != NGX_CONF_UNSET
             || conf->slow_start != NGX_CONF_UNSET_MSEC)
         {
             ngx_log_error(NGX_LOG_EMERG, log, 0,
