@@ -235,6 +235,10 @@ ngx_uint_t ngx_http_evenkeel_feed_response(ngx_http_evenkeel_peer_data_t *ekp,
 /* It is at its end. */
 void ngx_http_evenkeel_read_response(ngx_http_evenkeel_peer_data_t *ekp);
 
+/* ngx_http_evenkeel_check.c */
+
+ngx_int_t ngx_http_evenkeel_init(ngx_conf_t *cf);
+
 /* ngx_http_evenkeel_decide.c */
 
 /*
@@ -245,6 +249,18 @@ ngx_http_evenkeel_candidate_t *ngx_http_evenkeel_decide(
     ngx_http_evenkeel_peer_data_t *ekp);
 void ngx_http_evenkeel_fall_back(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_uint_t cause);
+
+/* ngx_http_evenkeel_demand.c */
+
+/* Its memory in a new zone. */
+void ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
+/* The configuration is in force. */
+void ngx_http_evenkeel_open_demand(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
+/* So is another artifact, without a reload. */
+void ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf);
+void ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf);
 
 /* ngx_http_evenkeel_exchange.c */
 
