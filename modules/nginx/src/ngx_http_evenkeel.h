@@ -136,6 +136,8 @@ typedef struct {
     ngx_http_complex_value_t      *output_tokens;
     ngx_http_complex_value_t      *key;
     ngx_http_complex_value_t      *request_class;
+    ngx_flag_t                     bodies;        /* are looked at */
+    void                          *request_reader;
     ngx_msec_t                     slow_start;
     ek_scale                       scale;         /* struct_size 0: the artifact's */
 
@@ -190,6 +192,10 @@ typedef struct {
     /* The attempt under way, or the last one. */
     unsigned                           under_way:1;
     unsigned                           header_seen:1;
+    unsigned                           token_seen:1;
+    unsigned                           is_stream:1;
+    ek_response_reader                *reader;        /* NULL: none, or none any more */
+    ek_response_body                   body;          /* at its end */
     uint64_t                           begun_us;
     uint64_t                           first_body_us; /* 0: nothing came yet */
     ek_ticket                          ticket;
@@ -214,6 +220,25 @@ void ngx_http_evenkeel_unload(ngx_http_evenkeel_artifact_t *artifact);
 ngx_int_t ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_http_evenkeel_artifact_t *artifact, void **scratch, size_t *size);
 
+/* ngx_http_evenkeel_bodies.c */
+
+/* What a request's body says; NGX_DECLINED for what is not read. */
+ngx_int_t ngx_http_evenkeel_read_request(ngx_http_evenkeel_peer_data_t *ekp,
+    ek_request_body *body);
+/* Tokens of its prompt; 0 for none. */
+uint32_t ngx_http_evenkeel_body_tokens(const ek_request_body *body);
+/* The header of a response is there. */
+void ngx_http_evenkeel_open_response(ngx_http_evenkeel_peer_data_t *ekp);
+/* A piece of it passes; whether a stream's first token is in it. */
+ngx_uint_t ngx_http_evenkeel_feed_response(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_buf_t *b);
+/* It is at its end. */
+void ngx_http_evenkeel_read_response(ngx_http_evenkeel_peer_data_t *ekp);
+
+/* ngx_http_evenkeel_check.c */
+
+ngx_int_t ngx_http_evenkeel_init(ngx_conf_t *cf);
+
 /* ngx_http_evenkeel_decide.c */
 
 /*
@@ -225,14 +250,25 @@ ngx_http_evenkeel_candidate_t *ngx_http_evenkeel_decide(
 void ngx_http_evenkeel_fall_back(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_uint_t cause);
 
+/* ngx_http_evenkeel_demand.c */
+
+/* Its memory in a new zone. */
+void ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
+/* The configuration is in force. */
+void ngx_http_evenkeel_open_demand(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
+/* So is another artifact, without a reload. */
+void ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf);
+void ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf);
+
 /* ngx_http_evenkeel_exchange.c */
 
 /* How an exchange ended that is just about to be given back: NGX_HTTP_EVENKEEL_SUCCESS... */
 ngx_uint_t ngx_http_evenkeel_exchange(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_peer_connection_t *pc, ngx_uint_t state);
-/* A header of the server's response, or NULL. */
-ngx_table_elt_t *ngx_http_evenkeel_response_header(ngx_http_upstream_t *u,
-    const char *name);
+/* The first header of that name, or NULL. */
+ngx_table_elt_t *ngx_http_evenkeel_find(ngx_list_t *headers, const char *name);
 
 /* ngx_http_evenkeel_feedback.c */
 

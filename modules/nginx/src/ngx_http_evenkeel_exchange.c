@@ -50,8 +50,6 @@ static ngx_uint_t ngx_http_evenkeel_by_client(ngx_http_request_t *r,
     ngx_int_t verdict);
 static ngx_uint_t ngx_http_evenkeel_by_status(ngx_uint_t status);
 static ngx_uint_t ngx_http_evenkeel_by_grpc(ngx_http_upstream_t *u);
-static ngx_table_elt_t *ngx_http_evenkeel_find(ngx_list_t *headers,
-    const char *name);
 
 
 ngx_uint_t
@@ -113,6 +111,12 @@ ngx_http_evenkeel_exchange(ngx_http_evenkeel_peer_data_t *ekp,
 
     if (ended != NGX_HTTP_EVENKEEL_SUCCESS) {
         return ended;
+    }
+
+    /* An engine that fails when the header is out says so in the body. */
+
+    if (ekp->body.is_error) {
+        return NGX_HTTP_EVENKEEL_FAILURE;
     }
 
     /* A client that is gone sees no body, but the server has made one. */
@@ -292,13 +296,6 @@ ngx_http_evenkeel_by_grpc(ngx_http_upstream_t *u)
 
 
 ngx_table_elt_t *
-ngx_http_evenkeel_response_header(ngx_http_upstream_t *u, const char *name)
-{
-    return ngx_http_evenkeel_find(&u->headers_in.headers, name);
-}
-
-
-static ngx_table_elt_t *
 ngx_http_evenkeel_find(ngx_list_t *headers, const char *name)
 {
     size_t            len;

@@ -14,6 +14,8 @@
 static ngx_int_t ngx_http_evenkeel_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_evenkeel_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static void ngx_http_evenkeel_piece(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_buf_t *b);
 static ngx_http_evenkeel_peer_data_t *ngx_http_evenkeel_under_way(
     ngx_http_request_t *r);
 static void ngx_http_evenkeel_header(ngx_http_evenkeel_peer_data_t *ekp);
@@ -49,8 +51,9 @@ ngx_http_evenkeel_header_filter(ngx_http_request_t *r)
 
     ekp = ngx_http_evenkeel_under_way(r);
 
-    if (ekp != NULL) {
+    if (ekp != NULL && !ekp->header_seen) {
         ngx_http_evenkeel_header(ekp);
+        ngx_http_evenkeel_open_response(ekp);
     }
 
     return ngx_http_next_header_filter(r);
@@ -65,28 +68,57 @@ ngx_http_evenkeel_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ekp = ngx_http_evenkeel_under_way(r);
 
-    if (ekp != NULL && ekp->first_body_us == 0) {
+    if (ekp != NULL && !(ekp->token_seen && ekp->reader == NULL)) {
 
         for (cl = in; cl; cl = cl->next) {
 
             if (!ngx_buf_special(cl->buf) && ngx_buf_size(cl->buf) != 0) {
-                ekp->first_body_us = ngx_http_evenkeel_now_us();
-
-                /* Of a refusal, it is not a token. */
-
-                if (r->upstream->state
-                    && r->upstream->state->status < NGX_HTTP_SPECIAL_RESPONSE)
-                {
-                    (void) ek_first_token(ekp->conf->shared->state,
-                                          &ekp->ticket, ekp->first_body_us);
-                }
-
-                break;
+                ngx_http_evenkeel_piece(ekp, cl->buf);
             }
         }
     }
 
     return ngx_http_next_body_filter(r, in);
+}
+
+
+static void
+ngx_http_evenkeel_piece(ngx_http_evenkeel_peer_data_t *ekp, ngx_buf_t *b)
+{
+    ngx_uint_t            has_token;
+    ngx_http_upstream_t  *u;
+
+    if (ekp->first_body_us == 0) {
+        ekp->first_body_us = ngx_http_evenkeel_now_us();
+    }
+
+    has_token = ngx_http_evenkeel_feed_response(ekp, b);
+
+    /*
+     * The first events of a stream may have a role and no token. What is no stream, or not
+     * one that is understood, is taken for its tokens.
+     */
+
+    if (ekp->token_seen
+        || (ekp->reader != NULL && ekp->is_stream && !has_token))
+    {
+        return;
+    }
+
+    ekp->token_seen = 1;
+
+    if (has_token) {
+        ekp->first_body_us = ngx_http_evenkeel_now_us();
+    }
+
+    /* That of a refusal is no token. */
+
+    u = ekp->request->upstream;
+
+    if (u->state && u->state->status < NGX_HTTP_SPECIAL_RESPONSE) {
+        (void) ek_first_token(ekp->conf->shared->state, &ekp->ticket,
+                              ekp->first_body_us);
+    }
 }
 
 
@@ -114,11 +146,15 @@ ngx_http_evenkeel_header(ngx_http_evenkeel_peer_data_t *ekp)
     ngx_http_upstream_t           *u;
     ngx_http_evenkeel_srv_conf_t  *conf;
 
-    if (ekp->header_seen || !ekp->ticket.under_way) {
+    if (ekp->header_seen) {
         return;
     }
 
     ekp->header_seen = 1;
+
+    if (!ekp->ticket.under_way) {
+        return;
+    }
 
     conf = ekp->conf;
     u = ekp->request->upstream;
@@ -130,7 +166,8 @@ ngx_http_evenkeel_header(ngx_http_evenkeel_peer_data_t *ekp)
                          now_us);
     }
 
-    report = ngx_http_evenkeel_response_header(u, "endpoint-load-metrics");
+    report = ngx_http_evenkeel_find(&u->headers_in.headers,
+                                    "endpoint-load-metrics");
     if (report == NULL) {
         return;
     }
@@ -163,24 +200,39 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
         ngx_http_evenkeel_header(ekp);
     }
 
+    ngx_http_evenkeel_read_response(ekp);
+
     ended = ngx_http_evenkeel_exchange(ekp, pc, state);
     (void) ngx_atomic_fetch_add(&conf->shared->exchanges[ended], 1);
 
-    /* The body went to a cache, since the client is gone. */
+    /*
+     * A stream in which no token was found began with its body; one that went to a cache,
+     * since the client is gone, with its header.
+     */
 
-    if (ended == NGX_HTTP_EVENKEEL_SUCCESS && ekp->first_body_us == 0) {
+    if (ended == NGX_HTTP_EVENKEEL_SUCCESS && !ekp->token_seen) {
         (void) ek_first_token(conf->shared->state, &ekp->ticket,
-                              ekp->begun_us
-                              + (uint64_t) u->state->header_time * 1000);
+                              ekp->first_body_us ? ekp->first_body_us
+                              : ekp->begun_us
+                                + (uint64_t) u->state->header_time * 1000);
     }
 
     ngx_memzero(&outcome, sizeof(ek_outcome));
     outcome.struct_size = sizeof(ek_outcome);
     outcome.status = ngx_http_evenkeel_status_of(ended);
 
+    if (ekp->body.output_tokens != EK_UNKNOWN) {
+        outcome.output_tokens = (uint32_t) ngx_min(ekp->body.output_tokens,
+                                                   0x7fffffff);
+    }
+
     if (conf->output_tokens != NULL) {
         (void) ngx_http_evenkeel_tokens(ekp->request, conf->output_tokens,
                                         &outcome.output_tokens);
+    }
+
+    if (outcome.output_tokens != 0) {
+        ekp->body.output_tokens = outcome.output_tokens;
     }
 
     if (ekp->class_key != 0 && outcome.status == EK_STATUS_SUCCESS

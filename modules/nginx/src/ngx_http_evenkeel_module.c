@@ -5,19 +5,22 @@
  * NGINX's life of a request. See docs/nginx.md.
  *
  *     ngx_http_evenkeel_module.c     directives (this file)
+ *     ngx_http_evenkeel_check.c      what only the whole configuration shows
  *     ngx_http_evenkeel_artifact.c   reading a trained artifact
  *     ngx_http_evenkeel_zone.c       what the workers share
  *     ngx_http_evenkeel_worker.c     a worker's start
  *     ngx_http_evenkeel_places.c     the workers' rows in the ledger, and those of dead ones
  *     ngx_http_evenkeel_hosts.c      servers of NGINX's lists and hosts of the policy
  *     ngx_http_evenkeel_request.c    what the policy is told of a request
+ *     ngx_http_evenkeel_bodies.c     what the bodies of requests and responses say
  *     ngx_http_evenkeel_decide.c     the choice of a server
  *     ngx_http_evenkeel_peer.c       taking it, and giving it back
  *     ngx_http_evenkeel_exchange.c   how an exchange with a server ended
  *     ngx_http_evenkeel_feedback.c   what a response teaches
  *     ngx_http_evenkeel_telemetry.c  the file that an agent writes
  *     ngx_http_evenkeel_scale.c      the directive of what a replica carries
- *     ngx_http_evenkeel_timer.c      the forecast's tick, another artifact
+ *     ngx_http_evenkeel_demand.c     arrivals, and what they let foresee
+ *     ngx_http_evenkeel_timer.c      what happens from time to time, another artifact
  *     ngx_http_evenkeel_variables.c  variables of the last decision
  *     ngx_http_evenkeel_status.c     the status page (and _view, _metrics, _json,
  *                                    _prometheus)
@@ -29,9 +32,6 @@
 
 
 static void *ngx_http_evenkeel_create_conf(ngx_conf_t *cf);
-static ngx_int_t ngx_http_evenkeel_init(ngx_conf_t *cf);
-static ngx_int_t ngx_http_evenkeel_check(ngx_http_upstream_srv_conf_t *uscf,
-    ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log);
 static char *ngx_http_evenkeel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_evenkeel_take_artifact(ngx_conf_t *cf,
     ngx_http_evenkeel_srv_conf_t *conf);
@@ -73,6 +73,13 @@ static ngx_command_t  ngx_http_evenkeel_commands[] = {
       ngx_http_set_complex_value_slot,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_evenkeel_srv_conf_t, request_class),
+      NULL },
+
+    { ngx_string("evenkeel_bodies"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_evenkeel_srv_conf_t, bodies),
       NULL },
 
     { ngx_string("evenkeel_slow_start"),
@@ -149,6 +156,7 @@ ngx_http_evenkeel_create_conf(ngx_conf_t *cf)
     }
 
     conf->watch = NGX_CONF_UNSET;
+    conf->bodies = NGX_CONF_UNSET;
     conf->slow_start = NGX_CONF_UNSET_MSEC;
     conf->place = NGX_HTTP_EVENKEEL_NO_PLACE;
 
@@ -339,88 +347,4 @@ ngx_http_evenkeel_free_artifact(void *data)
     ngx_http_evenkeel_srv_conf_t  *conf = data;
 
     ngx_http_evenkeel_unload(&conf->artifact);
-}
-
-
-/* All directives are read, and every upstream is made. */
-static ngx_int_t
-ngx_http_evenkeel_init(ngx_conf_t *cf)
-{
-    ngx_uint_t                       i;
-    ngx_http_evenkeel_srv_conf_t    *conf;
-    ngx_http_upstream_srv_conf_t   **uscfp;
-    ngx_http_upstream_main_conf_t   *umcf;
-
-    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
-    uscfp = umcf->upstreams.elts;
-
-    for (i = 0; i < umcf->upstreams.nelts; i++) {
-
-        if (uscfp[i]->srv_conf == NULL) {
-            continue;
-        }
-
-        conf = ngx_http_conf_upstream_srv_conf(uscfp[i],
-                                               ngx_http_evenkeel_module);
-
-        if (conf == NULL) {
-            continue;
-        }
-
-        if (ngx_http_evenkeel_check(uscfp[i], conf, cf->log) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    return ngx_http_evenkeel_init_filters(cf);
-}
-
-
-/* What can only be seen when the upstream's block is at its end. */
-static ngx_int_t
-ngx_http_evenkeel_check(ngx_http_upstream_srv_conf_t *uscf,
-    ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
-{
-    if (!conf->enabled) {
-
-        if (conf->tokens || conf->output_tokens || conf->key
-            || conf->request_class || conf->scale.struct_size
-            || conf->watch != NGX_CONF_UNSET
-            || conf->slow_start != NGX_CONF_UNSET_MSEC)
-        {
-            ngx_log_error(NGX_LOG_EMERG, log, 0,
-                          "upstream \"%V\" has directives of evenkeel and "
-                          "lacks \"evenkeel PATH\" in %s:%ui", &uscf->host,
-                          uscf->file_name, uscf->line);
-            return NGX_ERROR;
-        }
-
-        return NGX_OK;
-    }
-
-    if (!conf->initialised) {
-        ngx_log_error(NGX_LOG_EMERG, log, 0,
-                      "another balancing method of upstream \"%V\" replaces "
-                      "\"evenkeel\": remove it (\"least_conn\", "
-                      "\"least_time\", \"hash\", \"ip_hash\", \"random\") or "
-                      "\"evenkeel\" in %V:%ui", &uscf->host, &conf->file,
-                      conf->line);
-        return NGX_ERROR;
-    }
-
-    if (!ngx_http_evenkeel_owns_zone(conf)) {
-        ngx_log_error(NGX_LOG_EMERG, log, 0,
-                      "zone \"%V\" of \"evenkeel\" is used by another "
-                      "directive, too: give one of them another name in %V:%ui",
-                      &conf->shm_zone->shm.name, &conf->file, conf->line);
-        return NGX_ERROR;
-    }
-
-    if (conf->artifact.model == NULL && conf->watch != 1) {
-        ngx_log_error(NGX_LOG_EMERG, log, 0, "artifact \"%V\" %V in %V:%ui",
-                      &conf->path, &conf->refusal, &conf->file, conf->line);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
 }

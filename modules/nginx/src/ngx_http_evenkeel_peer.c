@@ -270,6 +270,8 @@ ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp, uint32_t host)
 {
     ekp->under_way = 1;
     ekp->header_seen = 0;
+    ekp->token_seen = 0;
+    ekp->reader = NULL;
     ekp->first_body_us = 0;
     ekp->verdict = NGX_OK;
     ekp->begun_us = ngx_http_evenkeel_now_us();
@@ -315,13 +317,15 @@ ngx_http_evenkeel_free_peer(ngx_peer_connection_t *pc, void *data,
 {
     ngx_http_evenkeel_peer_data_t  *ekp = data;
 
-    uint32_t  host;
+    uint32_t    host;
+    ngx_uint_t  is_counted;
 
-    if (ekp->ticket.under_way) {
+    if (ekp->under_way) {
         host = ekp->ticket.host;
+        is_counted = ekp->ticket.under_way;
         ngx_http_evenkeel_finish(ekp, pc, state);
 
-        if (ngx_http_evenkeel_came_back(&ekp->rrp, state)) {
+        if (is_counted && ngx_http_evenkeel_came_back(&ekp->rrp, state)) {
             (void) ek_host_restarted(ekp->conf->shared->state, host,
                                      ngx_http_evenkeel_now_us());
         }

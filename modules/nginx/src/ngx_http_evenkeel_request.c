@@ -16,28 +16,46 @@ void
 ngx_http_evenkeel_describe(ngx_http_evenkeel_peer_data_t *ekp)
 {
     off_t                          bytes;
+    ek_request_body                body;
     ngx_http_request_t            *r;
     ngx_http_evenkeel_srv_conf_t  *conf;
 
     r = ekp->request;
     conf = ekp->conf;
 
+    if (ngx_http_evenkeel_read_request(ekp, &body) != NGX_OK) {
+        ngx_memzero(&body, sizeof(ek_request_body));
+    }
+
     if (conf->tokens == NULL
         || ngx_http_evenkeel_tokens(r, conf->tokens, &ekp->prompt_tokens)
            != NGX_OK)
     {
+        ekp->prompt_tokens = ngx_http_evenkeel_body_tokens(&body);
+    }
+
+    if (ekp->prompt_tokens == 0) {
         /* Four bytes a token, roughly. */
         bytes = ngx_min(r->headers_in.content_length_n, 0x7fffffff);
         ekp->prompt_tokens = (bytes > 0) ? (uint32_t) bytes / 4 : 0;
     }
 
     ekp->key = ngx_http_evenkeel_key(r, conf->key);
-    ekp->class_key = ngx_http_evenkeel_key(r, conf->request_class);
+
+    /* Models have answers of different lengths. */
+
+    ekp->class_key = (conf->request_class != NULL)
+                     ? ngx_http_evenkeel_key(r, conf->request_class)
+                     : body.model_hash;
 
     if (ekp->class_key != 0) {
         (void) ek_classes_expected(conf->shared->classes,
                                    conf->shared->classes_size, ekp->class_key,
                                    &ekp->expected_tokens);
+    }
+
+    if (body.max_tokens != 0 && ekp->expected_tokens > body.max_tokens) {
+        ekp->expected_tokens = body.max_tokens;
     }
 }
 

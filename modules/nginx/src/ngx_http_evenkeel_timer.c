@@ -25,8 +25,6 @@ static ngx_uint_t ngx_http_evenkeel_same_file(
     ngx_http_evenkeel_artifact_t *artifact, ngx_file_info_t *fi);
 static void ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_http_evenkeel_artifact_t *artifact, ngx_log_t *log);
-static void ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf);
-static void ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf);
 
 
 static ngx_uint_t  ngx_http_evenkeel_is_due(ngx_msec_t *last, ngx_msec_t period);
@@ -248,58 +246,8 @@ ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
 }
 
 
-/*
- * Without a reload, the demand goes on only under a model of the same step. One that no
- * model has begun yet is begun by one worker for all.
- */
-static void
-ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf)
-{
-    ngx_http_evenkeel_shared_t  *shared;
-
-    shared = conf->shared;
-    conf->demand = NULL;
-
-    if (shared->demand == NULL || conf->artifact.model == NULL) {
-        return;
-    }
-
-    if (ek_demand_attach(shared->demand, shared->demand_size,
-                         conf->artifact.model, &conf->demand)
-        == EK_CODE_OK)
-    {
-        return;
-    }
-
-    conf->demand = NULL;
-
-    if (!shared->has_demand && ngx_http_evenkeel_keeps_time(conf)
-        && ek_demand_init(shared->demand, shared->demand_size,
-                          conf->artifact.model, &conf->demand)
-           == EK_CODE_OK)
-    {
-        shared->has_demand = 1;
-    }
-}
-
-
 ngx_uint_t
 ngx_http_evenkeel_keeps_time(ngx_http_evenkeel_srv_conf_t *conf)
 {
     return conf->shared->timekeeper == (ngx_atomic_uint_t) ngx_pid;
-}
-
-
-static void
-ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf)
-{
-    double       epoch_s;
-    ngx_time_t  *tp;
-
-    tp = ngx_timeofday();
-    epoch_s = (double) tp->sec + (double) tp->msec / 1000;
-
-    ek_demand_tick(conf->demand, conf->artifact.model,
-                   ngx_http_evenkeel_now_us(), epoch_s, conf->scratch,
-                   conf->scratch_size);
 }

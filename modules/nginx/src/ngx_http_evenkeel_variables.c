@@ -11,6 +11,8 @@ static ngx_int_t ngx_http_evenkeel_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static u_char *ngx_http_evenkeel_print(u_char *p,
     ngx_http_evenkeel_peer_data_t *ekp, uintptr_t field);
+static u_char *ngx_http_evenkeel_print_count(u_char *p,
+    ngx_http_evenkeel_peer_data_t *ekp, uint64_t count);
 
 
 enum {
@@ -21,6 +23,8 @@ enum {
     NGX_HTTP_EVENKEEL_TRIES,
     NGX_HTTP_EVENKEEL_PROMPT_TOKENS,
     NGX_HTTP_EVENKEEL_EXPECTED_TOKENS,
+    NGX_HTTP_EVENKEEL_OUTPUT_TOKENS,
+    NGX_HTTP_EVENKEEL_CACHED_TOKENS,
     NGX_HTTP_EVENKEEL_FIRST_TOKEN_TIME
 };
 
@@ -48,6 +52,12 @@ static ngx_http_variable_t  ngx_http_evenkeel_vars[] = {
     { ngx_string("evenkeel_expected_tokens"), NULL,
       ngx_http_evenkeel_variable, NGX_HTTP_EVENKEEL_EXPECTED_TOKENS,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("evenkeel_output_tokens"), NULL, ngx_http_evenkeel_variable,
+      NGX_HTTP_EVENKEEL_OUTPUT_TOKENS, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("evenkeel_cached_tokens"), NULL, ngx_http_evenkeel_variable,
+      NGX_HTTP_EVENKEEL_CACHED_TOKENS, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("evenkeel_first_token_time"), NULL,
       ngx_http_evenkeel_variable, NGX_HTTP_EVENKEEL_FIRST_TOKEN_TIME,
@@ -131,7 +141,24 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
         return ngx_sprintf(p, "%ui", ekp->tries);
 
     case NGX_HTTP_EVENKEEL_PROMPT_TOKENS:
+
+        /* What the engine has counted, once it says so. */
+
+        if (ekp->body.struct_size != 0
+            && ekp->body.prompt_tokens != EK_UNKNOWN)
+        {
+            return ngx_sprintf(p, "%uL", ekp->body.prompt_tokens);
+        }
+
         return ngx_sprintf(p, "%uD", ekp->prompt_tokens);
+
+    case NGX_HTTP_EVENKEEL_OUTPUT_TOKENS:
+        return ngx_http_evenkeel_print_count(p, ekp,
+                                             ekp->body.output_tokens);
+
+    case NGX_HTTP_EVENKEEL_CACHED_TOKENS:
+        return ngx_http_evenkeel_print_count(p, ekp,
+                                             ekp->body.cached_tokens);
 
     case NGX_HTTP_EVENKEEL_EXPECTED_TOKENS:
         return ngx_sprintf(p, "%uD", ekp->expected_tokens);
@@ -144,6 +171,19 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
         return ngx_sprintf(p, "%.3f",
                            (double) (ekp->first_body_us - ekp->begun_us) / 1e6);
     }
+}
+
+
+/* Of a response that has ended; nothing where it does not say. */
+static u_char *
+ngx_http_evenkeel_print_count(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
+    uint64_t count)
+{
+    if (ekp->body.struct_size == 0 || count == EK_UNKNOWN) {
+        return p;
+    }
+
+    return ngx_sprintf(p, "%uL", count);
 }
 
 

@@ -44,10 +44,6 @@ static ngx_int_t ngx_http_evenkeel_create_affinity(ngx_slab_pool_t *shpool,
     ngx_http_evenkeel_shared_t *shared);
 static ngx_int_t ngx_http_evenkeel_create_classes(ngx_slab_pool_t *shpool,
     ngx_http_evenkeel_shared_t *shared);
-static void ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
-static void ngx_http_evenkeel_open_demand(ngx_http_evenkeel_srv_conf_t *conf,
-    ngx_log_t *log);
 
 
 ngx_int_t
@@ -367,63 +363,4 @@ ngx_http_evenkeel_create_classes(ngx_slab_pool_t *shpool,
     shared->classes_size = ek_classes_size(entries);
 
     return (shared->classes != NULL) ? NGX_OK : NGX_ERROR;
-}
-
-
-/* A zone too small for the forecaster's history does without forecasts. */
-static void
-ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared)
-{
-    size_t  size;
-
-    size = ngx_max(ek_demand_size(conf->artifact.model), ngx_pagesize);
-    size = ngx_align(size, ngx_pagesize);
-
-    if (conf->artifact.model == NULL) {
-        /* For that of the artifact which will come. */
-        size = ngx_max(shpool->pfree / 4, 1) * ngx_pagesize;
-    }
-
-    if (size <= ngx_max(shpool->pfree / 4, 1) * ngx_pagesize) {
-        shared->demand = ngx_slab_calloc(shpool, size);
-        shared->demand_size = size;
-    }
-}
-
-
-/* Goes on with the demand that is there, unless the artifact's steps are others. */
-static void
-ngx_http_evenkeel_open_demand(ngx_http_evenkeel_srv_conf_t *conf,
-    ngx_log_t *log)
-{
-    const ek_model              *model;
-    ngx_http_evenkeel_shared_t  *shared;
-
-    shared = conf->shared;
-    model = conf->artifact.model;
-
-    if (shared->demand != NULL
-        && (ek_demand_attach(shared->demand, shared->demand_size, model,
-                             &conf->demand)
-            == EK_CODE_OK
-            || ek_demand_init(shared->demand, shared->demand_size, model,
-                              &conf->demand)
-               == EK_CODE_OK))
-    {
-        shared->has_demand = 1;
-        return;
-    }
-
-    conf->demand = NULL;
-
-    if (model == NULL) {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_WARN, log, 0,
-                  "zone \"%V\" has no room for the demand's history of %uz "
-                  "bytes: there are no forecasts (give it four times as much "
-                  "and another name)", &conf->shm_zone->shm.name,
-                  ek_demand_size(model));
 }
