@@ -44,6 +44,9 @@ pub struct Translation {
     /// weights, roundings of a quantised file that the program does not make, functions
     /// that it computes by a formula with an error of its own.
     pub notes: Vec<String>,
+    /// Largest relative difference from the file, without its rounding, that the program may
+    /// have: 1e-5, or 1e-4 where functions are computed by a formula.
+    pub tolerance: f64,
 }
 
 /// Reads the model in the file at `path`, with its external data if it has such.
@@ -94,7 +97,8 @@ fn read(loaded: &Loaded) -> Result<Translation, ReadError> {
     }
     let output = reading.output(&interface.output)?;
     let program = lower(&reading.graph, output).map_err(ReadError::Lower)?;
-    Ok(Translation { program, notes: reading.notes.into_iter().collect() })
+    let tolerance = if reading.by_formula { 1e-4 } else { 1e-5 };
+    Ok(Translation { program, notes: reading.notes.into_iter().collect(), tolerance })
 }
 
 /// Positions of the nodes on which `output` depends.
@@ -120,6 +124,8 @@ struct Reading {
     /// Scales that are chosen at run time.
     scales: usize,
     notes: BTreeSet<String>,
+    /// Whether a function has an error of its own.
+    by_formula: bool,
 }
 
 impl Reading {
@@ -145,7 +151,7 @@ impl Reading {
             notes.insert(format!("the file fixes {rows} rows; the program takes any number of hosts"));
         }
         let rows = interface.rows.filter(|rows| *rows > 1);
-        Self { graph: Graph::new(interface.width), values, rows, scales: 0, notes }
+        Self { graph: Graph::new(interface.width), values, rows, scales: 0, notes, by_formula: false }
     }
 
     /// The output as a value of the graph.
@@ -164,6 +170,12 @@ impl Reading {
         let refused = |refusal: Refusal| interface(format!("output {name:?}: {}", refusal.reason));
         computed.factor.expect_one().map_err(refused)?;
         self.whole(&computed).map_err(refused)
+    }
+
+    /// Notes that a function is computed by a formula, and how far that is from it.
+    fn note_formula(&mut self, op_type: &str, error: &str) {
+        self.notes.insert(format!("{op_type} is computed by a formula that is within {error}"));
+        self.by_formula = true;
     }
 
     /// Makes `value` the first result of a node.

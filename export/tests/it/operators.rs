@@ -128,6 +128,111 @@ fn activations() {
 }
 
 #[test]
+fn slopes_for_all_columns_or_each() {
+    for (dims, slopes) in
+        [(&[][..], &[0.3][..]), (&[1], &[0.3]), (&[3], &[0.1, 0.0, -0.5]), (&[1, 3], &[0.1, 1.0, 2.0])]
+    {
+        assert_agreement(HandMade::new(3).floats("slope", dims, slopes).node("f", "PRelu", &["x", "slope"], "y", &[]));
+    }
+}
+
+#[test]
+fn the_larger_and_the_smaller() {
+    for op_type in ["Max", "Min"] {
+        let model = || HandMade::new(3).floats("one", &[], &[0.5]).floats("each", &[3], &[-1.0, 0.25, 2.0]);
+        for inputs in [["x", "one"], ["one", "x"], ["x", "each"], ["each", "x"]] {
+            assert_agreement(model().node("f", op_type, &inputs, "y", &[]));
+        }
+        let both = model().node("tanh", "Tanh", &["x"], "t", &[]).node("f", op_type, &["x", "t"], "y", &[]);
+        assert_agreement(both);
+    }
+}
+
+#[test]
+fn powers_and_sums() {
+    for exponent in [1.0, 2.0, 3.0] {
+        let model = HandMade::new(3).floats("e", &[], &[exponent]).node("f", "Pow", &["x", "e"], "y", &[]);
+        assert_agreement(model);
+    }
+    for exponent in [0.5, -0.5] {
+        let model = HandMade::new(3)
+            .floats("e", &[], &[exponent])
+            .floats("one", &[], &[1.0])
+            .integers("axes", &[1])
+            .node("squares", "ReduceSumSquare", &["x"], "s", &[Integers("axes", vec![1])])
+            .node("safe", "Add", &["s", "one"], "v", &[])
+            .node("root", "Pow", &["v", "e"], "r", &[])
+            .node("scaled", "Mul", &["x", "r"], "y", &[]);
+        assert_agreement(model);
+    }
+    assert_agreement(HandMade::new(3).node("t", "Tanh", &["x"], "t", &[]).node("f", "Sum", &["x", "t"], "y", &[]));
+    assert_agreement(HandMade::new(3).integers("axes", &[1]).node("f", "ReduceSum", &["x", "axes"], "y", &[]));
+}
+
+#[test]
+fn one_column_against_many() {
+    let model = || HandMade::new(3).node("mean", "ReduceMean", &["x"], "m", &[Integers("axes", vec![1])]);
+    for op_type in ["Add", "Sub", "Mul"] {
+        for inputs in [["x", "m"], ["m", "x"]] {
+            assert_agreement(model().node("f", op_type, &inputs, "y", &[]));
+        }
+        let each = model().floats("each", &[3], &[-1.0, 0.25, 2.0]).node("f", op_type, &["m", "each"], "y", &[]);
+        assert_agreement(each);
+    }
+}
+
+#[test]
+fn parts_of_the_columns() {
+    let model = |parts: &[i64]| {
+        let model =
+            HandMade::new(6).integers("parts", parts).node("s", "Split", &["x", "parts"], "a", &[Integer("axis", 1)]);
+        model.with_outputs(&["b"])
+    };
+    for parts in [[3, 3], [4, 2], [5, 1]] {
+        let tail = model(&parts).node("f", "Tanh", &["b"], "t", &[]);
+        assert_agreement(tail.node("all", "Concat", &["t", "a"], "y", &[Integer("axis", 1)]));
+    }
+    let old = HandMade::new(6)
+        .node("s", "Split", &["x"], "a", &[Integer("axis", -1), Integers("split", vec![2, 4])])
+        .with_outputs(&["b"])
+        .node("f", "Tanh", &["b"], "y", &[])
+        .opset(11);
+    assert_agreement(old);
+    let scalar = Tensor("value", Box::new(integers("", &[2])));
+    let mut one = HandMade::new(6).node("i", "Constant", &[], "i", &[scalar]);
+    one.graph.node[0].attribute[0].t.as_mut().unwrap().dims.clear();
+    assert_agreement(one.node("pick", "Gather", &["x", "i"], "y", &[Integer("axis", 1)]));
+}
+
+#[test]
+fn nodes_that_do_nothing() {
+    assert_agreement(HandMade::new(3).node("off", "Dropout", &["x"], "y", &[]).with_outputs(&["mask"]));
+    assert_agreement(HandMade::new(3).node("same", "Transpose", &["x"], "y", &[Integers("perm", vec![0, 1])]));
+    let cast = HandMade::new(3).node("half", "Cast", &["x"], "h", &[Integer("to", 10)]);
+    let cast = cast.node("back", "CastLike", &["h", "x"], "y", &[]).opset(19);
+    assert_agreement(cast);
+    // A dimension more, and away again.
+    let deeper = HandMade::new(3)
+        .integers("axes", &[0])
+        .node("in", "Unsqueeze", &["x", "axes"], "u", &[])
+        .node("f", "Tanh", &["u"], "t", &[])
+        .node("out", "Squeeze", &["t", "axes"], "y", &[]);
+    assert_agreement(deeper);
+}
+
+#[test]
+fn weights_that_the_graph_transposes() {
+    assert_agreement(
+        HandMade::new(4)
+            .floats("w", &[3, 4], &weights(12, 4))
+            .floats("half", &[], &[0.5])
+            .node("turn", "Transpose", &["w"], "t", &[Integers("perm", vec![1, 0])])
+            .node("scale", "Mul", &["t", "half"], "s", &[])
+            .node("layer", "MatMul", &["x", "s"], "y", &[]),
+    );
+}
+
+#[test]
 fn clipping_with_both_limits_or_one() {
     for inputs in [&["x", "least", "most"][..], &["x", "least"], &["x", "", "most"], &["x"]] {
         let model = HandMade::new(3).floats("least", &[], &[-0.25]).floats("most", &[], &[1.5]);

@@ -7,7 +7,7 @@ use evenkeel_runtime::Model;
 use evenkeel_runtime::artifact::{Sections, format};
 
 use crate::cli::CompileArgs;
-use crate::export::{PARITY_LIMIT, generic_service};
+use crate::export::generic_service;
 use crate::output::write_whole;
 
 /// Inputs compared for each number of rows.
@@ -43,11 +43,13 @@ pub fn run(arguments: &CompileArgs) -> Result<()> {
     let policy = model.policy().context("the artifact has no policy")?.program();
     let parity =
         evenkeel_export::verify(&arguments.policy, policy, &evenkeel_export::ROW_COUNTS, PARITY_SAMPLES, 1, None)?;
+    let translation = evenkeel_export::onnx::translate(&arguments.policy)?;
     anyhow::ensure!(
-        parity.largest() <= PARITY_LIMIT,
-        "the compiled policy differs from {} by {:.1e} (relative), more than {PARITY_LIMIT:.0e}: it was not written",
+        parity.largest() <= translation.tolerance,
+        "the compiled policy differs from {} by {:.1e} (relative), more than {:.0e}: it was not written",
         arguments.policy.display(),
-        parity.largest()
+        parity.largest(),
+        translation.tolerance
     );
     write_whole(&arguments.output, &artifact)?;
     println!(
@@ -57,7 +59,7 @@ pub fn run(arguments: &CompileArgs) -> Result<()> {
         policy.weight_count(),
         parity.largest()
     );
-    for note in evenkeel_export::onnx::translate(&arguments.policy)?.notes {
+    for note in translation.notes {
         println!("note: {note}");
     }
     if let Some(rounding) = parity.rounding_of_file {

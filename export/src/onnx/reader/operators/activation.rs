@@ -185,6 +185,5 @@ fn with_bias(
 }
 
 fn note(reading: &mut Reading, call: &Call<'_>, error: &str) {
-    let op_type = &call.node.op_type;
-    reading.notes.insert(format!("{op_type} is computed by a formula that is within {error} of it"));
+    reading.note_formula(&call.node.op_type, &format!("{error} of it"));
 }

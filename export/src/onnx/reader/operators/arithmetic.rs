@@ -8,6 +8,9 @@ use crate::onnx::reader::operands::number;
 use crate::onnx::reader::value::{Computed, Constant, Factor, Value};
 use crate::onnx::reader::{Reading, error::Refusal};
 
+/// How far roots are from what they are.
+const ROOT_ERROR: &str = "1e-6 of the value, from 1e-12 to 1e8";
+
 pub(super) fn add(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {
     match operands(reading, call)? {
         Operands::Values(a, b) => combine(reading, Combination::Add, &a, &b),
@@ -135,6 +138,9 @@ pub(super) fn pow(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refus
     x.factor.expect_one()?;
     let value = reading.whole(&x)?;
     let power = |value| Ok(Value::Computed(Computed::new(value, x.axes.clone())));
+    if exponent.abs() < 1.0 {
+        reading.note_formula("Pow", ROOT_ERROR);
+    }
     match exponent {
         0.5 => Ok(Value::Root(x)),
         -0.5 => Ok(Value::Computed(inverse_root(reading, &x)?)),
@@ -152,9 +158,7 @@ pub(super) fn pow(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refus
 pub(super) fn root(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {
     let x = reading.computed(call, 0)?;
     x.factor.expect_one()?;
-    reading
-        .notes
-        .insert("Sqrt is computed by a formula that is within 1e-6 of the value, from 1e-12 to 1e8".to_owned());
+    reading.note_formula("Sqrt", ROOT_ERROR);
     Ok(Value::Root(x))
 }
 

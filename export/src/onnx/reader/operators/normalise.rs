@@ -40,10 +40,7 @@ fn over_columns(reading: &mut Reading, call: &Call<'_>, centre: bool) -> Result<
     };
     let inverse = reading.widened(inverse, scale)?;
     let normalised = Computed::new(reading.multiply(centred, inverse)?, axes);
-    let op_type = &call.node.op_type;
-    reading
-        .notes
-        .insert(format!("{op_type} is computed by a formula that is within 5e-6 of it, for variances up to 1e8"));
+    reading.note_formula(&call.node.op_type, "5e-6 of it, for variances up to 1e8");
     match reading.optional(call, 2)? {
         Some(bias) => Ok(Value::Computed(reading.by_columns(&normalised, &bias, |bias| (1.0, bias))?)),
         None => Ok(Value::Computed(normalised)),
