@@ -19,7 +19,7 @@ pub(crate) fn iso8601(field: &[u8]) -> Option<i64> {
     written(field).map(|written| written.time_ns)
 }
 
-/// As [`iso8601`], and whether there is a zone; `UTC` and `GMT` behind a space are zones, too.
+/// Reads a date of ISO 8601, and whether it has a zone; `UTC` and `GMT` behind a space are zones, too.
 pub(crate) fn written(field: &[u8]) -> Option<Written> {
     let field = field.trim_ascii();
     let &[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, ref clock @ ..] = field else { return None };
