@@ -178,14 +178,16 @@ class Workers(Lifecycle):
         lines = nginx.log(90)
         shares = collections.Counter(line["upstream_addr"] for line in lines)
         self.assertGreater(min(shares[host.address] for host in hosts), 15, shares)
-        self.assertEqual(nginx.upstream()["fallbacks"]["no_row"], 90)
-        self.assertEqual({line["reason"] for line in lines}, {"least_conn"})
+        # The worker before may still take a connection that came while it was told to go.
+        rowless = nginx.upstream()["fallbacks"]["no_row"]
+        self.assertGreaterEqual(rowless, 75)
+        self.assertEqual([line["reason"] for line in lines].count("least_conn"), rowless)
         # Old ones end, and a row is taken.
         for client in clients[:3]:
             client.close()
         until(lambda: nginx.upstream()["workers_without_row"] == 0, "the free row is not taken")
         nginx.load(20)
-        self.assertEqual(nginx.upstream()["fallbacks"]["no_row"], 90)
+        self.assertEqual(nginx.upstream()["fallbacks"]["no_row"], rowless)
 
 
 @unittest.skipUnless(OTHER_MODULE, "EVENKEEL_NGINX_OTHER_MODULE names no other build")
