@@ -27,7 +27,7 @@ DONE = event(b"[DONE]")
 
 def document(value, headers=b""):
     body = json.dumps(value).encode()
-    return OK + b"Content-Type: application/json\r\n" + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    return OK + b"Connection: close\r\nContent-Type: application/json\r\n" + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 class Bodies(Case):

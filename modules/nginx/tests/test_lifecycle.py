@@ -1,5 +1,6 @@
 """Workers and configurations that come and go: what a reload, a kill or another build may change."""
 
+import collections
 import http.client
 import os
 import signal
@@ -172,20 +173,21 @@ class Workers(Lifecycle):
             time.sleep(0.1 * PATIENCE)
         self.assertEqual(nginx.upstream()["workers_without_row"], 1)
         self.assertIn("all taken by workers of former configurations", nginx.errors())
-        sent = [host.served for host in hosts]
         answers = nginx.load(90)
         self.assertEqual({status for status, _ in answers}, {200})
-        shares = [host.served - before for host, before in zip(hosts, sent)]
-        self.assertGreater(min(shares), 15, shares)
-        # A few may have reached the worker before it.
-        self.assertGreater(nginx.upstream()["fallbacks"]["no_row"], 70)
-        self.assertEqual({line["reason"] for line in nginx.log(90)[-60:]}, {"least_conn"})
+        lines = nginx.log(90)
+        shares = collections.Counter(line["upstream_addr"] for line in lines)
+        self.assertGreater(min(shares[host.address] for host in hosts), 15, shares)
+        # The worker before may still take a connection that came while it was told to go.
+        rowless = nginx.upstream()["fallbacks"]["no_row"]
+        self.assertGreaterEqual(rowless, 75)
+        self.assertEqual([line["reason"] for line in lines].count("least_conn"), rowless)
         # Old ones end, and a row is taken.
         for client in clients[:3]:
             client.close()
         until(lambda: nginx.upstream()["workers_without_row"] == 0, "the free row is not taken")
         nginx.load(20)
-        self.assertEqual(nginx.upstream()["fallbacks"]["no_row"], 90)
+        self.assertEqual(nginx.upstream()["fallbacks"]["no_row"], rowless)
 
 
 @unittest.skipUnless(OTHER_MODULE, "EVENKEEL_NGINX_OTHER_MODULE names no other build")
