@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Why an artifact was refused.
+/// Reason to refuse an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArtifactError {

@@ -9,7 +9,7 @@
  * From a model to a decision (examples/c/balance.c is the whole of it):
  *
  *     ek_model_load -> ek_state_init -> ek_host_register ...
- *     per request:  ek_decide -> ek_begin -> ek_first_byte -> ek_finish
+ *     per request:  ek_decide -> ek_begin -> ek_first_token -> ek_finish
  *     per report:   ek_report
  *     per step:     ek_history_push -> ek_forecast_predict
  *
