@@ -144,6 +144,20 @@ impl Demand {
         self.step_arrivals.store(self.arrivals.load(Relaxed), Relaxed);
     }
 
+    /// Forgets the step under way and the last forecast: the steps are others from now on.
+    pub(crate) fn restart(&self) {
+        for count in [&self.step, &self.step_is_whole, &self.forecasts] {
+            count.store(0, Relaxed);
+        }
+    }
+
+    /// The last forecast: days of history that it rests on, and quantiles at each horizon in
+    /// requests a second. `None` before the first.
+    pub fn forecast(&self) -> Option<(f32, Quantiles)> {
+        let quantiles = self.quantiles_per_s.each_ref().map(|row| row.each_ref().map(AtomicF32::load));
+        (self.forecasts.load(Relaxed) > 0).then(|| (self.history_days.load(), quantiles))
+    }
+
     /// Follows the present rate. Returns the seconds since the last tick.
     fn tick_present(&self, now_us: u64) -> f32 {
         let arrivals = self.arrivals.load(Relaxed);

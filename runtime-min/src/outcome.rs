@@ -23,6 +23,8 @@ pub struct Outcome {
     pub status: Status,
     /// Tokens that were generated, 0 where unknown.
     pub output_tokens: u32,
+    /// Tokens of the prompt that the engine says it had cached.
+    pub cached_tokens: Option<u32>,
 }
 
 /// A request under way, which the balancer keeps until it ends.
@@ -38,4 +40,8 @@ pub struct Ticket {
     pub first_token_us: u64,
     /// Requests of this balancer at the host when it was sent, itself included.
     pub in_flight_at_send: u32,
+    /// Tokens of its prompt that the host was guessed to have cached.
+    pub cached_tokens: u32,
+    /// The process that sent it, as the ledger has it; 0 where there is none.
+    pub owner: u32,
 }

@@ -94,7 +94,7 @@ impl Simulation {
         };
         self.uses[host].work_s += work_s;
         self.uses[host].answered += 1;
-        let outcome = runtime::Outcome { status: runtime::Status::Success, output_tokens: traced.output_tokens };
+        let outcome = runtime::Outcome { status: runtime::Status::Success, output_tokens: traced.output_tokens, cached_tokens: None };
         let event = self.end_attempt(request, &outcome);
         self.piggyback(&event, policy);
         policy.on_done(&event, &outcome);
@@ -106,7 +106,7 @@ impl Simulation {
         if self.requests[request as usize].is_over {
             return;
         }
-        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0 };
+        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0, cached_tokens: None };
         let event = self.end_attempt(request, &outcome);
         policy.on_done(&event, &outcome);
         let balancer = &mut self.balancers[event.balancer];
@@ -126,7 +126,7 @@ impl Simulation {
         if self.requests[request as usize].is_over {
             return;
         }
-        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0 };
+        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0, cached_tokens: None };
         let event = self.end_attempt(request, &outcome);
         self.piggyback(&event, policy);
         policy.on_done(&event, &outcome);
@@ -147,7 +147,7 @@ impl Simulation {
             return;
         }
         if progress.is_sent {
-            let outcome = runtime::Outcome { status: runtime::Status::Timeout, output_tokens: 0 };
+            let outcome = runtime::Outcome { status: runtime::Status::Timeout, output_tokens: 0, cached_tokens: None };
             let event = self.end_attempt(request, &outcome);
             policy.on_done(&event, &outcome);
         }

@@ -88,7 +88,15 @@ impl HostSlot {
         count_up(&self.prompt_tokens_since_telemetry, prompt_tokens);
         self.tried_us.store(now_us, Relaxed);
         self.tried_begun.store(begun, Relaxed);
-        Ticket { host, prompt_tokens, sent_us: now_us, first_token_us: 0, in_flight_at_send }
+        Ticket {
+            host,
+            prompt_tokens,
+            sent_us: now_us,
+            first_token_us: 0,
+            in_flight_at_send,
+            cached_tokens: 0,
+            owner: 0,
+        }
     }
 
     /// Notes the first token of a response. `latency_s` is the typical latency.
