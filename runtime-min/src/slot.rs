@@ -23,6 +23,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::affinity::Cache;
 use crate::math;
 use crate::telemetry::Telemetry;
 
@@ -120,6 +121,8 @@ pub struct HostSlot {
     claims_checked: AtomicU32,
     /// Logarithm of how many times longer than claimed steps were measured to be.
     claim_error: AtomicF32,
+    /// New tokens that the host's prefix cache took in, and wrap around.
+    taken_in: AtomicU32,
 }
 
 /// Seconds from one reading of the clock to a later one; 0 if it went backwards.
@@ -253,9 +256,14 @@ impl HostSlot {
         self.full_share.load()
     }
 
-    /// When the host came (back) up; 0 for one that is not known to have been down.
-    pub fn restarted_us(&self) -> u64 {
-        self.restarted_us.load(Relaxed)
+    /// What the host's prefix cache has been through.
+    pub(crate) fn cache(&self) -> Cache {
+        Cache { since_us: self.restarted_us.load(Relaxed), taken_in: self.taken_in.load(Relaxed) }
+    }
+
+    /// Counts new tokens into the host's prefix cache.
+    pub(crate) fn take_in(&self, tokens: u32) {
+        self.taken_in.fetch_add(tokens, Relaxed);
     }
 
     /// How much is known of the host by own measurements, 0 (nothing) to 1.

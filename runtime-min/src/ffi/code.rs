@@ -209,7 +209,10 @@ static TEXTS: [(EkCode, &CStr); 50] = [
     (EkCode::Capacity, c"the array has fewer elements than there are results, or more are asked for than may be"),
     (EkCode::ModelForeign, c"the pointer is not that of a loaded model"),
     (EkCode::NoForecaster, c"the model has no forecaster"),
-    (EkCode::HistoryShort, c"the upstream has no room for the forecaster's history: open it with ek_model_history values"),
+    (
+        EkCode::HistoryShort,
+        c"the upstream has no room for the forecaster's history: open it with ek_model_history values",
+    ),
     (EkCode::NoForecast, c"no forecast was made yet"),
     (EkCode::ReportFormat, c"the report does not follow its format, or has nothing of use"),
     (EkCode::NoScale, c"the model does not say what a replica carries"),

@@ -111,9 +111,8 @@ pub unsafe extern "C" fn ek_upstream_tick(
         let clock = Clock { now_us, epoch_s, slow_start_us };
         let wanted = forecaster.map(wanted);
         // SAFETY: forwarded to the caller.
-        let lent = unsafe {
-            upstream::with_history(upstream, wanted, |history| view.tick(&clock, model, history, scratch))
-        }?;
+        let lent =
+            unsafe { upstream::with_history(upstream, wanted, |history| view.tick(&clock, model, history, scratch)) }?;
         if lent.is_none() {
             view.tick(&clock, None, &mut History::new(&mut []), &mut []);
         }
@@ -199,7 +198,6 @@ pub unsafe extern "C" fn ek_upstream_forecast(
         Ok(())
     })
 }
-
 
 /// What the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing.
 ///

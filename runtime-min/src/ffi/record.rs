@@ -153,7 +153,7 @@ pub unsafe extern "C" fn ek_record_decision(
         let followed = shadow == 0 && host == Some(actual_host);
         let actual = if followed { Actual::AsDecided } else { Actual::Host(actual_host) };
         let mut cached = [0; HOSTS_MAX];
-        let request = upstream.resolve(&facts, now_us, &mut cached);
+        let request = upstream.resolve(model.map(crate::Model::service), &facts, now_us, &mut cached);
         let number =
             ring.record(model, upstream.state(), &request, attempt.eligible, now_us, scratch, &made, actual)?;
         if !sequence.is_null() {

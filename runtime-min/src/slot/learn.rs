@@ -7,6 +7,7 @@ use core::sync::atomic::{
 };
 
 use super::{AVERAGING_TIME_S, HostSlot, elapsed_s};
+use crate::affinity::Guess;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
 use crate::telemetry::Telemetry;
@@ -94,7 +95,7 @@ impl HostSlot {
             sent_us: now_us,
             first_token_us: 0,
             in_flight_at_send,
-            cached_tokens: 0,
+            cached: Guess::default(),
             owner: 0,
         }
     }
