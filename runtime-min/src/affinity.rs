@@ -12,7 +12,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::slot::elapsed_s;
+use crate::clock::elapsed_s;
 use crate::table::{Entry, Table};
 
 pub use crate::table::Set;

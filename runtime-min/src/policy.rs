@@ -11,7 +11,7 @@
 //! `knowledge` is that of the host ([`HostSlot::knowledge`](crate::HostSlot::knowledge)). A fleet
 //! that the network knows nothing of is balanced by the analytic estimate alone.
 
-use crate::artifact::ArtifactError;
+use crate::artifact::error::ArtifactError;
 use crate::features::HOST_FEATURES;
 use crate::program::{Program, stride};
 use crate::simd::Level;

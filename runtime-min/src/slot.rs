@@ -24,6 +24,7 @@ use core::sync::atomic::{
 };
 
 use crate::affinity::Cache;
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::telemetry::Telemetry;
 
@@ -123,12 +124,6 @@ pub struct HostSlot {
     claim_error: AtomicF32,
     /// New tokens that the host's prefix cache took in, and wrap around.
     taken_in: AtomicU32,
-}
-
-/// Seconds from one reading of the clock to a later one; 0 if it went backwards.
-#[inline]
-pub(crate) fn elapsed_s(from_us: u64, to_us: u64) -> f32 {
-    to_us.saturating_sub(from_us) as f32 * 1e-6
 }
 
 impl HostSlot {

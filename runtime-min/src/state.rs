@@ -5,11 +5,12 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
 use crate::reason::Reason;
 use crate::service::{ServiceKind, ServiceModel};
-use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample, elapsed_s};
+use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample};
 use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
 
 /// Most hosts of an upstream.

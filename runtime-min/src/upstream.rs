@@ -20,6 +20,7 @@ use crate::affinity::{Affinity, Guess, Set};
 use crate::artifact::Model;
 use crate::candidates::Eligible;
 use crate::classes::Classes;
+use crate::clock::elapsed_s;
 use crate::decide::{Decision, decide};
 use crate::demand::Demand;
 use crate::explain::{self, Explanation, HostExplanation};
@@ -31,7 +32,7 @@ use crate::outcome::{Outcome, Status, Ticket};
 use crate::reason::Reason;
 use crate::request::Request;
 use crate::service::ServiceModel;
-use crate::slot::{AtomicF32, HostSlot, elapsed_s};
+use crate::slot::{AtomicF32, HostSlot};
 use crate::state::{HOST_WORDS, HOSTS_MAX, State, StateHeader};
 use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
 

@@ -6,8 +6,9 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Relaxed},
 };
 
-use super::{AVERAGING_TIME_S, HostSlot, elapsed_s};
+use super::{AVERAGING_TIME_S, HostSlot};
 use crate::affinity::Guess;
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
 use crate::telemetry::Telemetry;
