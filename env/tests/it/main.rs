@@ -15,5 +15,6 @@ mod observed;
 mod ordering;
 mod prefixes;
 mod queueing_theory;
+mod reference;
 mod scenarios;
 mod traces;
