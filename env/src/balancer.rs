@@ -1,6 +1,8 @@
 //! One balancer: the runtime's state in memory of its own, the hosts it leaves out, and
 //! what it remembers of the prompts it sent where.
 
+mod hosts;
+
 use evenkeel_runtime::{HostSlot, ServiceModel, State, StateHeader, Telemetry};
 
 use crate::host::prefix_cache::PrefixCache;
@@ -16,6 +18,9 @@ pub(crate) struct Balancer {
     readmission_s: f64,
     eligible: Vec<u32>,
     eligible_mask: Vec<u64>,
+    /// Those of the eligible hosts that the request at hand has not been sent to.
+    untried: Vec<u32>,
+    untried_mask: Vec<u64>,
     /// Of each host: the blocks of the prompts that this balancer sent there. Empty if the
     /// trace has no prefixes.
     sent_prefixes: Vec<PrefixCache>,
@@ -33,6 +38,8 @@ impl Balancer {
             readmission_s: f64::INFINITY,
             eligible: (0..hosts as u32).collect(),
             eligible_mask: full_mask(hosts),
+            untried: Vec::new(),
+            untried_mask: full_mask(hosts),
             sent_prefixes: if prefix_cache_blocks == 0 {
                 Vec::new()
             } else {
@@ -83,7 +90,8 @@ impl Balancer {
         self.eligible.clear();
         self.eligible.extend((0..hosts as u32).filter(|host| !is_out(self.ejected_until_s[*host as usize])));
         if self.eligible.is_empty() {
-            self.eligible.extend(0..hosts as u32);
+            // Those that have not joined yet are out until for ever.
+            self.eligible.extend((0..hosts as u32).filter(|host| self.ejected_until_s[*host as usize].is_finite()));
         }
         self.eligible_mask.fill(0);
         for &host in &self.eligible {

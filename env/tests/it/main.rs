@@ -10,6 +10,7 @@ mod environment;
 mod gym_rs;
 mod knowledge;
 mod liars;
+mod life;
 mod llm_reference;
 mod observed;
 mod ordering;
