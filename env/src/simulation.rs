@@ -17,10 +17,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use evenkeel_runtime::{Request, Ticket};
+use evenkeel_runtime::Ticket;
 use rand_pcg::Pcg64Mcg;
 
-use crate::balancer::Balancer;
+use crate::balancer::{Balancer, facts};
 use crate::events::{EventQueue, HostClock, Moment};
 use crate::host::{Host, Job, Notice, ServiceOptions};
 use crate::liar::Lie;
@@ -99,6 +99,9 @@ struct Progress {
     claimed_tokens: u32,
     /// Requests at the host when it was sent.
     requests_ahead: u16,
+    /// Tokens of its prompt that the host had cached, as engines say in their answers; `None` where
+    /// they have no cache.
+    cached_tokens: Option<u32>,
     is_sent: bool,
     is_over: bool,
     /// It is no work, but an exchange that stays open.
@@ -107,29 +110,26 @@ struct Progress {
 
 impl Progress {
     /// Before the arrival.
-    const NONE: Self = Self {
-        ticket: Ticket { host: 0, prompt_tokens: 0, sent_us: 0, first_token_us: 0, in_flight_at_send: 0 },
-        record: Record {
-            arrival_s: f64::NAN,
-            latency_s: f64::NAN,
-            ttft_s: f64::NAN,
-            host: u16::MAX,
-            balancer: 0,
-            attempts: 0,
-            status: Status::Failed,
-        },
-        sent_s: 0.0,
-        claimed_tokens: 0,
-        requests_ahead: 0,
-        is_sent: false,
-        is_over: false,
-        is_exchange: false,
-    };
-
-    /// The prefix as far as the balancer knows it: of a prompt of which it is told nothing, not
-    /// at all.
-    fn known_prefix<'a>(&self, job: &Job<'a>) -> &'a [u64] {
-        if self.claimed_tokens > 0 { job.prefix } else { &[] }
+    fn unborn() -> Self {
+        Self {
+            ticket: Ticket::default(),
+            record: Record {
+                arrival_s: f64::NAN,
+                latency_s: f64::NAN,
+                ttft_s: f64::NAN,
+                host: u16::MAX,
+                balancer: 0,
+                attempts: 0,
+                status: Status::Failed,
+            },
+            sent_s: 0.0,
+            claimed_tokens: 0,
+            requests_ahead: 0,
+            cached_tokens: None,
+            is_sent: false,
+            is_over: false,
+            is_exchange: false,
+        }
     }
 }
 
@@ -227,10 +227,10 @@ impl Simulation {
         let hosts: Vec<_> = speeds.iter().map(|speed| Host::new(&scenario.service, *speed, block_tokens)).collect();
         let weights: Vec<f32> =
             speeds.iter().map(|speed| if scenario.weights_known { *speed as f32 } else { 1.0 }).collect();
-        let cache_blocks = sent_prefix_blocks(scenario, block_tokens);
+        let has_prefixes = has_prefix_caches(scenario) && block_tokens > 0;
         let balancer = |index: u64| {
             let state_seed = evenkeel_datasets::random::mix(seed ^ Purpose::State as u64) ^ index;
-            Balancer::new(state_seed, &weights, cache_blocks, microseconds(0.0))
+            Balancer::new(state_seed, &weights, has_prefixes, microseconds(0.0))
         };
         let mut simulation = Self {
             means: TokenMeans::of(window.requests()),
@@ -327,7 +327,9 @@ impl Simulation {
         let claimed_tokens = progress.claimed_tokens;
         let balancer = &mut self.balancers[index];
         balancer.readmit(self.now_s);
-        balancer.look_up_prefix(progress.known_prefix(&job), job.prefix_block_tokens, claimed_tokens);
+        if self.scenario.slow_start_s > 0.0 {
+            balancer.warm(self.scenario.slow_start_s, self.now_s);
+        }
         let truth = Truth {
             now_s: self.now_s,
             hosts: &self.hosts,
@@ -338,25 +340,18 @@ impl Simulation {
             prompt_tokens_mean: self.workload.training.prompt,
             scratch: &self.scratch,
         };
+        let now_us = microseconds(self.now_s);
         let tried = self.fate.tried(request);
-        if !tried.is_empty() {
-            balancer.leave_out_tried(tried);
-        }
-        let balancer = &*balancer;
-        let (eligible, eligible_mask) = if tried.is_empty() { balancer.eligible() } else { balancer.untried() };
+        let seen = balancer.see(&self.setting.service, &facts(&job, claimed_tokens), tried, now_us);
         look(&mut Decision {
             now_s: self.now_s,
-            now_us: microseconds(self.now_s),
-            request: &Request {
-                prompt_tokens: claimed_tokens,
-                cached_tokens: balancer.cached_tokens(),
-                ..Request::default()
-            },
+            now_us,
+            request: &seen.request,
             balancer: index,
-            state: balancer.state(),
+            state: seen.state,
             service: &self.setting.service,
-            eligible,
-            eligible_mask,
+            eligible: seen.eligible,
+            eligible_mask: seen.eligible_mask,
             truth: &truth,
             rng: &mut self.policy_rng,
         })
@@ -442,12 +437,11 @@ impl Simulation {
             Assignment::RoundRobin => request as usize % self.balancers.len(),
         };
         let prompt_tokens = self.window.requests()[request as usize].prompt_tokens;
-        let progress = Progress {
-            record: Record { arrival_s: self.now_s, balancer: balancer as u16, ..Progress::NONE.record },
-            claimed_tokens: self.fate.claimed_tokens(prompt_tokens),
-            is_exchange: self.fate.draw_exchange(),
-            ..Progress::NONE
-        };
+        let mut progress = Progress::unborn();
+        progress.record.arrival_s = self.now_s;
+        progress.record.balancer = balancer as u16;
+        progress.claimed_tokens = self.fate.claimed_tokens(prompt_tokens);
+        progress.is_exchange = self.fate.draw_exchange();
         match self.requests.get_mut(request as usize) {
             Some(place) => *place = progress,
             None => self.requests.push(progress),
@@ -487,17 +481,9 @@ impl Simulation {
     }
 }
 
-/// How many blocks of prompts a balancer remembers of each host: the host's cache holds the
-/// prompts of all balancers, so its share of the cache, beyond which what it sent there has
-/// been displaced by now.
-fn sent_prefix_blocks(scenario: &Scenario, block_tokens: u32) -> usize {
-    match &scenario.service {
-        ServiceOptions::Llm(options) if block_tokens > 0 => {
-            let tokens = options.prefix_cache_share * f64::from(options.kv_capacity_tokens);
-            ((tokens / f64::from(block_tokens)) as usize).div_ceil(scenario.balancers)
-        }
-        _ => 0,
-    }
+/// Whether hosts keep prefixes, so that it pays to remember where they were sent.
+fn has_prefix_caches(scenario: &Scenario) -> bool {
+    matches!(&scenario.service, ServiceOptions::Llm(options) if options.prefix_cache_share > 0.0)
 }
 
 /// A request as hosts see it.

@@ -151,7 +151,7 @@ impl Simulation {
             self.schedule(join.at_s, Event::Join { host: join.host as u32 });
         }
         if life.closed_loop {
-            self.requests.resize(self.window.len(), Progress::NONE);
+            self.requests.resize(self.window.len(), Progress::unborn());
         }
     }
 
@@ -222,7 +222,7 @@ impl Simulation {
         if progress.is_over || !progress.is_sent || progress.record.attempts != attempt {
             return;
         }
-        let outcome = runtime::Outcome { status: runtime::Status::NoWork, output_tokens: 0 };
+        let outcome = runtime::Outcome { status: runtime::Status::NoWork, output_tokens: 0, cached_tokens: None };
         let event = self.end_attempt(request, &outcome);
         self.piggyback(&event, policy);
         policy.on_done(&event, &outcome);
@@ -252,7 +252,8 @@ impl Simulation {
             return;
         }
         if progress.is_sent {
-            let outcome = runtime::Outcome { status: runtime::Status::ClientAbort, output_tokens: 0 };
+            let outcome =
+                runtime::Outcome { status: runtime::Status::ClientAbort, output_tokens: 0, cached_tokens: None };
             let event = self.end_attempt(request, &outcome);
             policy.on_done(&event, &outcome);
             if !self.scenario.life.patience.hosts_work_on {
