@@ -100,6 +100,8 @@ pub struct HostSlot {
     knowledge: AtomicF32,
 
     key: AtomicU64,
+    /// When the host was registered.
+    registered_us: AtomicU64,
     /// When the host came (back) up; 0 for one that is not known to have been down.
     restarted_us: AtomicU64,
     sent: AtomicU64,
@@ -136,6 +138,7 @@ impl HostSlot {
         self.full_share.store(1.0);
         self.last_sign_us.store(now_us, Relaxed);
         self.tried_us.store(now_us, Relaxed);
+        self.registered_us.store(now_us, Relaxed);
         for count in [&self.sent, &self.done, &self.failed, &self.restarted_us, &self.tried_begun] {
             count.store(0, Relaxed);
         }
@@ -253,9 +256,10 @@ impl HostSlot {
         self.full_share.load()
     }
 
-    /// When the host came (back) up; 0 for one that is not known to have been down.
-    pub fn restarted_us(&self) -> u64 {
-        self.restarted_us.load(Relaxed)
+    /// When the host last had an empty cache, as far as is known: it was registered, in the place
+    /// of another one perhaps, or came back up.
+    pub(crate) fn empty_us(&self) -> u64 {
+        self.restarted_us.load(Relaxed).max(self.registered_us.load(Relaxed))
     }
 
     /// How much is known of the host by own measurements, 0 (nothing) to 1.

@@ -137,6 +137,25 @@ impl<'a> Attempt<'a> {
     pub const fn first(eligible: Eligible<'a>) -> Self {
         Self { eligible, tried: &[] }
     }
+
+    /// The hosts that did not have the request before. `words` is where the mask goes if it is
+    /// another than the caller's.
+    pub fn untried<'w>(&self, words: &'w mut [u64; HOST_WORDS]) -> Eligible<'w>
+    where
+        'a: 'w,
+    {
+        if self.tried.is_empty() {
+            return self.eligible;
+        }
+        self.write_untried(words);
+        Eligible::Mask(words)
+    }
+
+    fn write_untried(&self, words: &mut [u64; HOST_WORDS]) {
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = self.eligible.word(index) & !self.tried.get(index).copied().unwrap_or(0);
+        }
+    }
 }
 
 impl<'m> Upstream<'m> {
@@ -176,15 +195,11 @@ impl<'m> Upstream<'m> {
     /// start slowly. `words` is where the mask goes if it is another than the caller's.
     #[inline]
     pub fn admit<'w>(&self, attempt: &Attempt<'w>, words: &'w mut [u64; HOST_WORDS]) -> Eligible<'w> {
-        if attempt.tried.is_empty() && !self.state.is_starting() {
-            return attempt.eligible;
+        if !self.state.is_starting() {
+            return attempt.untried(words);
         }
-        for (index, word) in words.iter_mut().enumerate() {
-            *word = attempt.eligible.word(index) & !attempt.tried.get(index).copied().unwrap_or(0);
-        }
-        if self.state.is_starting() {
-            self.state.spare(words);
-        }
+        attempt.write_untried(words);
+        self.state.spare(words);
         Eligible::Mask(words)
     }
 
@@ -209,24 +224,27 @@ impl<'m> Upstream<'m> {
     #[inline(never)]
     fn look_up<'c>(&self, facts: &Facts, now_us: u64, cached: &'c mut [u32; HOSTS_MAX]) -> &'c [u32] {
         let cached = cached.get_mut(..self.state.host_end()).unwrap_or(&mut []);
-        let since_us = |host| self.state.host(host).map_or(u64::MAX, HostSlot::restarted_us);
-        // The last token of a prompt is always computed.
-        let most = if facts.prompt_tokens == 0 { u32::MAX } else { facts.prompt_tokens - 1 };
+        let since_us = |host| self.state.host(host).map_or(u64::MAX, HostSlot::empty_us);
+        // The last token of a prompt is always computed; of one whose length is not known, nobody
+        // knows how much that leaves.
+        let most = facts.prompt_tokens.saturating_sub(1);
         self.affinity.cached_tokens(&facts.prefix_keys, facts.session, most, now_us, since_us, cached);
-        let believed = 1.0 - self.cache_doubt(now_us);
+        let believed = self.cache_belief(now_us);
         if believed < 1.0 {
             cached.iter_mut().for_each(|tokens| *tokens = (*tokens as f32 * believed) as u32);
         }
         cached
     }
 
-    fn cache_doubt(&self, now_us: u64) -> f32 {
+    /// Share of what is guessed to be cached that engines are taken to have, 0 to 1.
+    fn cache_belief(&self, now_us: u64) -> f32 {
         let doubt = self.header.cache_doubt.load();
         if doubt == 0.0 {
-            return 0.0;
+            return 1.0;
         }
         let told_us = self.header.cache_told_us.load(Relaxed);
-        doubt * math::decay(core::f32::consts::LN_2 * elapsed_s(told_us, now_us) / CACHE_HALF_LIFE_S)
+        let kept = math::decay(core::f32::consts::LN_2 * elapsed_s(told_us, now_us) / CACHE_HALF_LIFE_S);
+        (1.0 - doubt * kept).clamp(0.0, 1.0)
     }
 
     /// Chooses a host for an attempt of a request: see [`decide`]. `scratch` is as it wants it.
@@ -365,9 +383,12 @@ impl<'m> Upstream<'m> {
         if ticket.cached_tokens < CACHE_GUESS_MIN {
             return;
         }
-        let doubt = (1.0 - told as f32 / ticket.cached_tokens as f32).max(0.0);
-        self.header.cache_doubt.update(|old| old + (doubt - old) * CACHE_WEIGHT);
-        self.header.cache_told_us.fetch_max(now_us, Relaxed);
+        let believed = self.cache_belief(now_us);
+        // The guess was lowered by what was believed then, so that the engine's word is about more.
+        let had = (told as f32 / ticket.cached_tokens as f32 * believed).min(1.0);
+        // From what is left of the doubt by now, not from what it was when last told.
+        self.header.cache_doubt.store(1.0 - (believed + (had - believed) * CACHE_WEIGHT));
+        self.header.cache_told_us.store(now_us, Relaxed);
     }
 
     /// Takes over a host's report, measured at `measured_us`: see [`State::report`].
@@ -394,7 +415,13 @@ impl<'m> Upstream<'m> {
     /// Takes note of the time: to be called about once a second, by one caller at a time. Slow
     /// starts and the demand go on; see [`State::warm`] and [`Demand::tick`]. Returns whether
     /// there is a new forecast.
-    pub fn tick(&self, clock: &Clock, model: Option<&Model<'_>>, history: &mut History<'_>, scratch: &mut [f32]) -> bool {
+    pub fn tick(
+        &self,
+        clock: &Clock,
+        model: Option<&Model<'_>>,
+        history: &mut History<'_>,
+        scratch: &mut [f32],
+    ) -> bool {
         self.state.warm(clock.slow_start_us, clock.now_us);
         let forecaster = model.and_then(Model::forecaster);
         self.header.demand.tick(forecaster, history, clock.now_us, clock.epoch_s, scratch)

@@ -4,8 +4,8 @@ use core::ffi::c_char;
 
 use super::code::{EkCode, run};
 use super::memory;
-use super::upstream::{self, EkUpstream};
 use super::types::{EkStats, EkTelemetry};
+use super::upstream::{self, EkUpstream};
 use crate::orca;
 use crate::slot::HostSlot;
 use crate::state::RegisterError;
@@ -132,7 +132,11 @@ pub unsafe extern "C" fn ek_host_report(
         if upstream.state().host(host).is_none() {
             return Err(EkCode::HostUnknown);
         }
-        if upstream.report(host, &telemetry.to_runtime(), measured_us, now_us) { Ok(()) } else { Err(EkCode::ReportStale) }
+        if upstream.report(host, &telemetry.to_runtime(), measured_us, now_us) {
+            Ok(())
+        } else {
+            Err(EkCode::ReportStale)
+        }
     })
 }
 
@@ -175,7 +179,12 @@ pub unsafe extern "C" fn ek_host_report_orca(
 /// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 /// - `stats` points to `stats->struct_size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_stats(upstream: *const EkUpstream, host: u32, now_us: u64, stats: *mut EkStats) -> EkCode {
+pub unsafe extern "C" fn ek_host_stats(
+    upstream: *const EkUpstream,
+    host: u32,
+    now_us: u64,
+    stats: *mut EkStats,
+) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
         let upstream = unsafe { upstream::view(upstream) }?;

@@ -73,7 +73,11 @@ pub unsafe extern "C" fn ek_upstream_begin(
 /// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 /// - `ticket` points to an initialised `ek_ticket`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_upstream_first_token(upstream: *mut EkUpstream, ticket: *mut EkTicket, now_us: u64) -> EkCode {
+pub unsafe extern "C" fn ek_upstream_first_token(
+    upstream: *mut EkUpstream,
+    ticket: *mut EkTicket,
+    now_us: u64,
+) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
         let upstream = unsafe { upstream::view(upstream) }?;

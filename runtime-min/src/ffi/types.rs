@@ -1,7 +1,7 @@
 //! The structures and enumerations that C sees.
 //!
 //! Times are in microseconds of one monotonic clock of the caller's choice, the same for
-//! all calls on a state. NaN marks a number that is not known.
+//! all calls on an upstream. NaN marks a number that is not known.
 
 use super::body::EK_PREFIX_KEYS;
 use super::memory::Extensible;
@@ -9,10 +9,10 @@ use crate::outcome::{Status, Ticket};
 use crate::reason::Reason;
 use crate::telemetry::Telemetry;
 
-/// Most hosts of a state.
+/// Most hosts of an upstream.
 pub const EK_HOSTS_MAX: u32 = 1024;
 
-/// Most processes that share a state.
+/// Most processes that share an upstream.
 pub const EK_PROCESSES_MAX: u32 = 1024;
 
 /// Most entries of a table of prefixes or classes.
@@ -71,13 +71,13 @@ pub enum EkReason {
     Untried = 5,
 }
 
-/// What to do with memory that holds something else than the state asked for.
+/// What to do with memory that holds something else than the upstream asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkIfOther {
     /// Refuse it, and leave it alone.
     Refuse = 0,
-    /// Make a new state of it.
+    /// Make a new upstream of it.
     Initialise = 1,
 }
 
@@ -426,7 +426,7 @@ const _: () = {
     // No padding, which C could leave uninitialised.
     assert!(size_of::<EkOutcome>() == 16 && size_of::<EkTelemetry>() == 24 && size_of::<EkChoice>() == 24);
     assert!(size_of::<EkUpstreamOptions>() == 40 && size_of::<EkFacts>() == 72 && size_of::<EkEligible>() == 24);
-    assert!( size_of::<EkCounters>() == 88 && size_of::<EkRingCounts>() == 32);
+    assert!(size_of::<EkCounters>() == 88 && size_of::<EkRingCounts>() == 32);
     assert!(size_of::<EkHostExplanation>() == 32 && size_of::<EkExplanation>() == 40);
     assert!(EK_NO_HOST == crate::record::NO_HOST);
     assert!(size_of::<EkTicket>() == 40 && size_of::<EkStats>() == 112 && size_of::<EkForecast>() == 656);

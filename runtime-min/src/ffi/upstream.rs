@@ -21,7 +21,9 @@ use core::sync::atomic::{
 
 use super::code::{EkCode, run};
 use super::memory;
-use super::types::{EK_ENTRIES_MAX, EK_HISTORY_VALUES_MAX, EK_HOSTS_MAX, EK_PROCESSES_MAX, EkIfOther, EkUpstreamOptions};
+use super::types::{
+    EK_ENTRIES_MAX, EK_HISTORY_VALUES_MAX, EK_HOSTS_MAX, EK_PROCESSES_MAX, EkIfOther, EkUpstreamOptions,
+};
 use crate::forecast::{History, Rolling};
 use crate::ledger::{Ledger, Process, row_len};
 use crate::slot::HostSlot;
@@ -123,8 +125,8 @@ impl Sizes {
     fn is_plausible(&self) -> bool {
         (1..=EK_HOSTS_MAX).contains(&self.hosts)
             && self.processes <= EK_PROCESSES_MAX
-            && self.affinity_sets <= EK_ENTRIES_MAX
-            && self.class_sets <= EK_ENTRIES_MAX
+            && self.affinity_sets <= EK_ENTRIES_MAX / WAYS as u32
+            && self.class_sets <= EK_ENTRIES_MAX / WAYS as u32
             && self.history_values <= EK_HISTORY_VALUES_MAX
     }
 
@@ -425,8 +427,7 @@ pub(super) unsafe fn with_history<R>(
     }
     // SAFETY: initialised when the upstream was made, as many as it has room for, and only
     // whoever ticks uses them.
-    let (values, rolling) =
-        unsafe { (core::slice::from_raw_parts_mut(first, wanted.values as usize), &mut *rolling) };
+    let (values, rolling) = unsafe { (core::slice::from_raw_parts_mut(first, wanted.values as usize), &mut *rolling) };
     let mut history = History::attach(values, region.ring_pushed.load(Relaxed)).with_rolling(rolling);
     let result = lend(&mut history);
     region.ring_pushed.store(history.pushed(), Relaxed);

@@ -25,9 +25,13 @@ mod life;
 #[cfg(unix)]
 mod mutate;
 #[cfg(unix)]
+mod pointers;
+#[cfg(unix)]
 mod processes;
 mod program;
 mod record;
 mod recovery;
 mod rolling;
 mod state;
+#[cfg(unix)]
+mod upstream;

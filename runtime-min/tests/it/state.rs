@@ -130,7 +130,12 @@ fn a_slot_waits_for_its_last_request_before_it_changes_hands() {
     let late = state.begin(0, 1, 5).expect("host");
     state.remove(1);
     assert_eq!(state.register(2, 1.0, 6), Err(RegisterError::Full));
-    state.finish(&late, &Outcome { status: Status::Success, output_tokens: 1, cached_tokens: None }, Some(&service()), 9);
+    state.finish(
+        &late,
+        &Outcome { status: Status::Success, output_tokens: 1, cached_tokens: None },
+        Some(&service()),
+        9,
+    );
     assert_eq!(state.register(2, 1.0, 10), Ok(0));
     assert_eq!(state.host(0).map(|slot| (slot.in_flight(), slot.done_total())), Some((0, 0)));
 }
