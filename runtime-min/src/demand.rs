@@ -20,6 +20,7 @@ pub use trend::{TREND_S, Trend};
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::clock::elapsed_s;
 use crate::forecast::{Forecaster, HORIZONS, History, QUANTILE_COUNT, Quantiles};
 use crate::math;
 use crate::slot::AtomicF32;
@@ -163,7 +164,7 @@ impl Demand {
         let arrivals = self.arrivals.load(Relaxed);
         let before_us = self.ticked_us.swap(now_us.max(1), Relaxed);
         let before = self.ticked_arrivals.swap(arrivals, Relaxed);
-        let elapsed_s = crate::slot::elapsed_s(before_us, now_us);
+        let elapsed_s = elapsed_s(before_us, now_us);
         if before_us == 0 || elapsed_s <= 0.0 {
             return 0.0;
         }

@@ -27,6 +27,7 @@ pub mod artifact;
 pub mod body;
 mod candidates;
 pub mod classes;
+mod clock;
 pub mod decide;
 pub mod demand;
 pub mod explain;

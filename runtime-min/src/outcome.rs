@@ -1,5 +1,7 @@
 //! The life of one request at a host: under way, and over.
 
+use crate::affinity::Guess;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -28,7 +30,7 @@ pub struct Outcome {
 }
 
 /// A request under way, which the balancer keeps until it ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ticket {
     /// Host it was sent to.
     pub host: u32,
@@ -40,8 +42,8 @@ pub struct Ticket {
     pub first_token_us: u64,
     /// Requests of this balancer at the host when it was sent, itself included.
     pub in_flight_at_send: u32,
-    /// Tokens of its prompt that the host was guessed to have cached.
-    pub cached_tokens: u32,
+    /// What the host had been sent of its prompt before.
+    pub cached: Guess,
     /// The process that sent it, as the ledger has it; 0 where there is none.
     pub owner: u32,
 }

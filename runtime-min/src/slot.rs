@@ -23,6 +23,8 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::affinity::Cache;
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::telemetry::Telemetry;
 
@@ -122,12 +124,8 @@ pub struct HostSlot {
     claims_checked: AtomicU32,
     /// Logarithm of how many times longer than claimed steps were measured to be.
     claim_error: AtomicF32,
-}
-
-/// Seconds from one reading of the clock to a later one; 0 if it went backwards.
-#[inline]
-pub(crate) fn elapsed_s(from_us: u64, to_us: u64) -> f32 {
-    to_us.saturating_sub(from_us) as f32 * 1e-6
+    /// New tokens that the host's prefix cache took in, and wrap around.
+    taken_in: AtomicU32,
 }
 
 impl HostSlot {
@@ -256,10 +254,16 @@ impl HostSlot {
         self.full_share.load()
     }
 
-    /// When the host last had an empty cache, as far as is known: it was registered, in the place
-    /// of another one perhaps, or came back up.
-    pub(crate) fn empty_us(&self) -> u64 {
-        self.restarted_us.load(Relaxed).max(self.registered_us.load(Relaxed))
+    /// What the host's prefix cache has been through: it was empty when the host was registered, in
+    /// the place of another one perhaps, and when it came back up.
+    pub(crate) fn cache(&self) -> Cache {
+        let since_us = self.restarted_us.load(Relaxed).max(self.registered_us.load(Relaxed));
+        Cache { since_us, taken_in: self.taken_in.load(Relaxed) }
+    }
+
+    /// Counts new tokens into the host's prefix cache.
+    pub(crate) fn take_in(&self, tokens: u32) {
+        self.taken_in.fetch_add(tokens, Relaxed);
     }
 
     /// How much is known of the host by own measurements, 0 (nothing) to 1.

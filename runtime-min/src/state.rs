@@ -5,12 +5,12 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use crate::candidates::Eligible;
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
 use crate::reason::Reason;
 use crate::service::{ServiceKind, ServiceModel};
-use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample, elapsed_s};
+use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample};
 use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
 
 /// Most hosts of an upstream.
@@ -189,7 +189,10 @@ impl<'m> State<'m> {
     /// It is the share of requests that is limited, not the load that is raised: where requests
     /// are short, a host mostly has none under way, and would win however much each counts.
     pub fn spare(&self, words: &mut [u64]) {
-        let shares = Eligible::Mask(words).hosts(self).map(|(host, slot)| (host, slot.full_share()));
+        let is_in = |word: &u64, host: u32| *word >> (host % 64) & 1 == 1;
+        let eligible = |host: u32| words.get(host as usize / 64).is_some_and(|word| is_in(word, host));
+        let hosts = self.hosts().filter(|(host, _)| eligible(*host));
+        let shares = hosts.map(|(host, slot)| (host, slot.full_share()));
         let Some((kept, largest)) = shares.reduce(|most, next| if next.1 > most.1 { next } else { most }) else {
             return;
         };
@@ -198,7 +201,7 @@ impl<'m> State<'m> {
             let share = slot.full_share();
             if share < largest
                 && let Some(word) = words.get_mut(host as usize / 64)
-                && *word >> (host % 64) & 1 == 1
+                && is_in(word, host)
                 && self.random_unit() * largest >= share
             {
                 *word &= !(1 << (host % 64));

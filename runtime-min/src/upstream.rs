@@ -16,10 +16,11 @@ pub use facts::Facts;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::affinity::{Affinity, Set};
+use crate::affinity::{Affinity, Guess, Set};
 use crate::artifact::Model;
 use crate::candidates::Eligible;
 use crate::classes::Classes;
+use crate::clock::elapsed_s;
 use crate::decide::{Decision, decide};
 use crate::demand::Demand;
 use crate::explain::{self, Explanation, HostExplanation};
@@ -31,18 +32,27 @@ use crate::outcome::{Outcome, Status, Ticket};
 use crate::reason::Reason;
 use crate::request::Request;
 use crate::service::ServiceModel;
-use crate::slot::{AtomicF32, HostSlot, elapsed_s};
+use crate::slot::{AtomicF32, HostSlot};
 use crate::state::{HOST_WORDS, HOSTS_MAX, State, StateHeader};
 use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
 
-/// Weight of an engine's word on how much of a prompt it had cached.
-const CACHE_WEIGHT: f32 = 1.0 / 16.0;
+/// Weight of an engine's word on what it had cached, in the estimate of its cache's room.
+const ROOM_WEIGHT: f32 = 1.0 / 16.0;
 
-/// Half-life of what engines said of their caches, in seconds without another word.
-const CACHE_HALF_LIFE_S: f32 = 300.0;
+/// Half-life of that estimate, in seconds without another word.
+const ROOM_HALF_LIFE_S: f32 = 600.0;
+
+/// Most room of a cache, in capacities of the service's model.
+const ROOM_MAX: f32 = 4.0;
+
+/// Room of a cache that nothing is known of, in tokens.
+const ROOM_UNKNOWN: f32 = 1e6;
 
 /// Guesses of less than this many cached tokens are not held against what engines say.
 const CACHE_GUESS_MIN: u32 = 64;
+
+/// Engines cache whole blocks of tokens: a guess is met by this share of it.
+const CACHE_GUESS_MET: f32 = 0.8;
 
 /// What an upstream has once, apart from its hosts.
 #[derive(Debug, Default)]
@@ -53,10 +63,10 @@ pub struct Header {
     stale_decisions: AtomicU64,
     /// Requests of killed processes that were taken back.
     taken_back: AtomicU64,
-    /// Share of the guessed cached tokens that engines did not have, 0 to 1, and when one last
-    /// said so.
-    cache_doubt: AtomicF32,
-    cache_told_us: AtomicU64,
+    /// Logarithm of the room that prefix caches turn out to have, over that of the service's model,
+    /// and when an engine last said something of it.
+    room_error: AtomicF32,
+    room_told_us: AtomicU64,
     demand: Demand,
     choice_time: Histogram,
 }
@@ -191,6 +201,12 @@ impl<'m> Upstream<'m> {
         &self.header.choice_time
     }
 
+    /// Whether a host may be starting slowly, so that [`admit`](Self::admit) leaves some out.
+    #[inline]
+    pub fn is_starting(&self) -> bool {
+        self.state.is_starting()
+    }
+
     /// The hosts that an attempt may go to: not those that were tried, nor, by chance, those that
     /// start slowly. `words` is where the mask goes if it is another than the caller's.
     #[inline]
@@ -205,10 +221,16 @@ impl<'m> Upstream<'m> {
 
     /// What the policy is asked about: the facts, with what is expected of requests like it and
     /// the tokens that each host probably has cached, which go to `cached`.
-    pub fn resolve<'c>(&self, facts: &Facts, now_us: u64, cached: &'c mut [u32; HOSTS_MAX]) -> Request<'c> {
+    pub fn resolve<'c>(
+        &self,
+        service: Option<&ServiceModel>,
+        facts: &Facts,
+        now_us: u64,
+        cached: &'c mut [u32; HOSTS_MAX],
+    ) -> Request<'c> {
         let mut request = self.expected(facts);
-        if facts.has_keys() {
-            request.cached_tokens = self.look_up(facts, now_us, cached);
+        if facts.keys.is_some() {
+            request.cached_tokens = self.look_up(service, facts, now_us, cached);
         }
         request
     }
@@ -222,29 +244,33 @@ impl<'m> Upstream<'m> {
     }
 
     #[inline(never)]
-    fn look_up<'c>(&self, facts: &Facts, now_us: u64, cached: &'c mut [u32; HOSTS_MAX]) -> &'c [u32] {
+    fn look_up<'c>(
+        &self,
+        service: Option<&ServiceModel>,
+        facts: &Facts,
+        now_us: u64,
+        cached: &'c mut [u32; HOSTS_MAX],
+    ) -> &'c [u32] {
         let cached = cached.get_mut(..self.state.host_end()).unwrap_or(&mut []);
-        let since_us = |host| self.state.host(host).map_or(u64::MAX, HostSlot::empty_us);
-        // The last token of a prompt is always computed; of one whose length is not known, nobody
-        // knows how much that leaves.
-        let most = facts.prompt_tokens.saturating_sub(1);
-        self.affinity.cached_tokens(&facts.prefix_keys, facts.session, most, now_us, since_us, cached);
-        let believed = self.cache_belief(now_us);
-        if believed < 1.0 {
-            cached.iter_mut().for_each(|tokens| *tokens = (*tokens as f32 * believed) as u32);
-        }
+        cached.fill(0);
+        let cache_of = |host| self.state.host(host).map(HostSlot::cache);
+        let most = facts.cacheable();
+        let room = self.room(service, now_us) as u32;
+        self.affinity.cached_tokens(&facts.keys, most, room, now_us, cache_of, cached);
         cached
     }
 
-    /// Share of what is guessed to be cached that engines are taken to have, 0 to 1.
-    fn cache_belief(&self, now_us: u64) -> f32 {
-        let doubt = self.header.cache_doubt.load();
-        if doubt == 0.0 {
-            return 1.0;
-        }
-        let told_us = self.header.cache_told_us.load(Relaxed);
-        let kept = math::decay(core::f32::consts::LN_2 * elapsed_s(told_us, now_us) / CACHE_HALF_LIFE_S);
-        (1.0 - doubt * kept).clamp(0.0, 1.0)
+    /// New tokens that a host's prefix cache takes in before it throws out what it has: as many as
+    /// it has room for, less those of other balancers, as engines' words have shown.
+    fn room(&self, service: Option<&ServiceModel>, now_us: u64) -> f32 {
+        let capacity = service.map_or(ROOM_UNKNOWN, ServiceModel::prompt_tokens_max);
+        capacity * math::exp(self.room_error(now_us))
+    }
+
+    fn room_error(&self, now_us: u64) -> f32 {
+        let told_us = self.header.room_told_us.load(Relaxed);
+        let lives = elapsed_s(told_us, now_us) / ROOM_HALF_LIFE_S;
+        self.header.room_error.load() * math::decay(core::f32::consts::LN_2 * lives)
     }
 
     /// Chooses a host for an attempt of a request: see [`decide`]. `scratch` is as it wants it.
@@ -258,7 +284,7 @@ impl<'m> Upstream<'m> {
     ) -> Choice {
         let mut words = [0; HOST_WORDS];
         let eligible = self.admit(attempt, &mut words);
-        let (decision, cached_tokens) = if facts.has_keys() {
+        let (decision, cached_tokens) = if facts.keys.is_some() {
             self.decide_cached(model, facts, eligible, now_us, scratch)
         } else {
             (decide(model, &self.state, &self.expected(facts), eligible, now_us, scratch), 0)
@@ -280,7 +306,7 @@ impl<'m> Upstream<'m> {
         scratch: &mut [f32],
     ) -> (Decision, u32) {
         let mut cached = [0; HOSTS_MAX];
-        let request = self.resolve(facts, now_us, &mut cached);
+        let request = self.resolve(model.map(Model::service), facts, now_us, &mut cached);
         let decision = decide(model, &self.state, &request, eligible, now_us, scratch);
         let at_host = decision.host.and_then(|host| request.cached_tokens.get(host as usize));
         (decision, at_host.copied().unwrap_or(0))
@@ -297,7 +323,7 @@ impl<'m> Upstream<'m> {
         each: impl FnMut(HostExplanation),
     ) -> Explanation {
         let mut cached = [0; HOSTS_MAX];
-        let request = self.resolve(facts, now_us, &mut cached);
+        let request = self.resolve(model.map(Model::service), facts, now_us, &mut cached);
         explain::explain(model, &self.state, &request, eligible, now_us, scratch, each)
     }
 
@@ -306,8 +332,8 @@ impl<'m> Upstream<'m> {
         age_s.is_none_or(|age_s| age_s >= TELEMETRY_STALE_S)
     }
 
-    /// Counts a request in at a host, the chosen one or any other. `cached_tokens` are those of
-    /// the choice. `process` is the caller's number where processes share the memory.
+    /// Counts a request in at a host, the chosen one or any other. `process` is the caller's
+    /// number where processes share the memory.
     ///
     /// # Errors
     /// [`LedgerError::Host`] if there is no such host; [`LedgerError::Process`] if the process
@@ -318,21 +344,26 @@ impl<'m> Upstream<'m> {
         service: Option<&ServiceModel>,
         facts: &Facts,
         host: u32,
-        cached_tokens: u32,
         now_us: u64,
     ) -> Result<Ticket, LedgerError> {
         let claimed = facts.prompt_tokens;
         let prompt_tokens = service.map_or(claimed, |service| service.booked_prompt_tokens(claimed));
-        let begun = match (self.ledger, process) {
+        let mut ticket = match (self.ledger, process) {
             (None, None) => self.state.begin(host, prompt_tokens, now_us).ok_or(LedgerError::Host)?,
             (Some(ledger), Some(process)) => ledger.begin(process, &self.state, host, prompt_tokens, now_us)?,
             _ => return Err(LedgerError::Process),
         };
-        if facts.has_keys() {
+        if facts.keys.is_some()
+            && let Some(slot) = self.state.host(host)
+        {
+            let sent = self.affinity.guess(&facts.keys, host, slot.cache(), now_us);
+            ticket.cached = Guess { tokens: sent.tokens.min(facts.cacheable()), ..sent };
+            let left = ticket.cached.left(self.room(service, now_us) as u32);
+            slot.take_in(prompt_tokens.saturating_sub(left));
             // Others with the same prefix find it there while it is still being computed.
-            self.affinity.note(&facts.prefix_keys, facts.session, host, claimed, now_us);
+            self.affinity.note(&facts.keys, host, slot.cache(), claimed, now_us);
         }
-        Ok(Ticket { cached_tokens, ..begun })
+        Ok(ticket)
     }
 
     /// Notes the first token of a response with work. Calls after the first change nothing.
@@ -360,35 +391,59 @@ impl<'m> Upstream<'m> {
         }
         if outcome.status == Status::Success {
             self.classes.note(facts.class, outcome.output_tokens);
-            self.learn_of_cache(ticket, outcome, now_us);
         }
-        if facts.has_keys() {
-            let (keys, session) = (&facts.prefix_keys, facts.session);
-            match outcome.status {
-                Status::Success => {
-                    let tokens = facts.prompt_tokens.saturating_add(outcome.output_tokens);
-                    self.affinity.note(keys, session, ticket.host, tokens, now_us);
-                }
-                Status::Failure | Status::NoWork => self.affinity.forget(keys, session, ticket.host, ticket.sent_us),
-                // The host may well have computed the prompt.
-                Status::Timeout | Status::ClientAbort => {}
-            }
+        if facts.keys.is_some() {
+            self.learn_of_cache(service, ticket, facts, outcome, now_us);
         }
         Ok(())
     }
 
-    /// Holds what was guessed to be cached against what the engine says it had.
-    fn learn_of_cache(&self, ticket: &Ticket, outcome: &Outcome, now_us: u64) {
-        let Some(told) = outcome.cached_tokens else { return };
-        if ticket.cached_tokens < CACHE_GUESS_MIN {
+    /// Notes what the host has cached by now, and holds what was guessed against what it says.
+    #[inline(never)]
+    fn learn_of_cache(
+        &self,
+        service: Option<&ServiceModel>,
+        ticket: &Ticket,
+        facts: &Facts,
+        outcome: &Outcome,
+        now_us: u64,
+    ) {
+        match outcome.status {
+            Status::Success => {
+                let Some(slot) = self.state.host(ticket.host) else { return };
+                if let Some(told) = outcome.cached_tokens {
+                    // What was not there was new, whatever was counted at the beginning.
+                    let guessed = ticket.cached.left(self.room(service, now_us) as u32);
+                    slot.take_in(guessed.min(ticket.prompt_tokens).wrapping_sub(told.min(ticket.prompt_tokens)));
+                    self.learn_room(service, ticket, told, now_us);
+                }
+                slot.take_in(outcome.output_tokens);
+                let tokens = facts.prompt_tokens.saturating_add(outcome.output_tokens);
+                self.affinity.note(&facts.keys, ticket.host, slot.cache(), tokens, now_us);
+            }
+            Status::Failure | Status::NoWork => self.affinity.forget(&facts.keys, ticket.host, ticket.sent_us),
+            // The host may well have computed the prompt.
+            Status::Timeout | Status::ClientAbort => {}
+        }
+    }
+
+    /// Moves the room of caches towards what an engine's word shows: that much more was there, or
+    /// no more than that.
+    fn learn_room(&self, service: Option<&ServiceModel>, ticket: &Ticket, told: u32, now_us: u64) {
+        let Guess { tokens, age } = ticket.cached;
+        if tokens < CACHE_GUESS_MIN {
             return;
         }
-        let believed = self.cache_belief(now_us);
-        // The guess was lowered by what was believed then, so that the engine's word is about more.
-        let had = (told as f32 / ticket.cached_tokens as f32 * believed).min(1.0);
-        // From what is left of the doubt by now, not from what it was when last told.
-        self.header.cache_doubt.store(1.0 - (believed + (had - believed) * CACHE_WEIGHT));
-        self.header.cache_told_us.store(now_us, Relaxed);
+        let is_met = told as f32 >= CACHE_GUESS_MET * tokens as f32;
+        let shown = age as f32 + if is_met { tokens } else { told } as f32;
+        let room = self.room(service, now_us);
+        if is_met == (shown > room) {
+            let capacity = service.map_or(ROOM_UNKNOWN, ServiceModel::prompt_tokens_max);
+            let error = math::ln_called((shown / capacity).clamp(1e-3, ROOM_MAX));
+            let before = self.room_error(now_us);
+            self.header.room_error.store(before + (error - before) * ROOM_WEIGHT);
+            self.header.room_told_us.store(now_us, Relaxed);
+        }
     }
 
     /// Takes over a host's report, measured at `measured_us`: see [`State::report`].

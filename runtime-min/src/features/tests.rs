@@ -182,7 +182,7 @@ fn columns_agree_with_the_naive_features_and_between_levels() {
         let output_tokens = random.below(2) as u32 * random.below(3000) as u32;
         // A third of the prompts are of unknown length.
         let prompt_tokens = random.below(3).min(1) as u32 * random.below(4000) as u32;
-        let request = Request { prompt_tokens, cached_tokens: &cached_tokens, output_tokens };
+        let request = Request { prompt_tokens, cached_tokens: &cached_tokens, output_tokens, ..Request::default() };
 
         let candidates = Candidates::new(&state, eligible);
         let rows = eligible.hosts(&state).count();

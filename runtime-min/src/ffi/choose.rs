@@ -7,6 +7,7 @@ use super::memory;
 use super::model::{self, EkModel};
 use super::types::{EK_HOSTS_MAX, EK_NO_HOST, EkChoice, EkEligible, EkExplanation, EkFacts, EkHostExplanation};
 use super::upstream::{self, EkUpstream};
+use crate::affinity::Keys;
 use crate::candidates::Eligible;
 use crate::decide;
 use crate::explain;
@@ -169,8 +170,7 @@ pub(super) unsafe fn read_facts(facts: *const EkFacts) -> Result<Facts, EkCode> 
     Ok(Facts {
         prompt_tokens: facts.prompt_tokens,
         output_tokens_max: facts.output_tokens_max,
-        prefix_keys: facts.prefix_keys,
-        session: facts.session_key,
+        keys: Keys { prefixes: facts.prefix_keys, session: facts.session_key },
         class: facts.class_key,
     })
 }

@@ -153,7 +153,7 @@ pub unsafe extern "C" fn ek_record_decision(
         let followed = shadow == 0 && host == Some(actual_host);
         let actual = if followed { Actual::AsDecided } else { Actual::Host(actual_host) };
         let mut cached = [0; HOSTS_MAX];
-        let request = upstream.resolve(&facts, now_us, &mut cached);
+        let request = upstream.resolve(model.map(crate::Model::service), &facts, now_us, &mut cached);
         let mut words = [0; HOST_WORDS];
         let untried = attempt.untried(&mut words);
         let number = ring.record(model, upstream.state(), &request, untried, now_us, scratch, &made, actual)?;

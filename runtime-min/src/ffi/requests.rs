@@ -31,7 +31,6 @@ pub unsafe extern "C" fn ek_upstream_arrived(upstream: *mut EkUpstream) -> EkCod
 /// `model`: bounds what a prompt may claim; may be NULL.
 /// `facts`: those of the choice, which stay the caller's until `ek_upstream_finish`; NULL for
 /// none.
-/// `cached_tokens`: those of the choice, 0 for another host.
 /// `ticket`: filled in; to be kept until `ek_upstream_finish`, which must be called once for it
 /// by the same process.
 ///
@@ -47,7 +46,6 @@ pub unsafe extern "C" fn ek_upstream_begin(
     model: *const EkModel,
     facts: *const EkFacts,
     host: u32,
-    cached_tokens: u32,
     now_us: u64,
     ticket: *mut EkTicket,
 ) -> EkCode {
@@ -60,7 +58,7 @@ pub unsafe extern "C" fn ek_upstream_begin(
         let facts = unsafe { read_facts(facts) }?;
         memory::check(ticket)?;
         let process = (process != EK_NO_PROCESS).then_some(process);
-        let begun = upstream.begin(process, service, &facts, host, cached_tokens, now_us)?;
+        let begun = upstream.begin(process, service, &facts, host, now_us)?;
         // SAFETY: checked above.
         unsafe { ticket.write(EkTicket::from_runtime(&begun)) };
         Ok(())

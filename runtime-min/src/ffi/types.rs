@@ -5,6 +5,7 @@
 
 use super::body::EK_PREFIX_KEYS;
 use super::memory::Extensible;
+use crate::affinity::Guess;
 use crate::outcome::{Status, Ticket};
 use crate::reason::Reason;
 use crate::telemetry::Telemetry;
@@ -175,12 +176,16 @@ pub struct EkTicket {
     pub first_token_us: u64,
     /// Requests of this upstream at the host when it was sent, itself included.
     pub in_flight_at_send: u32,
-    /// Tokens of the prompt that the host was guessed to have cached.
+    /// Tokens of the prompt that the host had been sent before.
     pub cached_tokens: u32,
+    /// New tokens that the host took in since then.
+    pub cached_age: u32,
     /// The process that sent it, in this library's form; 0 for none.
     pub owner: u32,
     /// 1 from `ek_upstream_begin` to `ek_upstream_finish`, then 0.
     pub under_way: u32,
+    /// Reserved.
+    pub reserved: u32,
 }
 
 /// The end of a request.
@@ -429,7 +434,7 @@ const _: () = {
     assert!(size_of::<EkCounters>() == 88 && size_of::<EkRingCounts>() == 32);
     assert!(size_of::<EkHostExplanation>() == 32 && size_of::<EkExplanation>() == 40);
     assert!(EK_NO_HOST == crate::record::NO_HOST);
-    assert!(size_of::<EkTicket>() == 40 && size_of::<EkStats>() == 112 && size_of::<EkForecast>() == 656);
+    assert!(size_of::<EkTicket>() == 48 && size_of::<EkStats>() == 112 && size_of::<EkForecast>() == 656);
     assert!(EK_PREFIX_KEYS == crate::affinity::PREFIX_TOKENS.len());
 };
 
@@ -467,9 +472,11 @@ impl EkTicket {
             sent_us: ticket.sent_us,
             first_token_us: ticket.first_token_us,
             in_flight_at_send: ticket.in_flight_at_send,
-            cached_tokens: ticket.cached_tokens,
+            cached_tokens: ticket.cached.tokens,
+            cached_age: ticket.cached.age,
             owner: ticket.owner,
             under_way: 1,
+            reserved: 0,
         }
     }
 
@@ -480,7 +487,7 @@ impl EkTicket {
             sent_us: self.sent_us,
             first_token_us: self.first_token_us,
             in_flight_at_send: self.in_flight_at_send,
-            cached_tokens: self.cached_tokens,
+            cached: Guess { tokens: self.cached_tokens, age: self.cached_age },
             owner: self.owner,
         }
     }

@@ -6,7 +6,9 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Relaxed},
 };
 
-use super::{AVERAGING_TIME_S, HostSlot, elapsed_s};
+use super::{AVERAGING_TIME_S, HostSlot};
+use crate::affinity::Guess;
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
 use crate::telemetry::Telemetry;
@@ -94,7 +96,7 @@ impl HostSlot {
             sent_us: now_us,
             first_token_us: 0,
             in_flight_at_send,
-            cached_tokens: 0,
+            cached: Guess::default(),
             owner: 0,
         }
     }

@@ -1,6 +1,6 @@
 //! What a proxy knows of a request before it is placed.
 
-use crate::affinity::PrefixKeys;
+use crate::affinity::Keys;
 
 /// Facts of a request: claims of a client, all of them. 0 stands for what is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,19 +9,15 @@ pub struct Facts {
     pub prompt_tokens: u32,
     /// Most tokens that the answer may have.
     pub output_tokens_max: u32,
-    /// Keys of the prompt's prefixes, at [`PREFIX_TOKENS`](crate::affinity::PREFIX_TOKENS).
-    pub prefix_keys: PrefixKeys,
-    /// Key of the session that the request goes on from.
-    pub session: u64,
+    /// Keys of the prompt's prefixes, and of the session that it goes on from.
+    pub keys: Keys,
     /// Key of requests whose answers are of a length, such as a model's name.
     pub class: u64,
 }
 
 impl Facts {
-    /// Whether hosts may be found that have some of the prompt cached.
-    #[inline]
-    pub(crate) fn has_keys(&self) -> bool {
-        // Prompts that have a longer prefix have all shorter ones.
-        self.session != 0 || self.prefix_keys.iter().any(|key| *key != 0)
+    /// Most tokens of the prompt that may be cached: its last one is always computed.
+    pub(crate) fn cacheable(&self) -> u32 {
+        if self.prompt_tokens == 0 { u32::MAX } else { self.prompt_tokens - 1 }
     }
 }

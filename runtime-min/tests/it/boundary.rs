@@ -121,8 +121,10 @@ pub(crate) fn ticket() -> EkTicket {
         first_token_us: 0,
         in_flight_at_send: 0,
         cached_tokens: 0,
+        cached_age: 0,
         owner: 0,
         under_way: 0,
+        reserved: 0,
     }
 }
 
@@ -246,8 +248,7 @@ fn no_report_and_no_clock_keeps_a_choice_from_an_eligible_host() {
             unsafe {
                 let code = ek_host_report(upstream, host, &raw const telemetry, now_us, now_us);
                 assert!(matches!(code, EkCode::Ok | EkCode::ReportStale));
-                let guess = if index % 2 == 0 { u32::MAX } else { 100 };
-                let code = ek_upstream_begin(upstream, EK_NO_PROCESS, model, asked, host, guess, now_us, ticket);
+                let code = ek_upstream_begin(upstream, EK_NO_PROCESS, model, asked, host, now_us, ticket);
                 assert_eq!(code, EkCode::Ok);
                 let later = CLOCKS_US[index % CLOCKS_US.len()];
                 assert_eq!(ek_upstream_first_token(upstream, ticket, later), EkCode::Ok);
@@ -326,7 +327,7 @@ proptest! {
             unsafe {
                 let code = ek_host_stats(all.upstream, host, now_us, &raw mut stats);
                 prop_assert!(matches!(code, EkCode::Ok | EkCode::HostUnknown));
-                let code = ek_upstream_begin(all.upstream, 0, all.model, &raw const asked, host, 0, now_us, &raw mut begun);
+                let code = ek_upstream_begin(all.upstream, 0, all.model, &raw const asked, host, now_us, &raw mut begun);
                 prop_assert!(matches!(code, EkCode::Ok | EkCode::HostUnknown | EkCode::ProcessUnknown));
                 if code == EkCode::Ok {
                     let code = ek_upstream_finish(all.upstream, all.model, &raw mut begun, &raw const asked, &raw const ended, now_us);

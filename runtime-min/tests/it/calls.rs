@@ -87,7 +87,7 @@ proptest! {
                         // SAFETY: an upstream, a model, facts, and a place for the ticket.
                         let code = unsafe {
                             let (asked, ticket) = (&raw const asked, ticket.as_mut_ptr());
-                            ek_upstream_begin(all.upstream, process, all.model, asked, host, 0, now_us, ticket)
+                            ek_upstream_begin(all.upstream, process, all.model, asked, host, now_us, ticket)
                         };
                         prop_assert_eq!(code, EkCode::Ok);
                         // SAFETY: written, as the code says.

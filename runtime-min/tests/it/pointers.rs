@@ -211,16 +211,16 @@ fn of_a_request() {
     let (asked, ended, mut under_way) = (facts(), outcome(0), ticket());
     let (asked, ended, ticket) = (&raw const asked, &raw const ended, &raw mut under_way);
     refuses!(at, bad =>
-        ek_upstream_begin(bad as *mut _, u32::MAX, model, asked, 0, 0, 1, ticket);
-        ek_upstream_begin(upstream, u32::MAX, model, asked, 0, 0, 1, bad as *mut _);
+        ek_upstream_begin(bad as *mut _, u32::MAX, model, asked, 0, 1, ticket);
+        ek_upstream_begin(upstream, u32::MAX, model, asked, 0, 1, bad as *mut _);
     );
     refuses_misaligned!(at, bad =>
-        ek_upstream_begin(upstream, u32::MAX, bad as *const _, asked, 0, 0, 1, ticket);
-        ek_upstream_begin(upstream, u32::MAX, model, bad as *const _, 0, 0, 1, ticket);
+        ek_upstream_begin(upstream, u32::MAX, bad as *const _, asked, 0, 1, ticket);
+        ek_upstream_begin(upstream, u32::MAX, model, bad as *const _, 0, 1, ticket);
     );
     assert_eq!(all.stats(0).sent_total, 0, "refused, it is not counted");
     // SAFETY: as the header says.
-    let code = unsafe { ek_upstream_begin(upstream, u32::MAX, ptr::null(), ptr::null(), 0, 0, 1, ticket) };
+    let code = unsafe { ek_upstream_begin(upstream, u32::MAX, ptr::null(), ptr::null(), 0, 1, ticket) };
     assert_eq!(code, EkCode::Ok);
     refuses!(at, bad =>
         ek_upstream_first_token(bad as *mut _, ticket, 1);

@@ -88,7 +88,7 @@ pub(crate) fn begin(upstream: *mut EkUpstream, process: u32, host: u32) -> Resul
     let mut ticket = std::mem::MaybeUninit::uninit();
     // SAFETY: an upstream, and a place for the ticket.
     let code = unsafe {
-        ek_upstream_begin(upstream, process, ptr::null(), &raw const FACTS, host, 0, SECOND_US, ticket.as_mut_ptr())
+        ek_upstream_begin(upstream, process, ptr::null(), &raw const FACTS, host, SECOND_US, ticket.as_mut_ptr())
     };
     // SAFETY: written, as the code says.
     if code == EkCode::Ok { Ok(unsafe { ticket.assume_init() }) } else { Err(code) }

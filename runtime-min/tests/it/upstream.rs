@@ -1,6 +1,6 @@
 //! The balancer as an object: from what is known of a request to what is learned of it.
 
-use evenkeel_runtime::affinity::{PrefixKeys, Set};
+use evenkeel_runtime::affinity::{Keys, PrefixKeys, Set};
 use evenkeel_runtime::state::{HOST_WORDS, HOSTS_MAX};
 use evenkeel_runtime::upstream::{Choice, Clock, Header, Memory};
 use evenkeel_runtime::{Attempt, Eligible, Facts, HostSlot, Outcome, Reason, Status, Ticket, Upstream};
@@ -25,8 +25,8 @@ fn choose(upstream: &Upstream<'_>, facts: &Facts, attempt: &Attempt<'_>, now_us:
     upstream.choose(None, facts, attempt, now_us, &mut [])
 }
 
-fn begin(upstream: &Upstream<'_>, facts: &Facts, host: u32, cached_tokens: u32, now_us: u64) -> Ticket {
-    upstream.begin(None, None, facts, host, cached_tokens, now_us).expect("a host")
+fn begin(upstream: &Upstream<'_>, facts: &Facts, host: u32, now_us: u64) -> Ticket {
+    upstream.begin(None, None, facts, host, now_us).expect("a host")
 }
 
 fn end(upstream: &Upstream<'_>, ticket: &Ticket, facts: &Facts, status: Status, told: Option<u32>, now_us: u64) {
@@ -36,14 +36,13 @@ fn end(upstream: &Upstream<'_>, ticket: &Ticket, facts: &Facts, status: Status, 
 
 /// Tokens of a prompt that each host is guessed to have cached.
 fn cached(upstream: &Upstream<'_>, facts: &Facts, now_us: u64) -> Vec<u32> {
-    upstream.resolve(facts, now_us, &mut [0; HOSTS_MAX]).cached_tokens.to_vec()
+    upstream.resolve(None, facts, now_us, &mut [0; HOSTS_MAX]).cached_tokens.to_vec()
 }
 
 /// A prompt of 3000 tokens with three prefixes, the first of which everybody has.
 fn prompt(own: u64) -> Facts {
-    let mut prefix_keys = PrefixKeys::default();
-    prefix_keys[..3].copy_from_slice(&[1, own * 10, own * 10 + 1]);
-    Facts { prompt_tokens: 3000, prefix_keys, ..Facts::default() }
+    let prefixes = [1, own * 10, own * 10 + 1, 0, 0];
+    Facts { prompt_tokens: 3000, keys: Keys { prefixes, session: 0 }, ..Facts::default() }
 }
 
 #[test]
@@ -51,13 +50,13 @@ fn a_class_is_learned_from_success_and_bounded_by_the_request() {
     with_upstream(2, |upstream| {
         let facts = Facts { prompt_tokens: 10, class: 7, ..Facts::default() };
         let expected = |facts: &Facts| {
-            let request = upstream.resolve(facts, NOW_US, &mut [0; HOSTS_MAX]);
+            let request = upstream.resolve(None, facts, NOW_US, &mut [0; HOSTS_MAX]);
             (request.output_tokens, request.output_tokens_max)
         };
         for status in [Status::Failure, Status::Timeout, Status::ClientAbort, Status::NoWork, Status::Success] {
             assert_eq!(expected(&facts), (0, 0), "before {status:?}");
             for _ in 0..8 {
-                end(upstream, &begin(upstream, &facts, 0, 0, NOW_US), &facts, status, None, NOW_US);
+                end(upstream, &begin(upstream, &facts, 0, NOW_US), &facts, status, None, NOW_US);
             }
         }
         assert_eq!(expected(&facts), (300, 0));
@@ -78,7 +77,7 @@ fn a_prefix_is_noted_at_once_and_taken_back_where_it_was_not_computed() {
         (Status::NoWork, [0, 0]),
     ] {
         with_upstream(2, |upstream| {
-            let ticket = begin(upstream, &prompt(5), 1, 0, NOW_US);
+            let ticket = begin(upstream, &prompt(5), 1, NOW_US);
             // The last token is always computed.
             assert_eq!(cached(upstream, &prompt(5), NOW_US), [0, 2999], "while it is under way");
             assert_eq!(cached(upstream, &prompt(6), NOW_US), [0, 64], "no more than what everybody has");
@@ -91,44 +90,73 @@ fn a_prefix_is_noted_at_once_and_taken_back_where_it_was_not_computed() {
 #[test]
 fn an_answer_is_part_of_what_is_cached() {
     with_upstream(2, |upstream| {
-        let facts = Facts { session: 9, ..prompt(5) };
-        end(upstream, &begin(upstream, &facts, 1, 0, NOW_US), &facts, Status::Success, None, NOW_US + 1);
+        let facts = Facts { keys: Keys { session: 9, ..prompt(5).keys }, ..prompt(5) };
+        end(upstream, &begin(upstream, &facts, 1, NOW_US), &facts, Status::Success, None, NOW_US + 1);
         let next = Facts { prompt_tokens: 4000, ..facts };
         assert_eq!(cached(upstream, &next, NOW_US + 2), [0, 3300]);
-        assert_eq!(cached(upstream, &Facts { prefix_keys: PrefixKeys::default(), ..next }, NOW_US + 2), [0, 3300]);
-        // Of a prompt whose length nobody knows, nobody knows how much is cached.
-        assert_eq!(cached(upstream, &Facts { prompt_tokens: 0, ..next }, NOW_US + 2), [0, 0]);
+        assert_eq!(
+            cached(upstream, &Facts { keys: Keys { session: 9, ..Keys::default() }, ..next }, NOW_US + 2),
+            [0, 3300]
+        );
         assert!(cached(upstream, &Facts { prompt_tokens: 4000, ..Facts::default() }, NOW_US + 2).is_empty());
     });
 }
 
 #[test]
-fn what_engines_have_cached_is_believed_and_fades() {
+fn what_engines_say_of_their_caches_lowers_the_guess_and_fades() {
     with_upstream(1, |upstream| {
-        let guess = |now_us| cached(upstream, &prompt(5), now_us)[0];
-        let tell = |share: f32, now_us| {
-            let guessed = guess(now_us);
-            let ticket = begin(upstream, &prompt(5), 0, guessed, now_us);
-            end(upstream, &ticket, &prompt(5), Status::Success, Some((2999.0 * share) as u32), now_us);
+        let mut now_us = NOW_US;
+        // Prompts of 3000 tokens come by in turn, five of them, and each is answered with 300: what
+        // was sent of one is 13,200 new tokens old when it comes again. The engine has room for
+        // 10,000, and so nothing of it by then.
+        let mut turn = |told: u32| {
+            for own in 1..=5 {
+                now_us += SECOND_US / 10;
+                let guess = cached(upstream, &prompt(own), now_us)[0];
+                let ticket = begin(upstream, &prompt(own), 0, now_us);
+                end(upstream, &ticket, &prompt(own), Status::Success, Some(told), now_us);
+                if own == 5 {
+                    return (guess, now_us);
+                }
+            }
+            unreachable!("there is a fifth")
         };
-        begin(upstream, &prompt(5), 0, 0, NOW_US);
-        assert_eq!(guess(NOW_US), 2999);
-        // Of what is guessed, a quarter is there: not less, though the guess is lowered by then.
-        (0..200).for_each(|_| tell(0.25, NOW_US));
-        let lowered = guess(NOW_US);
-        assert!((730..770).contains(&lowered), "{lowered}");
-        // Half of the doubt is left after five minutes. What is heard then counts from there.
-        let later_us = NOW_US + 300 * SECOND_US;
-        let healed = guess(later_us);
-        assert!((1850..1900).contains(&healed), "{healed}");
-        tell(1.0, later_us);
-        assert!((healed..2000).contains(&guess(later_us)), "{}", guess(later_us));
-        // More than what was guessed is no more than all of it; all of it is believed again.
-        (0..200).for_each(|_| tell(1000.0, later_us));
-        assert!(guess(later_us) > 2900, "{}", guess(later_us));
-        (0..1000).for_each(|_| tell(0.0, later_us));
-        // Too little to be held against anybody; time heals it.
-        assert!(guess(later_us) < 64, "{}", guess(later_us));
+        turn(64);
+        assert_eq!(turn(64).0, 2999, "at first, a cache is taken to have room for a million tokens");
+        let (lowered, told_us) = (0..300).map(|_| turn(64)).last().expect("300 turns");
+        assert!(lowered < 1000, "{lowered}");
+        // Time heals it, if only by half every ten minutes; what was sent is forgotten by then.
+        let later_us = told_us + 1800 * SECOND_US;
+        let ticket = begin(upstream, &prompt(6), 0, later_us);
+        end(upstream, &ticket, &prompt(6), Status::Success, None, later_us);
+        for own in 7..=10 {
+            let ticket = begin(upstream, &prompt(own), 0, later_us + 1);
+            end(upstream, &ticket, &prompt(own), Status::Success, None, later_us + 1);
+        }
+        assert_eq!(cached(upstream, &prompt(6), later_us + 2), [2999]);
+    });
+}
+
+#[test]
+fn what_was_cached_is_believed_whatever_engines_say_of_it() {
+    with_upstream(1, |upstream| {
+        for (round, told) in [0, 1, 2999, 3000, u32::MAX, 5, u32::MAX, 0].into_iter().cycle().take(200).enumerate() {
+            let now_us = NOW_US + round as u64;
+            let facts = Facts { prompt_tokens: if round % 7 == 0 { 0 } else { 3000 }, ..prompt(5) };
+            let ticket = begin(upstream, &facts, 0, now_us);
+            end(upstream, &ticket, &facts, Status::Success, Some(told), now_us);
+            assert!(cached(upstream, &prompt(5), now_us)[0] <= 2999);
+        }
+        // Words of more than there is do not make what was just sent look old.
+        let told = |told| {
+            let (first, second) = (begin(upstream, &prompt(5), 0, NOW_US), begin(upstream, &prompt(6), 0, NOW_US));
+            end(upstream, &first, &prompt(5), Status::Success, Some(told), NOW_US);
+            let guess = cached(upstream, &prompt(6), NOW_US)[0];
+            end(upstream, &second, &prompt(6), Status::Success, None, NOW_US);
+            guess
+        };
+        (0..100).for_each(|_| assert!(told(3000) >= 64));
+        assert_eq!(told(3000), 2999);
     });
 }
 
@@ -136,7 +164,7 @@ fn what_engines_have_cached_is_believed_and_fades() {
 fn a_host_that_came_back_or_replaced_another_has_nothing_cached() {
     with_upstream(3, |upstream| {
         for host in 0..3 {
-            let ticket = begin(upstream, &prompt(5), host, 0, NOW_US);
+            let ticket = begin(upstream, &prompt(5), host, NOW_US);
             end(upstream, &ticket, &prompt(5), Status::Success, None, NOW_US);
         }
         assert_eq!(cached(upstream, &prompt(5), NOW_US + 1), [2999; 3]);
@@ -148,7 +176,7 @@ fn a_host_that_came_back_or_replaced_another_has_nothing_cached() {
         assert_eq!(cached(upstream, &prompt(5), NOW_US + 2), [2999, 0, 0]);
         // One that is only registered again, as after a reload, keeps what it has.
         assert_eq!(upstream.state().register(1, 2.0, NOW_US + 3), Ok(0));
-        begin(upstream, &prompt(5), 1, 0, NOW_US + 3);
+        begin(upstream, &prompt(5), 1, NOW_US + 3);
         assert_eq!(cached(upstream, &prompt(5), NOW_US + 3), [2999, 2999, 0]);
     });
 }
@@ -156,7 +184,7 @@ fn a_host_that_came_back_or_replaced_another_has_nothing_cached() {
 #[test]
 fn a_choice_says_what_is_cached_there() {
     with_upstream(2, |upstream| {
-        begin(upstream, &prompt(5), 0, 0, NOW_US);
+        begin(upstream, &prompt(5), 0, NOW_US);
         let only = |mask: &[u64]| choose(upstream, &prompt(5), &Attempt::first(Eligible::Mask(mask)), NOW_US);
         for (mask, host, tokens) in [(0b01, 0, 2999), (0b10, 1, 0)] {
             let choice = only(&[mask]);
@@ -262,7 +290,7 @@ fn explaining_changes_nothing() {
     with_upstream(3, |upstream| {
         tick(upstream, 100, NOW_US);
         upstream.restarted(2, NOW_US);
-        begin(upstream, &prompt(5), 0, 0, NOW_US);
+        begin(upstream, &prompt(5), 0, NOW_US);
         let before = (upstream.counters(), upstream.state().decisions(Reason::NoPolicy));
         let mut hosts = 0;
         let found = upstream.explain(None, &prompt(5), Eligible::All, NOW_US, &mut [], |_| hosts += 1);
