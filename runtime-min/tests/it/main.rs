@@ -33,5 +33,6 @@ mod record;
 mod recovery;
 mod rolling;
 mod state;
-#[cfg(unix)]
 mod upstream;
+#[cfg(unix)]
+mod upstream_memory;

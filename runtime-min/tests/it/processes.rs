@@ -87,9 +87,8 @@ pub(crate) const FACTS: EkFacts = EkFacts {
 pub(crate) fn begin(upstream: *mut EkUpstream, process: u32, host: u32) -> Result<EkTicket, EkCode> {
     let mut ticket = std::mem::MaybeUninit::uninit();
     // SAFETY: an upstream, and a place for the ticket.
-    let code = unsafe {
-        ek_upstream_begin(upstream, process, ptr::null(), &raw const FACTS, host, SECOND_US, ticket.as_mut_ptr())
-    };
+    let code =
+        unsafe { ek_upstream_begin(upstream, process, ptr::null(), &FACTS, host, SECOND_US, ticket.as_mut_ptr()) };
     // SAFETY: written, as the code says.
     if code == EkCode::Ok { Ok(unsafe { ticket.assume_init() }) } else { Err(code) }
 }
@@ -98,7 +97,7 @@ pub(crate) fn finish(upstream: *mut EkUpstream, ticket: &mut EkTicket) -> EkCode
     let struct_size = size_of::<EkOutcome>() as u32;
     let outcome = EkOutcome { struct_size, status: 0, output_tokens: 5, cached_tokens: EK_UNKNOWN_TOKENS };
     // SAFETY: an upstream, a ticket, facts and an outcome.
-    unsafe { ek_upstream_finish(upstream, ptr::null(), ticket, &raw const FACTS, &raw const outcome, 2 * SECOND_US) }
+    unsafe { ek_upstream_finish(upstream, ptr::null(), ticket, &FACTS, &raw const outcome, 2 * SECOND_US) }
 }
 
 pub(crate) fn stats(upstream: *const EkUpstream, host: u32) -> EkStats {

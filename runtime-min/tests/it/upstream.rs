@@ -1,6 +1,6 @@
 //! The balancer as an object: from what is known of a request to what is learned of it.
 
-use evenkeel_runtime::affinity::{Keys, PrefixKeys, Set};
+use evenkeel_runtime::affinity::{Keys, Set};
 use evenkeel_runtime::state::{HOST_WORDS, HOSTS_MAX};
 use evenkeel_runtime::upstream::{Choice, Clock, Header, Memory};
 use evenkeel_runtime::{Attempt, Eligible, Facts, HostSlot, Outcome, Reason, Status, Ticket, Upstream};
@@ -50,7 +50,8 @@ fn a_class_is_learned_from_success_and_bounded_by_the_request() {
     with_upstream(2, |upstream| {
         let facts = Facts { prompt_tokens: 10, class: 7, ..Facts::default() };
         let expected = |facts: &Facts| {
-            let request = upstream.resolve(None, facts, NOW_US, &mut [0; HOSTS_MAX]);
+            let mut nowhere = [0; HOSTS_MAX];
+            let request = upstream.resolve(None, facts, NOW_US, &mut nowhere);
             (request.output_tokens, request.output_tokens_max)
         };
         for status in [Status::Failure, Status::Timeout, Status::ClientAbort, Status::NoWork, Status::Success] {
