@@ -5,8 +5,11 @@ import json
 import threading
 import unittest
 
-from case import Case, answered, llm
-from harness import ARTIFACT, module_filter, request_filter, until
+from case import Case
+from harness import ARTIFACT, module_filter, request_filter
+from hosts import llm
+from load import answered
+from waiting import until
 
 
 class Filters(Case):
