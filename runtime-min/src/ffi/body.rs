@@ -47,7 +47,7 @@ pub enum EkBodyKind {
 }
 
 /// A reader of one request's body, in memory of the caller. Functions return
-/// `EK_CODE_STATE_FOREIGN` for memory that holds none.
+/// `EK_CODE_READER_FOREIGN` for memory that holds none.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct EkRequestReader {
@@ -56,7 +56,7 @@ pub struct EkRequestReader {
 }
 
 /// A reader of one response's body, in memory of the caller. Functions return
-/// `EK_CODE_STATE_FOREIGN` for memory that holds none.
+/// `EK_CODE_READER_FOREIGN` for memory that holds none.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct EkResponseReader {
@@ -433,7 +433,7 @@ unsafe fn marked<'a, R>(reader: *mut R, mark: u64) -> Result<&'a mut R, EkCode> 
     memory::check(reader)?;
     // SAFETY: aligned, and the caller vouches for the bytes. Only the mark is read yet.
     if unsafe { reader.cast::<u64>().read() } != mark {
-        return Err(EkCode::StateForeign);
+        return Err(EkCode::ReaderForeign);
     }
     // SAFETY: it carries the mark, so that `place` wrote all of it.
     Ok(unsafe { &mut *reader })
