@@ -67,11 +67,11 @@ impl Task<'_> {
     /// if they are known: a policy that has seen no others would be lost when some are replaced.
     pub fn random_scenario(&self, requests_max: usize, rng: &mut Pcg64Mcg) -> Scenario {
         let random = Scenario::random(self.hosts, rng);
-        let fleet = match self.fleet {
-            Some(own) if uniform(rng) < 2.0 / 3.0 => own.clone(),
-            _ => random.fleet,
+        let scenario = match self.fleet {
+            Some(own) if uniform(rng) < 2.0 / 3.0 => random.with_fleet(own.clone()),
+            _ => random,
         };
-        self.means.restrict(Scenario { requests_max, fleet, ..random })
+        self.means.restrict(Scenario { requests_max, ..scenario })
     }
 
     /// The setting in which policies are compared: the user's own hosts, or 16 of three speeds, with
