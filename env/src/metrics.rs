@@ -24,7 +24,7 @@ impl MetricsOptions {
     /// For a service: of an LLM the default; of a FIFO service an answer within 10 typical
     /// service times is good, and one that failed counts as 200.
     pub fn for_service(service: &ServiceModel) -> Self {
-        match service.kind {
+        match service.kind() {
             ServiceKind::Llm => Self::default(),
             ServiceKind::Fifo => {
                 let typical_s = f64::from(service.latency_typical_s);

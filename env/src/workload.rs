@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use evenkeel_datasets::Trace;
-use evenkeel_runtime::{ServiceKind, ServiceModel};
+use evenkeel_runtime::{Engine, Fifo, Llm, ServiceModel};
 use rand_pcg::Pcg64Mcg;
 
 use crate::host::ServiceOptions;
-use crate::host::fifo::FifoOptions;
 use crate::host::llm::LlmOptions;
 use crate::life::Nights;
 use crate::random::below;
@@ -85,28 +84,19 @@ impl Workload {
     /// What balancers are told of a service: its parameters, the training trace's means,
     /// and what is typical of a host of speed 1 under half its load.
     pub fn service_model(&self, service: &ServiceOptions) -> ServiceModel {
-        let (kind, llm, fifo) = match service {
-            ServiceOptions::Llm(llm) => (ServiceKind::Llm, *llm, FifoOptions::default()),
-            ServiceOptions::Fifo(fifo) => (ServiceKind::Fifo, LlmOptions::default(), *fifo),
-        };
         let means = &self.training;
-        let service_mean_s = if means.service_s.is_nan() { fifo.service_mean_s } else { means.service_s };
-        let (step_s, latency_s, ttft_s) = match kind {
-            ServiceKind::Llm => typical_llm(&llm, means),
-            ServiceKind::Fifo => (service_mean_s, service_mean_s, service_mean_s),
+        let (engine, (step_s, latency_s, ttft_s)) = match service {
+            ServiceOptions::Llm(llm) => (Engine::Llm(llm_model(llm)), typical_llm(llm, means)),
+            ServiceOptions::Fifo(fifo) => {
+                let mean_s = if means.service_s.is_nan() { fifo.service_mean_s } else { means.service_s };
+                let model = Fifo { service_mean_s: mean_s as f32, servers: fifo.servers as f32 };
+                (Engine::Fifo(model), (mean_s, mean_s, mean_s))
+            }
         };
         ServiceModel {
-            kind,
-            step_base_s: llm.step.base_s as f32,
-            step_per_request_s: llm.step.per_request_s as f32,
-            step_per_kv_token_s: llm.step.per_kv_token_s as f32,
-            step_per_prefill_token_s: llm.step.per_prefill_token_s as f32,
-            batch_max: llm.batch_max as f32,
-            kv_capacity_tokens: llm.kv_capacity_tokens as f32,
+            engine,
             prompt_tokens_mean: means.prompt.max(1.0) as f32,
             output_tokens_mean: means.output.max(1.0) as f32,
-            service_mean_s: service_mean_s as f32,
-            servers: fifo.servers as f32,
             step_typical_s: step_s as f32,
             latency_typical_s: latency_s as f32,
             ttft_typical_s: ttft_s as f32,
@@ -115,6 +105,17 @@ impl Workload {
             delay_weight: 1.0,
             herding_weight: 0.0,
         }
+    }
+}
+
+fn llm_model(options: &LlmOptions) -> Llm {
+    Llm {
+        step_base_s: options.step.base_s as f32,
+        step_per_request_s: options.step.per_request_s as f32,
+        step_per_kv_token_s: options.step.per_kv_token_s as f32,
+        step_per_prefill_token_s: options.step.per_prefill_token_s as f32,
+        batch_max: options.batch_max as f32,
+        kv_capacity_tokens: options.kv_capacity_tokens as f32,
     }
 }
 

@@ -77,7 +77,7 @@ impl Simulation {
         balancer.upstream().first_token(&mut progress.ticket, microseconds(self.now_s));
         let event = self.request_event(request);
         // Where first token and end coincide, the end brings the report.
-        if self.setting.service.kind == runtime::ServiceKind::Llm {
+        if self.setting.service.kind() == runtime::ServiceKind::Llm {
             self.piggyback(&event, policy);
         }
         policy.on_first_token(&event);
@@ -246,7 +246,7 @@ impl Simulation {
     }
 
     fn servers(&self) -> f64 {
-        f64::from(self.setting.service.servers)
+        f64::from(self.setting.service.concurrency_max())
     }
 
     fn request_event(&self, request: u32) -> RequestEvent {
