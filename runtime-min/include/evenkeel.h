@@ -56,10 +56,10 @@
 /** Alignment in bytes of the memory of a ring. */
 #define EK_RING_ALIGNMENT 64
 
-/** Most hosts of a state. */
+/** Most hosts of an upstream. */
 #define EK_HOSTS_MAX 1024
 
-/** Most processes that share a state. */
+/** Most processes that share an upstream. */
 #define EK_PROCESSES_MAX 1024
 
 /** Most entries of a table of prefixes or classes. */
@@ -688,12 +688,16 @@ typedef struct ek_ticket {
   uint64_t first_token_us;
   /** Requests of this upstream at the host when it was sent, itself included. */
   uint32_t in_flight_at_send;
-  /** Tokens of the prompt that the host was guessed to have cached. */
+  /** Tokens of the prompt that the host had been sent before. */
   uint32_t cached_tokens;
+  /** New tokens that the host took in since then. */
+  uint32_t cached_age;
   /** The process that sent it, in this library's form; 0 for none. */
   uint32_t owner;
   /** 1 from `ek_upstream_begin` to `ek_upstream_finish`, then 0. */
   uint32_t under_way;
+  /** Reserved. */
+  uint32_t reserved;
 } ek_ticket;
 
 /** The end of a request. */
@@ -1167,7 +1171,6 @@ ek_code ek_upstream_arrived(struct ek_upstream *upstream);
  * `model`: bounds what a prompt may claim; may be NULL.
  * `facts`: those of the choice, which stay the caller's until `ek_upstream_finish`; NULL for
  * none.
- * `cached_tokens`: those of the choice, 0 for another host.
  * `ticket`: filled in; to be kept until `ek_upstream_finish`, which must be called once for it
  * by the same process.
  */
@@ -1176,7 +1179,6 @@ ek_code ek_upstream_begin(struct ek_upstream *upstream,
                           const struct ek_model *model,
                           const struct ek_facts *facts,
                           uint32_t host,
-                          uint32_t cached_tokens,
                           uint64_t now_us,
                           struct ek_ticket *ticket);
 
