@@ -8,6 +8,7 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::host::ServiceOptions;
 use crate::host::llm::LlmOptions;
+use crate::life::Nights;
 use crate::random::below;
 use crate::scenario::Scenario;
 use crate::sizes::SizeModel;
@@ -158,6 +159,9 @@ pub(crate) struct Window {
     begin: usize,
     len: usize,
     stretch: f64,
+    /// Requests before which a night is, ascending.
+    nights: Vec<u32>,
+    night_s: f64,
 }
 
 impl Window {
@@ -167,7 +171,8 @@ impl Window {
         let all = &workload.trace.requests;
         let len = all.len().min(scenario.requests_max);
         let begin = below(rng, all.len() - len + 1);
-        let mut window = Self { trace: Arc::clone(&workload.trace), begin, len, stretch: 0.0 };
+        let mut window =
+            Self { trace: Arc::clone(&workload.trace), begin, len, stretch: 0.0, nights: Vec::new(), night_s: 0.0 };
         let requests = window.requests();
         let span_s = requests[len - 1].arrival_s - requests[0].arrival_s;
         let wanted_per_s = scenario.load * scenario.capacity_per_s(&TokenMeans::of(requests));
@@ -189,6 +194,26 @@ impl Window {
     /// When a request arrives, in seconds from the start of the simulation.
     pub(crate) fn arrival_s(&self, request: u32) -> f64 {
         let requests = self.requests();
-        (requests[request as usize].arrival_s - requests[0].arrival_s) * self.stretch
+        let at_s = (requests[request as usize].arrival_s - requests[0].arrival_s) * self.stretch;
+        if self.nights.is_empty() { at_s } else { at_s + self.slept_s(request) }
+    }
+
+    /// What a time of the trace is stretched by.
+    pub(crate) fn stretch(&self) -> f64 {
+        self.stretch
+    }
+
+    /// Lets nights come at random places, but not before the first request.
+    pub(crate) fn with_nights(mut self, nights: &Nights, rng: &mut Pcg64Mcg) -> Self {
+        if self.len > 1 {
+            self.nights = (0..nights.count).map(|_| 1 + below(rng, self.len - 1) as u32).collect();
+            self.nights.sort_unstable();
+        }
+        self.night_s = nights.lasts_s;
+        self
+    }
+
+    fn slept_s(&self, request: u32) -> f64 {
+        self.nights.partition_point(|before| *before <= request) as f64 * self.night_s
     }
 }

@@ -112,7 +112,10 @@ enum ek_code
   EK_CODE_MEMORY_SIZE = -5,
   /** An enumeration has a value outside its range. */
   EK_CODE_ENUMERATION = -6,
-  /** The number of hosts is 0 or above `EK_HOSTS_MAX`. */
+  /**
+   * The number of hosts is 0 or above `EK_HOSTS_MAX`, or that of processes above
+   * `EK_PROCESSES_MAX`.
+   */
   EK_CODE_MAX_HOSTS = -7,
   /** The memory holds no upstream. */
   EK_CODE_UPSTREAM_FOREIGN = -8,
@@ -265,7 +268,7 @@ typedef uint32_t ek_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/** What to do with memory that holds something else than the state asked for. */
+/** What to do with memory that holds something else than the upstream asked for. */
 enum ek_if_other
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -273,7 +276,7 @@ enum ek_if_other
  {
   /** Refuse it, and leave it alone. */
   EK_IF_OTHER_REFUSE = 0,
-  /** Make a new state of it. */
+  /** Make a new upstream of it. */
   EK_IF_OTHER_INITIALISE = 1,
 };
 #ifndef __cplusplus
@@ -314,13 +317,13 @@ typedef struct ek_model ek_model;
 
 /**
  * A reader of one request's body, in memory of the caller. Functions return
- * `EK_CODE_STATE_FOREIGN` for memory that holds none.
+ * `EK_CODE_READER_FOREIGN` for memory that holds none.
  */
 typedef struct ek_request_reader ek_request_reader;
 
 /**
  * A reader of one response's body, in memory of the caller. Functions return
- * `EK_CODE_STATE_FOREIGN` for memory that holds none.
+ * `EK_CODE_READER_FOREIGN` for memory that holds none.
  */
 typedef struct ek_response_reader ek_response_reader;
 
@@ -859,7 +862,7 @@ size_t ek_scratch_size(const struct ek_model *model, uint32_t hosts);
  * `reason` says), the one with fewer requests in flight of two hosts drawn at random is chosen:
  * as long as a host may be chosen, the result is one.
  *
- * `model`: may be NULL.
+ * `model`: may be NULL. `facts`: NULL for none. `eligible`: NULL for a first attempt, at any host.
  * `scratch`: `ek_scratch_size(model, hosts)` bytes or more, aligned as `float` (64 bytes
  * are faster), for the hosts that may be chosen; not shared with another thread. If it is
  * shorter, the choice is made without the model, `EK_REASON_NO_SCORE`.
@@ -878,7 +881,8 @@ ek_code ek_upstream_choose(struct ek_upstream *upstream,
 
 /**
  * Explains the choice that `ek_upstream_choose` would make with the same arguments: what every
- * host looks like, which one is favoured, and which comes next. Changes nothing.
+ * host looks like, which one is favoured, and which comes next. Changes nothing, and lets no host
+ * sit out that starts slowly.
  *
  * `explanation`: filled in; its `struct_size`, `host_size`, `hosts` and `hosts_len` must
  * be set. Returns `EK_CODE_CAPACITY` if the array is too short, with nothing written.
@@ -976,7 +980,11 @@ ek_code ek_upstream_forecast(const struct ek_upstream *upstream,
                              const struct ek_model *model,
                              struct ek_forecast *forecast);
 
-/** What the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing. */
+/**
+ * Reads what the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing.
+ *
+ * `scale`: filled in; its `struct_size` must be set.
+ */
 ek_code ek_model_scale(const struct ek_model *model, struct ek_scale *scale);
 
 /**

@@ -7,7 +7,7 @@
 //!
 //! A host's cache is its own affair; this is a guess from what was sent where. Caches throw out
 //! what was used longest ago: a prefix is taken to be gone once the host has taken in as many new
-//! tokens as it has room for, see [`Room`]. The guess becomes the feature `cached_share`, and the
+//! tokens as it has room for ([`Guess::left`]). The guess becomes the feature `cached_share`, and the
 //! policy weighs it against load: no host is ever stuck to.
 
 use core::sync::atomic::Ordering::Relaxed;
@@ -181,7 +181,8 @@ fn host_of(entry: &Entry) -> u32 {
 fn guess(entry: &Entry, cache: Cache) -> Option<Guess> {
     (entry.used() >= cache.since_us).then(|| Guess {
         tokens: entry.values[HOST_AND_TOKENS].load(Relaxed) & TOKENS_MAX,
-        age: cache.taken_in.wrapping_sub(entry.values[TAKEN_IN].load(Relaxed)),
+        // What turned out to be no news was taken off again, perhaps since this was noted.
+        age: (cache.taken_in.wrapping_sub(entry.values[TAKEN_IN].load(Relaxed)) as i32).max(0) as u32,
     })
 }
 

@@ -68,8 +68,8 @@ pub const RECORDS_MAX: u32 = 1 << 24;
 
 /// Flag: another rule chose the actual host, and the decision was only looked at.
 pub const SHADOW: u32 = 1;
-/// Flag: the state changed between decision and record, so that the features are not
-/// quite what the decision saw.
+/// Flag: the features are not quite what the decision saw. The state changed between decision and
+/// record, or hosts were starting slowly, some of which sat the decision out.
 pub const MOVED: u32 = 2;
 /// Flag: the hosts have features.
 pub const HAS_FEATURES: u32 = 4;

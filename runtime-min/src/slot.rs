@@ -102,6 +102,8 @@ pub struct HostSlot {
     knowledge: AtomicF32,
 
     key: AtomicU64,
+    /// When the host was registered.
+    registered_us: AtomicU64,
     /// When the host came (back) up; 0 for one that is not known to have been down.
     restarted_us: AtomicU64,
     sent: AtomicU64,
@@ -134,6 +136,7 @@ impl HostSlot {
         self.full_share.store(1.0);
         self.last_sign_us.store(now_us, Relaxed);
         self.tried_us.store(now_us, Relaxed);
+        self.registered_us.store(now_us, Relaxed);
         for count in [&self.sent, &self.done, &self.failed, &self.restarted_us, &self.tried_begun] {
             count.store(0, Relaxed);
         }
@@ -251,9 +254,11 @@ impl HostSlot {
         self.full_share.load()
     }
 
-    /// What the host's prefix cache has been through.
+    /// What the host's prefix cache has been through: it was empty when the host was registered, in
+    /// the place of another one perhaps, and when it came back up.
     pub(crate) fn cache(&self) -> Cache {
-        Cache { since_us: self.restarted_us.load(Relaxed), taken_in: self.taken_in.load(Relaxed) }
+        let since_us = self.restarted_us.load(Relaxed).max(self.registered_us.load(Relaxed));
+        Cache { since_us, taken_in: self.taken_in.load(Relaxed) }
     }
 
     /// Counts new tokens into the host's prefix cache.

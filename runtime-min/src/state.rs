@@ -189,20 +189,22 @@ impl<'m> State<'m> {
     /// It is the share of requests that is limited, not the load that is raised: where requests
     /// are short, a host mostly has none under way, and would win however much each counts.
     pub fn spare(&self, words: &mut [u64]) {
-        let bit = |host: u32| (host as usize / 64, 1u64 << (host % 64));
-        let is_in = |words: &[u64], host: u32| {
-            let (word, bit) = bit(host);
-            words.get(word).is_some_and(|word| word & bit != 0)
+        let is_in = |word: &u64, host: u32| *word >> (host % 64) & 1 == 1;
+        let eligible = |host: u32| words.get(host as usize / 64).is_some_and(|word| is_in(word, host));
+        let hosts = self.hosts().filter(|(host, _)| eligible(*host));
+        let shares = hosts.map(|(host, slot)| (host, slot.full_share()));
+        let Some((kept, largest)) = shares.reduce(|most, next| if next.1 > most.1 { next } else { most }) else {
+            return;
         };
-        let shares = self.hosts().filter(|(host, _)| is_in(words, *host)).map(|(_, slot)| slot.full_share());
-        let largest = shares.fold(0.0, f32::max);
-        for (host, slot) in self.hosts() {
+        // One is kept whatever its share has become meanwhile, so that one is left.
+        for (host, slot) in self.hosts().filter(|(host, _)| *host != kept) {
             let share = slot.full_share();
-            if share < largest && is_in(words, host) && self.random_unit() * largest >= share {
-                let (word, bit) = bit(host);
-                if let Some(word) = words.get_mut(word) {
-                    *word &= !bit;
-                }
+            if share < largest
+                && let Some(word) = words.get_mut(host as usize / 64)
+                && is_in(word, host)
+                && self.random_unit() * largest >= share
+            {
+                *word &= !(1 << (host % 64));
             }
         }
     }

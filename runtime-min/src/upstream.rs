@@ -162,6 +162,25 @@ impl<'a> Attempt<'a> {
     pub const fn first(eligible: Eligible<'a>) -> Self {
         Self { eligible, tried: &[] }
     }
+
+    /// The hosts that did not have the request before. `words` is where the mask goes if it is
+    /// another than the caller's.
+    pub fn untried<'w>(&self, words: &'w mut [u64; HOST_WORDS]) -> Eligible<'w>
+    where
+        'a: 'w,
+    {
+        if self.tried.is_empty() {
+            return self.eligible;
+        }
+        self.write_untried(words);
+        Eligible::Mask(words)
+    }
+
+    fn write_untried(&self, words: &mut [u64; HOST_WORDS]) {
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = self.eligible.word(index) & !self.tried.get(index).copied().unwrap_or(0);
+        }
+    }
 }
 
 impl<'m> Upstream<'m> {
@@ -207,15 +226,11 @@ impl<'m> Upstream<'m> {
     /// start slowly. `words` is where the mask goes if it is another than the caller's.
     #[inline]
     pub fn admit<'w>(&self, attempt: &Attempt<'w>, words: &'w mut [u64; HOST_WORDS]) -> Eligible<'w> {
-        if attempt.tried.is_empty() && !self.state.is_starting() {
-            return attempt.eligible;
+        if !self.state.is_starting() {
+            return attempt.untried(words);
         }
-        for (index, word) in words.iter_mut().enumerate() {
-            *word = attempt.eligible.word(index) & !attempt.tried.get(index).copied().unwrap_or(0);
-        }
-        if self.state.is_starting() {
-            self.state.spare(words);
-        }
+        attempt.write_untried(words);
+        self.state.spare(words);
         Eligible::Mask(words)
     }
 

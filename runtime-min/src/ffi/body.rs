@@ -47,7 +47,7 @@ pub enum EkBodyKind {
 }
 
 /// A reader of one request's body, in memory of the caller. Functions return
-/// `EK_CODE_STATE_FOREIGN` for memory that holds none.
+/// `EK_CODE_READER_FOREIGN` for memory that holds none.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct EkRequestReader {
@@ -56,7 +56,7 @@ pub struct EkRequestReader {
 }
 
 /// A reader of one response's body, in memory of the caller. Functions return
-/// `EK_CODE_STATE_FOREIGN` for memory that holds none.
+/// `EK_CODE_READER_FOREIGN` for memory that holds none.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct EkResponseReader {

@@ -11,6 +11,7 @@ use crate::affinity::Keys;
 use crate::candidates::Eligible;
 use crate::decide;
 use crate::explain;
+use crate::state::HOST_WORDS;
 use crate::upstream::{Attempt, Choice, Facts};
 
 /// Size in bytes of the scratch memory for choices among up to `hosts` hosts, and for ticks. 0
@@ -34,7 +35,7 @@ pub unsafe extern "C" fn ek_scratch_size(model: *const EkModel, hosts: u32) -> u
 /// `reason` says), the one with fewer requests in flight of two hosts drawn at random is chosen:
 /// as long as a host may be chosen, the result is one.
 ///
-/// `model`: may be NULL.
+/// `model`: may be NULL. `facts`: NULL for none. `eligible`: NULL for a first attempt, at any host.
 /// `scratch`: `ek_scratch_size(model, hosts)` bytes or more, aligned as `float` (64 bytes
 /// are faster), for the hosts that may be chosen; not shared with another thread. If it is
 /// shorter, the choice is made without the model, `EK_REASON_NO_SCORE`.
@@ -45,9 +46,9 @@ pub unsafe extern "C" fn ek_scratch_size(model: *const EkModel, hosts: u32) -> u
 /// # Safety
 /// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 /// - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
-/// - `facts` points to `facts->struct_size` initialised bytes.
-/// - `eligible` points to `eligible->struct_size` initialised bytes, and its masks to as many
-///   words as it says.
+/// - `facts` is NULL or points to `facts->struct_size` initialised bytes.
+/// - `eligible` is NULL or points to `eligible->struct_size` initialised bytes, and its masks to
+///   as many words as it says.
 /// - `scratch` points to `scratch_size` bytes that nobody else uses during the call.
 /// - `choice` points to `choice->struct_size` bytes.
 #[unsafe(no_mangle)]
@@ -85,7 +86,8 @@ pub unsafe extern "C" fn ek_upstream_choose(
 }
 
 /// Explains the choice that `ek_upstream_choose` would make with the same arguments: what every
-/// host looks like, which one is favoured, and which comes next. Changes nothing.
+/// host looks like, which one is favoured, and which comes next. Changes nothing, and lets no host
+/// sit out that starts slowly.
 ///
 /// `explanation`: filled in; its `struct_size`, `host_size`, `hosts` and `hosts_len` must
 /// be set. Returns `EK_CODE_CAPACITY` if the array is too short, with nothing written.
@@ -126,7 +128,9 @@ pub unsafe extern "C" fn ek_upstream_explain(
             return Err(EkCode::Capacity);
         }
         let mut written = 0;
-        let found = upstream.explain(model, &facts, attempt.eligible, now_us, scratch, |host| {
+        let mut words = [0; HOST_WORDS];
+        let untried = attempt.untried(&mut words);
+        let found = upstream.explain(model, &facts, untried, now_us, scratch, |host| {
             // A host that was registered since they were counted may find no room.
             if written < hosts.len {
                 // SAFETY: the element lies inside of the array.

@@ -25,7 +25,8 @@ pub enum EkCode {
     MemorySize = -5,
     /// An enumeration has a value outside its range.
     Enumeration = -6,
-    /// The number of hosts is 0 or above `EK_HOSTS_MAX`.
+    /// The number of hosts is 0 or above `EK_HOSTS_MAX`, or that of processes above
+    /// `EK_PROCESSES_MAX`.
     MaxHosts = -7,
     /// The memory holds no upstream.
     UpstreamForeign = -8,
@@ -197,7 +198,7 @@ static TEXTS: [(EkCode, &CStr); 50] = [
     (EkCode::Reserved, c"a reserved field is not zero"),
     (EkCode::MemorySize, c"the memory is smaller than its _size function asks for"),
     (EkCode::Enumeration, c"a value is outside its enumeration"),
-    (EkCode::MaxHosts, c"the number of hosts is 0 or above EK_HOSTS_MAX"),
+    (EkCode::MaxHosts, c"the number of hosts is 0 or above EK_HOSTS_MAX, or that of processes above EK_PROCESSES_MAX"),
     (EkCode::UpstreamForeign, c"the memory holds no upstream: call ek_upstream_open first"),
     (EkCode::UpstreamLayout, c"the memory holds an upstream of another version of the library, or of other sizes"),
     (EkCode::HostKeyZero, c"host key 0 is reserved"),

@@ -199,18 +199,21 @@ pub unsafe extern "C" fn ek_upstream_forecast(
     })
 }
 
-/// What the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing.
+/// Reads what the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing.
+///
+/// `scale`: filled in; its `struct_size` must be set.
 ///
 /// # Safety
-/// - `model` is NULL or comes from `ek_model_load`, whose storage is still there.
-/// - `scale` is NULL or points to a structure whose `struct_size` is set.
+/// - `model` comes from `ek_model_load`, its storage and bytes still in place.
+/// - `scale` points to `scale->struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ek_model_scale(model: *const EkModel, scale: *mut EkScale) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let found = unsafe { model::required(model) }?.scale().ok_or(EkCode::NoScale)?;
+        let model = unsafe { model::required(model) }?;
         // SAFETY: forwarded to the caller.
         let struct_size = unsafe { memory::struct_size(scale) }? as u32;
+        let found = model.scale().ok_or(EkCode::NoScale)?;
         let ScaleModel { replica_requests_per_s, lead_s, quantile, headroom, trend } = *found;
         let answer = EkScale { struct_size, replica_requests_per_s, lead_s, quantile, headroom, trend };
         // SAFETY: checked above.
@@ -223,7 +226,7 @@ pub unsafe extern "C" fn ek_model_scale(model: *const EkModel, scale: *mut EkSca
 /// 0.1 to 0.9, a headroom from 1 to 10, a trend from 0 to 2. NaN marks one that is not given.
 ///
 /// # Safety
-/// - `scale` is NULL or points to an initialised structure.
+/// - `scale` points to `scale->struct_size` initialised bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ek_scale_check(scale: *const EkScale) -> EkCode {
     // SAFETY: forwarded to the caller.

@@ -13,7 +13,7 @@ use super::upstream::{self, EkUpstream};
 use crate::decide::Decision;
 use crate::reason::Reason;
 use crate::record::{self, Actual, Ring, RingError};
-use crate::state::HOSTS_MAX;
+use crate::state::{HOST_WORDS, HOSTS_MAX};
 
 /// Alignment in bytes of the memory of a ring.
 pub const EK_RING_ALIGNMENT: usize = 64;
@@ -154,8 +154,9 @@ pub unsafe extern "C" fn ek_record_decision(
         let actual = if followed { Actual::AsDecided } else { Actual::Host(actual_host) };
         let mut cached = [0; HOSTS_MAX];
         let request = upstream.resolve(model.map(crate::Model::service), &facts, now_us, &mut cached);
-        let number =
-            ring.record(model, upstream.state(), &request, attempt.eligible, now_us, scratch, &made, actual)?;
+        let mut words = [0; HOST_WORDS];
+        let untried = attempt.untried(&mut words);
+        let number = ring.record(model, upstream.state(), &request, untried, now_us, scratch, &made, actual)?;
         if !sequence.is_null() {
             // SAFETY: checked above.
             unsafe { sequence.write(number) };

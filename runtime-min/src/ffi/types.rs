@@ -1,7 +1,7 @@
 //! The structures and enumerations that C sees.
 //!
 //! Times are in microseconds of one monotonic clock of the caller's choice, the same for
-//! all calls on a state. NaN marks a number that is not known.
+//! all calls on an upstream. NaN marks a number that is not known.
 
 use super::body::EK_PREFIX_KEYS;
 use super::memory::Extensible;
@@ -72,13 +72,13 @@ pub enum EkReason {
     Untried = 5,
 }
 
-/// What to do with memory that holds something else than the state asked for.
+/// What to do with memory that holds something else than the upstream asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkIfOther {
     /// Refuse it, and leave it alone.
     Refuse = 0,
-    /// Make a new state of it.
+    /// Make a new upstream of it.
     Initialise = 1,
 }
 

@@ -125,8 +125,8 @@ impl Sizes {
     fn is_plausible(&self) -> bool {
         (1..=EK_HOSTS_MAX).contains(&self.hosts)
             && self.processes <= EK_PROCESSES_MAX
-            && self.affinity_sets <= EK_ENTRIES_MAX
-            && self.class_sets <= EK_ENTRIES_MAX
+            && self.affinity_sets <= EK_ENTRIES_MAX / WAYS as u32
+            && self.class_sets <= EK_ENTRIES_MAX / WAYS as u32
             && self.history_values <= EK_HISTORY_VALUES_MAX
     }
 

@@ -156,9 +156,10 @@ impl<'m> Ring<'m> {
         let mut flags = write_hosts(hosts, model, state, request, eligible, rows, now_us, scratch);
         let written = hosts.chunks_exact(HOST_WORDS).take(rows);
         let decided = decision.host.unwrap_or(NO_HOST);
+        // Nobody knows any more which of the hosts that start slowly sat out.
         let moved = flags & HAS_SCORES != 0
             && !decision.score.is_nan()
-            && !written.clone().any(|host| is_scored(host, decided, decision.score));
+            && (state.is_starting() || !written.clone().any(|host| is_scored(host, decided, decision.score)));
         flags |= if moved { MOVED } else { 0 };
         let actual = match actual {
             Actual::AsDecided => decided,

@@ -67,7 +67,9 @@ impl<'s> Fleet<'s> {
 fn pick(artifact: &[u8], state: &State<'_>, asked: &Request<'_>, now_us: u64) -> u32 {
     let model = Model::parse(artifact).expect("valid");
     let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(HOSTS))];
-    decide(Some(&model), state, asked, Eligible::All, now_us, &mut scratch).host.expect("all are eligible")
+    let mut hosts = [u64::MAX];
+    state.spare(&mut hosts);
+    decide(Some(&model), state, asked, Eligible::Mask(&hosts), now_us, &mut scratch).host.expect("one is always left")
 }
 
 fn with_fleet<R>(test: impl FnOnce(&mut Fleet<'_>) -> R) -> R {
@@ -137,7 +139,7 @@ fn a_restarted_host_warms_up() {
         fleet.state.warm(SLOW_START_US, fleet.now_us);
         assert!(fleet.state.restarted(0, fleet.now_us));
         assert!(!fleet.state.restarted(HOSTS as u32, fleet.now_us), "there is no such host");
-        assert_eq!(fleet.state.host(0).map(HostSlot::slow_start), Some(10.0), "from the first moment on");
+        assert_eq!(fleet.state.host(0).map(HostSlot::full_share), Some(0.1), "from the first moment on");
         for _ in 0..8 {
             let mut sent = 0;
             for _ in 0..10 {
@@ -149,7 +151,7 @@ fn a_restarted_host_warms_up() {
         // Of a hundred in ten seconds, 25 are fair.
         assert!(shares[0] < 10 && shares[0] < shares[2] && shares[2] < shares[5], "{shares:?}");
         assert!((20..35).contains(&shares[7]), "{shares:?}");
-        assert_eq!(fleet.state.host(0).map(HostSlot::slow_start), Some(1.0));
+        assert_eq!(fleet.state.host(0).map(HostSlot::full_share), Some(1.0));
     });
 }
 
@@ -169,15 +171,15 @@ fn without_a_slow_start_a_restarted_host_only_forgets() {
         let in_flight = slot.in_flight();
         assert!(slot.failure_share(now_us) > 0.1);
         assert!(state.restarted(0, now_us));
-        assert_eq!((slot.slow_start(), slot.failure_share(now_us), slot.in_flight()), (1.0, 0.0, in_flight));
+        assert_eq!((slot.full_share(), slot.failure_share(now_us), slot.in_flight()), (1.0, 0.0, in_flight));
         assert!(slot.telemetry().running.is_nan() && slot.telemetry_age_s(now_us).is_none());
         // What its successor reports is taken, even from a clock that is a little behind.
         assert!(state.report(0, &Telemetry { running: 1.0, ..Telemetry::UNKNOWN }, now_us - 1000, now_us - 1000));
         // A slow start that begins late finds it on its way; one that ends lets it go.
         state.warm(4 * SECOND_US, now_us + 2 * SECOND_US);
-        assert_eq!(slot.slow_start(), 2.0);
+        assert_eq!(slot.full_share(), 0.5);
         state.warm(0, now_us + 2 * SECOND_US);
-        assert_eq!(slot.slow_start(), 1.0);
+        assert_eq!(slot.full_share(), 1.0);
     });
 }
 
@@ -220,9 +222,9 @@ proptest! {
                 1 => state.warm(a, b),
                 _ => state.warm(0, b),
             }
-            let slower = slots[0].slow_start();
-            prop_assert!((1.0..=10.0).contains(&slower), "{slower}");
-            prop_assert!(call != 2 || slower == 1.0);
+            let share = slots[0].full_share();
+            prop_assert!((0.1..=1.0).contains(&share), "{share}");
+            prop_assert!(call != 2 || share == 1.0);
         }
     }
 
