@@ -56,10 +56,10 @@
 /** Alignment in bytes of the memory of a ring. */
 #define EK_RING_ALIGNMENT 64
 
-/** Most hosts of a state. */
+/** Most hosts of an upstream. */
 #define EK_HOSTS_MAX 1024
 
-/** Most processes that share a state. */
+/** Most processes that share an upstream. */
 #define EK_PROCESSES_MAX 1024
 
 /** Most entries of a table of prefixes or classes. */
@@ -112,7 +112,10 @@ enum ek_code
   EK_CODE_MEMORY_SIZE = -5,
   /** An enumeration has a value outside its range. */
   EK_CODE_ENUMERATION = -6,
-  /** The number of hosts is 0 or above `EK_HOSTS_MAX`. */
+  /**
+   * The number of hosts is 0 or above `EK_HOSTS_MAX`, or that of processes above
+   * `EK_PROCESSES_MAX`.
+   */
   EK_CODE_MAX_HOSTS = -7,
   /** The memory holds no upstream. */
   EK_CODE_UPSTREAM_FOREIGN = -8,
@@ -265,7 +268,7 @@ typedef uint32_t ek_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/** What to do with memory that holds something else than the state asked for. */
+/** What to do with memory that holds something else than the upstream asked for. */
 enum ek_if_other
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -273,7 +276,7 @@ enum ek_if_other
  {
   /** Refuse it, and leave it alone. */
   EK_IF_OTHER_REFUSE = 0,
-  /** Make a new state of it. */
+  /** Make a new upstream of it. */
   EK_IF_OTHER_INITIALISE = 1,
 };
 #ifndef __cplusplus
@@ -314,13 +317,13 @@ typedef struct ek_model ek_model;
 
 /**
  * A reader of one request's body, in memory of the caller. Functions return
- * `EK_CODE_STATE_FOREIGN` for memory that holds none.
+ * `EK_CODE_READER_FOREIGN` for memory that holds none.
  */
 typedef struct ek_request_reader ek_request_reader;
 
 /**
  * A reader of one response's body, in memory of the caller. Functions return
- * `EK_CODE_STATE_FOREIGN` for memory that holds none.
+ * `EK_CODE_READER_FOREIGN` for memory that holds none.
  */
 typedef struct ek_response_reader ek_response_reader;
 
@@ -688,12 +691,16 @@ typedef struct ek_ticket {
   uint64_t first_token_us;
   /** Requests of this upstream at the host when it was sent, itself included. */
   uint32_t in_flight_at_send;
-  /** Tokens of the prompt that the host was guessed to have cached. */
+  /** Tokens of the prompt that the host had been sent before. */
   uint32_t cached_tokens;
+  /** New tokens that the host took in since then. */
+  uint32_t cached_age;
   /** The process that sent it, in this library's form; 0 for none. */
   uint32_t owner;
   /** 1 from `ek_upstream_begin` to `ek_upstream_finish`, then 0. */
   uint32_t under_way;
+  /** Reserved. */
+  uint32_t reserved;
 } ek_ticket;
 
 /** The end of a request. */
@@ -851,11 +858,11 @@ size_t ek_scratch_size(const struct ek_model *model, uint32_t hosts);
  * Chooses a host for an attempt of a request. `ek_upstream_begin` counts it in.
  *
  * Every host that may be chosen is scored; the lowest score wins, ties break at random. Hosts
- * that start slowly sit out by chance. Where there is no model or no usable score (the choice's
+ * that start slowly sit out until their turn comes. Where there is no model or no usable score (the choice's
  * `reason` says), the one with fewer requests in flight of two hosts drawn at random is chosen:
  * as long as a host may be chosen, the result is one.
  *
- * `model`: may be NULL.
+ * `model`: may be NULL. `facts`: NULL for none. `eligible`: NULL for a first attempt, at any host.
  * `scratch`: `ek_scratch_size(model, hosts)` bytes or more, aligned as `float` (64 bytes
  * are faster), for the hosts that may be chosen; not shared with another thread. If it is
  * shorter, the choice is made without the model, `EK_REASON_NO_SCORE`.
@@ -874,7 +881,8 @@ ek_code ek_upstream_choose(struct ek_upstream *upstream,
 
 /**
  * Explains the choice that `ek_upstream_choose` would make with the same arguments: what every
- * host looks like, which one is favoured, and which comes next. Changes nothing.
+ * host looks like, which one is favoured, and which comes next. Changes nothing, and lets no host
+ * sit out that starts slowly.
  *
  * `explanation`: filled in; its `struct_size`, `host_size`, `hosts` and `hosts_len` must
  * be set. Returns `EK_CODE_CAPACITY` if the array is too short, with nothing written.
@@ -934,8 +942,8 @@ uint32_t ek_model_history(const struct ek_model *model);
  * be called about once a second, by one thread of one process at a time, and once before the
  * first `ek_host_restarted`.
  *
- * A host that came up `t` ago gets about `max(0.1, t / slow_start)` of its full share of the
- * requests. `slow_start_us`: the time that it takes to get all of it; 0 for no slow start.
+ * A host that came up `t` ago gets `max(0.1, t / slow_start)` of its full share of the
+ * requests, if that many are to go there. `slow_start_us`: the time that it takes to get all of it; 0 for no slow start.
  * `model`: may be NULL. `now_us`: of the caller's monotonic clock. `epoch_s`: Unix time, in the
  * service's local time where its days and weeks follow that. `scratch`: as for
  * `ek_upstream_choose`.
@@ -972,7 +980,11 @@ ek_code ek_upstream_forecast(const struct ek_upstream *upstream,
                              const struct ek_model *model,
                              struct ek_forecast *forecast);
 
-/** What the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing. */
+/**
+ * Reads what the model says of replicas; `EK_CODE_NO_SCALE` if it says nothing.
+ *
+ * `scale`: filled in; its `struct_size` must be set.
+ */
 ek_code ek_model_scale(const struct ek_model *model, struct ek_scale *scale);
 
 /**
@@ -1167,7 +1179,6 @@ ek_code ek_upstream_arrived(struct ek_upstream *upstream);
  * `model`: bounds what a prompt may claim; may be NULL.
  * `facts`: those of the choice, which stay the caller's until `ek_upstream_finish`; NULL for
  * none.
- * `cached_tokens`: those of the choice, 0 for another host.
  * `ticket`: filled in; to be kept until `ek_upstream_finish`, which must be called once for it
  * by the same process.
  */
@@ -1176,7 +1187,6 @@ ek_code ek_upstream_begin(struct ek_upstream *upstream,
                           const struct ek_model *model,
                           const struct ek_facts *facts,
                           uint32_t host,
-                          uint32_t cached_tokens,
                           uint64_t now_us,
                           struct ek_ticket *ticket);
 
