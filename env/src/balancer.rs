@@ -1,6 +1,8 @@
 //! One balancer: the runtime's [`Upstream`] in memory of its own, and the hosts that its proxy
 //! leaves out.
 
+mod hosts;
+
 use evenkeel_runtime::affinity::{Keys, PREFIX_TOKENS, PrefixKeys, Set};
 use evenkeel_runtime::state::{HOST_WORDS, HOSTS_MAX};
 use evenkeel_runtime::upstream::{Header, Memory};
@@ -77,19 +79,26 @@ impl Balancer {
         upstream(&self.header, &self.slots, &self.affinity)
     }
 
-    /// What is known of a request before it is placed, and the hosts that it may go to.
-    pub(crate) fn see(&mut self, service: &ServiceModel, facts: &Facts, now_us: u64) -> Seen<'_> {
+    /// What is known of a request before it is placed, and the hosts that it may go to: not those
+    /// that were tried, unless there are no others.
+    pub(crate) fn see(&mut self, service: &ServiceModel, facts: &Facts, tried: &[u16], now_us: u64) -> Seen<'_> {
         let upstream = upstream(&self.header, &self.slots, &self.affinity);
-        let attempt = Attempt::first(Eligible::Mask(&self.eligible_mask));
         let request = upstream.resolve(Some(service), facts, now_us, &mut self.cached_tokens);
         let (mut eligible, mut eligible_mask) = (&self.eligible[..], &self.eligible_mask[..]);
-        if upstream.is_starting() {
+        if upstream.is_starting() || !tried.is_empty() {
+            let mut tried_mask = [0; HOST_WORDS];
+            for host in tried {
+                tried_mask[usize::from(*host) / 64] |= 1 << (host % 64);
+            }
+            let attempt = Attempt { eligible: Eligible::Mask(&self.eligible_mask), tried: &tried_mask };
             upstream.admit(&attempt, &mut self.admitted_mask);
             let mask = &self.admitted_mask;
             self.admitted.clear();
             self.admitted
                 .extend(self.eligible.iter().filter(|host| mask[**host as usize / 64] >> (**host % 64) & 1 == 1));
-            (eligible, eligible_mask) = (&self.admitted, mask);
+            if !self.admitted.is_empty() {
+                (eligible, eligible_mask) = (&self.admitted, mask);
+            }
         }
         Seen { state: *upstream.state(), request, eligible, eligible_mask }
     }
@@ -134,7 +143,8 @@ impl Balancer {
         self.eligible.clear();
         self.eligible.extend((0..hosts as u32).filter(|host| !is_out(self.ejected_until_s[*host as usize])));
         if self.eligible.is_empty() {
-            self.eligible.extend(0..hosts as u32);
+            // Those that have not joined yet are out until for ever.
+            self.eligible.extend((0..hosts as u32).filter(|host| self.ejected_until_s[*host as usize].is_finite()));
         }
         self.eligible_mask.fill(0);
         for &host in &self.eligible {
@@ -147,11 +157,13 @@ fn upstream<'m>(header: &'m Header, slots: &'m [HostSlot], affinity: &'m [Set]) 
     Upstream::new(&Memory { header, slots, affinity, classes: &[], ledger: None })
 }
 
-/// What a balancer knows of a request.
-pub(crate) fn facts(job: &Job<'_>) -> Facts {
+/// What a balancer knows of a request that claims a prompt of so many tokens. If it claims
+/// nothing, its prompt has not been looked at.
+pub(crate) fn facts(job: &Job<'_>, claimed_tokens: u32) -> Facts {
+    let prefix = if claimed_tokens > 0 { job.prefix } else { &[] };
     Facts {
-        prompt_tokens: job.prompt_tokens,
-        keys: Keys { prefixes: prefix_keys(job.prefix, job.prefix_block_tokens), session: 0 },
+        prompt_tokens: claimed_tokens,
+        keys: Keys { prefixes: prefix_keys(prefix, job.prefix_block_tokens), session: 0 },
         ..Facts::default()
     }
 }

@@ -452,8 +452,8 @@ typedef struct ek_choice {
   float score;
   /** Tokens of the prompt that the host probably has cached. */
   uint32_t cached_tokens;
-  /** 0. */
-  uint32_t reserved;
+  /** Tokens that the answer is expected to have; 0 where nothing is known of its class. */
+  uint32_t output_tokens;
 } ek_choice;
 
 /** One host as a decision sees it. */

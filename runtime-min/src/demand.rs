@@ -146,7 +146,7 @@ impl Demand {
     }
 
     /// Forgets the step under way and the last forecast: the steps are others from now on.
-    pub(crate) fn restart(&self) {
+    pub fn restart(&self) {
         for count in [&self.step, &self.step_is_whole, &self.forecasts] {
             count.store(0, Relaxed);
         }

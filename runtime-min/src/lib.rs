@@ -64,7 +64,7 @@ pub use policy::{Guard, Policy};
 pub use program::{LANES, Program, stride};
 pub use reason::Reason;
 pub use request::Request;
-pub use service::{ServiceKind, ServiceModel};
+pub use service::{Engine, Fifo, Llm, ServiceKind, ServiceModel};
 pub use slot::HostSlot;
 pub use state::{State, StateHeader};
 pub use telemetry::Telemetry;

@@ -9,7 +9,7 @@ use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
 use crate::reason::Reason;
-use crate::service::{ServiceKind, ServiceModel};
+use crate::service::{Engine, ServiceModel};
 use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample};
 use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
 
@@ -352,10 +352,10 @@ impl<'m> State<'m> {
     /// model a response is taken for one of a host that answers one request after the other.
     pub fn finish(&self, ticket: &Ticket, outcome: &Outcome, service: Option<&ServiceModel>, now_us: u64) {
         let sample = match service {
-            Some(ServiceModel { kind: ServiceKind::Llm, output_tokens_mean, .. }) => {
+            Some(ServiceModel { engine: Engine::Llm(_), output_tokens_mean, .. }) => {
                 StepSample::PerToken { tokens_mean: *output_tokens_mean }
             }
-            Some(ServiceModel { kind: ServiceKind::Fifo, servers, .. }) => StepSample::PerRound { servers: *servers },
+            Some(ServiceModel { engine: Engine::Fifo(fifo), .. }) => StepSample::PerRound { servers: fifo.servers },
             None => StepSample::PerRound { servers: 1.0 },
         };
         if let Some(slot) = self.slots.get(ticket.host as usize) {

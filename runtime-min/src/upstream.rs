@@ -119,6 +119,21 @@ pub struct Choice {
     pub reason: Reason,
     /// Tokens of the prompt that the host probably has cached.
     pub cached_tokens: u32,
+    /// Tokens that the answer is expected to have; 0 where nothing is known of its class.
+    pub output_tokens: u32,
+}
+
+impl Choice {
+    fn new(decision: &Decision, request: &Request<'_>) -> Self {
+        let at_host = decision.host.and_then(|host| request.cached_tokens.get(host as usize));
+        Self {
+            host: decision.host,
+            score: decision.score,
+            reason: decision.reason,
+            cached_tokens: at_host.copied().unwrap_or(0),
+            output_tokens: request.output_tokens,
+        }
+    }
 }
 
 /// What an upstream has counted.
@@ -284,32 +299,31 @@ impl<'m> Upstream<'m> {
     ) -> Choice {
         let mut words = [0; HOST_WORDS];
         let eligible = self.admit(attempt, &mut words);
-        let (decision, cached_tokens) = if facts.keys.is_some() {
-            self.decide_cached(model, facts, eligible, now_us, scratch)
+        let choice = if facts.keys.is_some() {
+            self.choose_cached(model, facts, eligible, now_us, scratch)
         } else {
-            (decide(model, &self.state, &self.expected(facts), eligible, now_us, scratch), 0)
+            let request = self.expected(facts);
+            Choice::new(&decide(model, &self.state, &request, eligible, now_us, scratch), &request)
         };
-        if decision.reason == Reason::Policy && decision.host.is_some_and(|host| self.is_stale(host, now_us)) {
+        if choice.reason == Reason::Policy && choice.host.is_some_and(|host| self.is_stale(host, now_us)) {
             self.header.stale_decisions.fetch_add(1, Relaxed);
         }
-        Choice { host: decision.host, score: decision.score, reason: decision.reason, cached_tokens }
+        choice
     }
 
-    /// [`decide`] with a place for the cached tokens, which others need not clear.
+    /// A choice with a place for the cached tokens, which others need not clear.
     #[inline(never)]
-    fn decide_cached(
+    fn choose_cached(
         &self,
         model: Option<&Model<'_>>,
         facts: &Facts,
         eligible: Eligible<'_>,
         now_us: u64,
         scratch: &mut [f32],
-    ) -> (Decision, u32) {
+    ) -> Choice {
         let mut cached = [0; HOSTS_MAX];
         let request = self.resolve(model.map(Model::service), facts, now_us, &mut cached);
-        let decision = decide(model, &self.state, &request, eligible, now_us, scratch);
-        let at_host = decision.host.and_then(|host| request.cached_tokens.get(host as usize));
-        (decision, at_host.copied().unwrap_or(0))
+        Choice::new(&decide(model, &self.state, &request, eligible, now_us, scratch), &request)
     }
 
     /// Explains the choice that would be made now, and changes nothing: see [`explain::explain`].

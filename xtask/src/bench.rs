@@ -28,6 +28,8 @@ enum Subject {
     Nginx,
     /// What the Envoy module costs Envoy (needs a model: run `cargo xtask test` first)
     Envoy,
+    /// NGINX's rules and the policy before two llama.cpp servers of different speed
+    Llama,
     /// What scraping a hundred hosts costs the telemetry agent
     Agent,
 }
@@ -39,7 +41,7 @@ impl Subject {
             Self::Datasets => Some("evenkeel-datasets"),
             Self::Env => Some("evenkeel-env"),
             Self::Runtime => Some("evenkeel-runtime"),
-            Self::Nginx | Self::Envoy | Self::Agent => None,
+            Self::Nginx | Self::Envoy | Self::Llama | Self::Agent => None,
         }
     }
 }
@@ -58,6 +60,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if options.subjects.contains(&Subject::Envoy) {
         envoy::run()?;
+    }
+    if options.subjects.contains(&Subject::Llama) {
+        crate::test::llama::bench(&process::root().join("models/general.ekm"))?;
     }
     if options.subjects.contains(&Subject::Agent) { agent::run() } else { Ok(()) }
 }

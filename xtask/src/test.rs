@@ -9,7 +9,7 @@ mod csafety;
 mod deploy;
 pub(crate) mod envoy;
 mod instructions;
-mod llama;
+pub(crate) mod llama;
 pub(crate) mod nginx;
 mod nginx_source;
 mod nginx_valgrind;

@@ -12,7 +12,7 @@ use crate::candidates::Eligible;
 use crate::decide;
 use crate::explain;
 use crate::state::HOST_WORDS;
-use crate::upstream::{Attempt, Facts};
+use crate::upstream::{Attempt, Choice, Facts};
 
 /// Size in bytes of the scratch memory for choices among up to `hosts` hosts, and for ticks. 0
 /// for NULL, for a model that needs none, and for what is not a model.
@@ -77,9 +77,8 @@ pub unsafe extern "C" fn ek_upstream_choose(
         let struct_size = unsafe { memory::struct_size(choice) }? as u32;
         let made = upstream.choose(model, &facts, &attempt, now_us, scratch);
         let host = made.host.ok_or(EkCode::NoHost)?;
-        let reason = made.reason as u32;
-        let answer =
-            EkChoice { struct_size, host, reason, score: made.score, cached_tokens: made.cached_tokens, reserved: 0 };
+        let Choice { score, cached_tokens, output_tokens, .. } = made;
+        let answer = EkChoice { struct_size, host, reason: made.reason as u32, score, cached_tokens, output_tokens };
         // SAFETY: checked above.
         unsafe { choice.write(answer) };
         Ok(())

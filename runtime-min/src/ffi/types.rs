@@ -157,8 +157,8 @@ pub struct EkChoice {
     pub score: f32,
     /// Tokens of the prompt that the host probably has cached.
     pub cached_tokens: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Tokens that the answer is expected to have; 0 where nothing is known of its class.
+    pub output_tokens: u32,
 }
 
 /// A request under way: kept by the caller from `ek_upstream_begin` to `ek_upstream_finish`, and

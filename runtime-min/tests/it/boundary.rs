@@ -99,7 +99,7 @@ pub(crate) fn facts() -> EkFacts {
 
 pub(crate) fn choice() -> EkChoice {
     let struct_size = size_of::<EkChoice>() as u32;
-    EkChoice { struct_size, host: 77, reason: 77, score: 0.0, cached_tokens: 77, reserved: 77 }
+    EkChoice { struct_size, host: 77, reason: 77, score: 0.0, cached_tokens: 77, output_tokens: 77 }
 }
 
 pub(crate) fn outcome(status: u32) -> EkOutcome {
