@@ -65,11 +65,17 @@ pub(crate) fn program<A: AsRef<OsStr>>(name: impl AsRef<OsStr>, arguments: impl 
     command
 }
 
-/// Python for a script in a proxy module's folder of tests, with what the two folders share.
-pub(crate) fn module_tests<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+/// Python for a script in a proxy module's folder of tests, with what the two folders share, and
+/// with the agent and the writer of telemetry files, which it builds.
+pub(crate) fn module_tests<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Result<Command> {
+    run(&mut cargo(["build", "--release", "--package", "evenkeel-agent"]))?;
+    run(&mut cargo(["build", "--release", "--package", "evenkeel-runtime", "--example", "telemetry_file"]))?;
+    let release = std::path::absolute(target().join("release"))?;
     let mut command = program("python3", ["-B"]);
     command.args(arguments).env("PYTHONPATH", "modules/testing");
-    command
+    command.env("EVENKEEL_AGENT", release.join("evenkeel-agent"));
+    command.env("EVENKEEL_TELEMETRY_WRITER", release.join("examples/telemetry_file"));
+    Ok(command)
 }
 
 /// Says what runs, runs it with its output on the terminal, and fails if it does.

@@ -3,9 +3,11 @@
 import os
 import unittest
 
-from case import Case, llm
-from harness import ARTIFACT, module_filter, request_filter, struct_of, until
-from hosts import Load
+from case import Case
+from harness import ARTIFACT, module_filter, request_filter, struct_of
+from hosts import llm
+from load import Load
+from waiting import until
 
 
 class Artifacts(Case):

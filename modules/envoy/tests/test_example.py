@@ -4,9 +4,11 @@ import json
 import os
 import unittest
 
-from case import Case, llm
-from harness import ARTIFACT, ENVOYS, until
-from hosts import Load
+from case import Case
+from harness import ARTIFACT, ENVOYS
+from hosts import llm
+from load import Load
+from waiting import until
 
 EXAMPLE = f"{os.path.dirname(os.path.abspath(__file__))}/../../../deploy/envoy/envoy.yaml"
 PLACE = "{ address: vllm.default.svc.cluster.local, port_value: 8000 }"

@@ -5,9 +5,12 @@ import json
 import threading
 import unittest
 
-from case import Case, answered, llm
+from case import Case
 from facts import facts_of, key_of
-from harness import module_filter, request_filter, until
+from harness import module_filter, request_filter
+from hosts import llm
+from load import answered
+from waiting import until
 
 
 class Filters(Case):

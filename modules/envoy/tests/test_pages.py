@@ -7,9 +7,11 @@ import subprocess
 import sys
 import unittest
 
-from case import Case, llm
-from harness import ARTIFACT, until
-from hosts import Load
+from case import Case
+from harness import ARTIFACT
+from hosts import llm
+from load import Load
+from waiting import until
 
 REPOSITORY = os.path.abspath(f"{os.path.dirname(__file__)}/../../..")
 

@@ -1,13 +1,13 @@
 """What users notice first, in each Envoy that is supported."""
 
 import json
-import os
 import time
 import unittest
 
 from facts import facts_of
-from harness import ARTIFACT, ENVOYS, Envoy, module_filter, request_filter, until
+from harness import ARTIFACT, ENVOYS, Envoy, module_filter, request_filter
 from hosts import Host
+from waiting import until
 
 
 class Versions(unittest.TestCase):

@@ -6,8 +6,10 @@ import shutil
 import time
 import unittest
 
-from case import Case, answered
-from harness import ARTIFACT, NGINX, PATIENCE, until, version
+from case import Case
+from harness import ARTIFACT, NGINX, version
+from load import answered
+from waiting import PATIENCE, until
 
 FIRST = f"evenkeel {ARTIFACT};"
 
@@ -44,7 +46,7 @@ class OtherDirectives(Case):
         nginx = self.nginx(hosts, first=f"keepalive 4; {FIRST}").start()
         self.assertEqual(sum(answered(nginx.load(40, clients=2)).values()), 40)
         self.assertEqual(nginx.status()[1]["policy"], 40)
-        self.assertLess(sum(host.connections for host in hosts), 10)
+        self.assertLess(sum(host.connections_total for host in hosts), 10)
 
     def test_a_method_that_follows_and_replaces_it_is_refused(self):
         for line in ("least_conn;", "ip_hash;", "hash $uri;", "random two;"):

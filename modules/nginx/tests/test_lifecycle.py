@@ -10,10 +10,12 @@ import time
 import unittest
 import zlib
 
-from case import Case, answered
+from case import Case
 from free_port import free_port
-from harness import ARTIFACT, PATIENCE, until
+from harness import ARTIFACT
+from load import answered
 from rawhost import RawHost, sse
+from waiting import PATIENCE, until
 
 # The same module, built with other structures (xtask builds it).
 OTHER_MODULE = os.environ.get("EVENKEEL_NGINX_OTHER_MODULE")

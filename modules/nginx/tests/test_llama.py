@@ -11,7 +11,8 @@ import unittest
 
 import llama
 from case import Case
-from harness import ARTIFACT, until
+from harness import ARTIFACT
+from waiting import until
 
 EVENKEEL = os.environ.get("EVENKEEL_COMMAND")
 SENT = "client_max_body_size 1m; proxy_read_timeout 60s;"

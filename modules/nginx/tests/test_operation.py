@@ -8,8 +8,12 @@ import socket
 import time
 import unittest
 
-from case import Case, answered, llm, telemetry_file
-from harness import ARTIFACT, PATIENCE, until
+from case import Case
+from harness import ARTIFACT
+from hosts import llm
+from load import answered
+from telemetry import write_telemetry
+from waiting import PATIENCE, until
 
 ROOT = os.path.join(os.path.dirname(__file__), "../../..")
 
@@ -115,8 +119,7 @@ class Telemetry(Case):
         hosts = self.hosts({}, {})
         nginx = self.nginx(hosts, first=f"evenkeel {ARTIFACT} telemetry=llm.tel;", workers=2).start()
         path = f"{nginx.folder}/llm.tel"
-        telemetry_file(path, hosts[0].address, 3.0, 5.0, 0.25)
-        os.chmod(path, 0o644)
+        write_telemetry(path, hosts[0].address, running=3, waiting=5, kv_use=0.25)
 
         def told():
             host = nginx.status()[0][hosts[0].address]
@@ -176,7 +179,7 @@ class SlowStart(Case):
             nginx.load(20)
             return self.slow(nginx, flaky) > 1
 
-        until(is_back, "the host is not tried again")
+        until(is_back, "the host is not tried again", 60)
         # Each request there counts for up to ten, so that it gets about one at a time.
         by_host = answered(nginx.load(100))
         self.assertEqual(sum(by_host.values()), 100)

@@ -25,7 +25,7 @@ pub(super) fn run(artifact: &Path) -> Result<()> {
 /// Compares rules in front of two servers of different speed.
 pub(crate) fn bench(artifact: &Path) -> Result<()> {
     let engine = install()?;
-    let mut bench = process::module_tests(["modules/nginx/tests/bench_llama.py"]);
+    let mut bench = process::module_tests(["modules/nginx/tests/bench_llama.py"])?;
     bench.env("EVENKEEL_NGINX_MODULE", nginx::build()?).env("EVENKEEL_ARTIFACT", std::path::absolute(artifact)?);
     process::run(engine.at_hand(&mut bench)?)
 }
