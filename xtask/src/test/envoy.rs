@@ -22,7 +22,7 @@ pub(super) fn run(artifact: &Path) -> Result<()> {
 
 /// The module's tests, the module built.
 pub(super) fn tests(artifact: &Path) -> Result<Command> {
-    let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/envoy/tests"]);
+    let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/envoy/tests"])?;
     let general = process::root().join(GENERAL);
     let artifact = if artifact.is_file() { artifact } else { &general };
     prepare(&mut tests, artifact, &VERSIONS)?;
