@@ -11,9 +11,11 @@ import socket
 import tempfile
 import unittest
 
-from case import Case, llm
+from case import Case
 from facts import facts_of, key_of
-from harness import ARTIFACT, module_filter, request_filter, until
+from harness import ARTIFACT, module_filter, request_filter
+from hosts import llm
+from waiting import until
 
 JSON = {"content-type": "application/json"}
 STREAM = {"content-type": "text/event-stream"}
