@@ -55,6 +55,9 @@ pub struct Scenario {
     pub retries_max: u32,
     /// After a failure a balancer leaves the host out for this long, in seconds.
     pub ejection_s: f64,
+    /// Time that a host which came back takes to get its full share of the requests, in seconds;
+    /// 0 for no slow start.
+    pub slow_start_s: f64,
 }
 
 impl Scenario {
@@ -77,6 +80,7 @@ impl Scenario {
             timeout_s: f64::INFINITY,
             retries_max: 1,
             ejection_s: 10.0,
+            slow_start_s: 0.0,
         }
     }
 

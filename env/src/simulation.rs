@@ -16,10 +16,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use evenkeel_runtime::{Request, Ticket};
+use evenkeel_runtime::Ticket;
 use rand_pcg::Pcg64Mcg;
 
-use crate::balancer::Balancer;
+use crate::balancer::{Balancer, facts};
 use crate::events::{EventQueue, HostClock, Moment};
 use crate::host::{Host, Job, Notice, ServiceOptions};
 use crate::liar::Lie;
@@ -83,6 +83,9 @@ struct Progress {
     sent_s: f64,
     /// Requests at the host when it was sent.
     requests_ahead: u16,
+    /// Tokens of its prompt that the host had cached, as engines say in their answers; `None` where
+    /// they have no cache.
+    cached_tokens: Option<u32>,
     is_sent: bool,
     is_over: bool,
 }
@@ -173,10 +176,10 @@ impl Simulation {
         let hosts: Vec<_> = speeds.iter().map(|speed| Host::new(&scenario.service, *speed, block_tokens)).collect();
         let weights: Vec<f32> =
             speeds.iter().map(|speed| if scenario.weights_known { *speed as f32 } else { 1.0 }).collect();
-        let cache_blocks = sent_prefix_blocks(scenario, block_tokens);
+        let has_prefixes = has_prefix_caches(scenario) && block_tokens > 0;
         let balancer = |index: u64| {
             let state_seed = evenkeel_datasets::random::mix(seed ^ Purpose::State as u64) ^ index;
-            Balancer::new(state_seed, &weights, cache_blocks, microseconds(0.0))
+            Balancer::new(state_seed, &weights, has_prefixes, microseconds(0.0))
         };
         let mut simulation = Self {
             means: TokenMeans::of(window.requests()),
@@ -265,7 +268,9 @@ impl Simulation {
         let index = self.requests[request as usize].record.balancer as usize;
         let balancer = &mut self.balancers[index];
         balancer.readmit(self.now_s);
-        balancer.look_up_prefix(job.prefix, job.prefix_block_tokens, job.prompt_tokens);
+        if self.scenario.slow_start_s > 0.0 {
+            balancer.warm(self.scenario.slow_start_s, self.now_s);
+        }
         let truth = Truth {
             now_s: self.now_s,
             hosts: &self.hosts,
@@ -276,20 +281,17 @@ impl Simulation {
             prompt_tokens_mean: self.workload.training.prompt,
             scratch: &self.scratch,
         };
-        let (eligible, eligible_mask) = balancer.eligible();
+        let now_us = microseconds(self.now_s);
+        let seen = balancer.see(&self.setting.service, &facts(&job), now_us);
         look(&mut Decision {
             now_s: self.now_s,
-            now_us: microseconds(self.now_s),
-            request: &Request {
-                prompt_tokens: job.prompt_tokens,
-                cached_tokens: balancer.cached_tokens(),
-                ..Request::default()
-            },
+            now_us,
+            request: &seen.request,
             balancer: index,
-            state: balancer.state(),
+            state: seen.state,
             service: &self.setting.service,
-            eligible,
-            eligible_mask,
+            eligible: seen.eligible,
+            eligible_mask: seen.eligible_mask,
             truth: &truth,
             rng: &mut self.policy_rng,
         })
@@ -372,8 +374,15 @@ impl Simulation {
             attempts: 0,
             status: Status::Failed,
         };
-        let ticket = Ticket { host: 0, prompt_tokens: 0, sent_us: 0, first_token_us: 0, in_flight_at_send: 0 };
-        self.requests.push(Progress { ticket, record, sent_s: 0.0, requests_ahead: 0, is_sent: false, is_over: false });
+        self.requests.push(Progress {
+            ticket: Ticket::default(),
+            record,
+            sent_s: 0.0,
+            requests_ahead: 0,
+            cached_tokens: None,
+            is_sent: false,
+            is_over: false,
+        });
         self.accrued.advance(self.now_s);
         self.accrued.present += 1;
         self.accrued.tokenless += 1;
@@ -403,17 +412,9 @@ impl Simulation {
     }
 }
 
-/// How many blocks of prompts a balancer remembers of each host: the host's cache holds the
-/// prompts of all balancers, so its share of the cache, beyond which what it sent there has
-/// been displaced by now.
-fn sent_prefix_blocks(scenario: &Scenario, block_tokens: u32) -> usize {
-    match &scenario.service {
-        ServiceOptions::Llm(options) if block_tokens > 0 => {
-            let tokens = options.prefix_cache_share * f64::from(options.kv_capacity_tokens);
-            ((tokens / f64::from(block_tokens)) as usize).div_ceil(scenario.balancers)
-        }
-        _ => 0,
-    }
+/// Whether hosts keep prefixes, so that it pays to remember where they were sent.
+fn has_prefix_caches(scenario: &Scenario) -> bool {
+    matches!(&scenario.service, ServiceOptions::Llm(options) if options.prefix_cache_share > 0.0)
 }
 
 /// A request as hosts see it.

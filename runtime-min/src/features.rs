@@ -111,7 +111,7 @@ impl View {
         // one idle that answers at once without working.
         let reported = telemetry.running + waiting + sent - done;
         let held = slot.unworked(state.latency_held_s(), now_us);
-        let requests = (known(reported, in_flight).max(in_flight) + held) * slot.slow_start();
+        let requests = known(reported, in_flight).max(in_flight) + held;
         // A host not measured yet is taken to be like those that are, not like the service
         // trained for: on other hardware, the first one measured would look unlike all the
         // rest and take, or lose, all the traffic.

@@ -1,5 +1,7 @@
 //! The life of one request at a host: under way, and over.
 
+use crate::affinity::Guess;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -23,10 +25,12 @@ pub struct Outcome {
     pub status: Status,
     /// Tokens that were generated, 0 where unknown.
     pub output_tokens: u32,
+    /// Tokens of the prompt that the engine says it had cached.
+    pub cached_tokens: Option<u32>,
 }
 
 /// A request under way, which the balancer keeps until it ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ticket {
     /// Host it was sent to.
     pub host: u32,
@@ -38,4 +42,8 @@ pub struct Ticket {
     pub first_token_us: u64,
     /// Requests of this balancer at the host when it was sent, itself included.
     pub in_flight_at_send: u32,
+    /// What the host had been sent of its prompt before.
+    pub cached: Guess,
+    /// The process that sent it, as the ledger has it; 0 where there is none.
+    pub owner: u32,
 }

@@ -1,7 +1,7 @@
 //! What the runtime knows of the service it balances, and the analytic estimate (EXT)
 //! that every score starts from.
 
-use crate::artifact::ArtifactError;
+use crate::artifact::error::ArtifactError;
 
 /// How a host of the service works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

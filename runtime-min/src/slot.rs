@@ -23,6 +23,8 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::affinity::Cache;
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::telemetry::Telemetry;
 
@@ -30,9 +32,9 @@ use crate::telemetry::Telemetry;
 /// weighs 1/e. The same constant as Finagle's Peak-EWMA.
 pub const AVERAGING_TIME_S: f32 = 10.0;
 
-/// At a host that has just come up, each request counts for at most so many: its share is a
-/// tenth of the full one, as with Envoy's defaults.
-const SLOW_START_MAX: f32 = 10.0;
+/// Least share that a host which has just come up has of its full one, as with Envoy's defaults:
+/// less would leave it without any measurement.
+const SLOW_START_SHARE_MIN: f32 = 0.1;
 
 /// An `f32` that is updated atomically.
 #[derive(Debug, Default)]
@@ -88,9 +90,9 @@ pub struct HostSlot {
     kv_use: AtomicF32,
     /// The reported step, corrected by what was measured.
     telemetry_step_s: AtomicF32,
-    /// How many requests each one there counts for while the host starts slowly; 1 if it is
-    /// warm.
-    slow_start: AtomicF32,
+    /// Share of its full share of the requests that the host gets while it starts slowly; 1 if it
+    /// is warm.
+    full_share: AtomicF32,
     telemetry_us: AtomicU64,
     /// When the last response came, or the host was registered.
     last_sign_us: AtomicU64,
@@ -120,12 +122,8 @@ pub struct HostSlot {
     claims_checked: AtomicU32,
     /// Logarithm of how many times longer than claimed steps were measured to be.
     claim_error: AtomicF32,
-}
-
-/// Seconds from one reading of the clock to a later one; 0 if it went backwards.
-#[inline]
-pub(crate) fn elapsed_s(from_us: u64, to_us: u64) -> f32 {
-    to_us.saturating_sub(from_us) as f32 * 1e-6
+    /// New tokens that the host's prefix cache took in, and wrap around.
+    taken_in: AtomicU32,
 }
 
 impl HostSlot {
@@ -133,7 +131,7 @@ impl HostSlot {
     /// configured; it stands for the speed until one has been measured.
     pub(crate) fn occupy(&self, key: u64, weight: f32, now_us: u64) {
         self.set_weight(weight);
-        self.slow_start.store(1.0);
+        self.full_share.store(1.0);
         self.last_sign_us.store(now_us, Relaxed);
         self.tried_us.store(now_us, Relaxed);
         for count in [&self.sent, &self.done, &self.failed, &self.restarted_us, &self.tried_begun] {
@@ -168,22 +166,22 @@ impl HostSlot {
     }
 
     /// The host came (back) up: nothing that was learned or reported before says anything of
-    /// it. From now on it [warms](Self::warm).
-    pub(crate) fn restarted(&self, slow_start_us: u64, now_us: u64) {
+    /// it. From now on it [warms](Self::warm), which the result says.
+    pub(crate) fn restarted(&self, slow_start_us: u64, now_us: u64) -> bool {
         self.restarted_us.store(now_us.max(1), Relaxed);
         self.forget();
-        self.warm(slow_start_us, now_us);
+        self.warm(slow_start_us, now_us)
     }
 
-    /// Sets how many requests each one there counts for: the inverse of the share of its slow
-    /// start that the host has behind it. 1 for a host that never restarted, and for a time
-    /// of 0.
-    pub(crate) fn warm(&self, slow_start_us: u64, now_us: u64) {
+    /// Sets the share of its slow start that the host has behind it: 1 for a host that never
+    /// restarted, and for a time of 0. Returns whether it is still starting.
+    pub(crate) fn warm(&self, slow_start_us: u64, now_us: u64) -> bool {
         let restarted_us = self.restarted_us.load(Relaxed);
         let elapsed_us = now_us.saturating_sub(restarted_us);
         let is_warm = restarted_us == 0 || elapsed_us >= slow_start_us;
-        let count = if is_warm { 1.0 } else { (slow_start_us as f32 / elapsed_us as f32).clamp(1.0, SLOW_START_MAX) };
-        self.slow_start.store(count);
+        let share = if is_warm { 1.0 } else { elapsed_us as f32 / slow_start_us as f32 };
+        self.full_share.store(share.max(SLOW_START_SHARE_MIN));
+        !is_warm
     }
 
     /// Key under which the host was registered; 0 for a free slot.
@@ -247,9 +245,20 @@ impl HostSlot {
         self.weight.load()
     }
 
-    /// How many requests each one at the host counts for, 1 to 10, since it has just come up.
-    pub fn slow_start(&self) -> f32 {
-        self.slow_start.load()
+    /// Share of its full share of the requests that the host gets, 0.1 to 1: less than 1 while it
+    /// has just come up.
+    pub fn full_share(&self) -> f32 {
+        self.full_share.load()
+    }
+
+    /// What the host's prefix cache has been through.
+    pub(crate) fn cache(&self) -> Cache {
+        Cache { since_us: self.restarted_us.load(Relaxed), taken_in: self.taken_in.load(Relaxed) }
+    }
+
+    /// Counts new tokens into the host's prefix cache.
+    pub(crate) fn take_in(&self, tokens: u32) {
+        self.taken_in.fetch_add(tokens, Relaxed);
     }
 
     /// How much is known of the host by own measurements, 0 (nothing) to 1.
@@ -268,7 +277,7 @@ impl HostSlot {
     /// Requests of this balancer at the host with one more, for its weight: what least
     /// request goes by.
     pub(crate) fn requests_for_weight(&self) -> f32 {
-        (self.in_flight() as f32 * self.slow_start() + 1.0) / self.weight()
+        (self.in_flight() as f32 + 1.0) / self.weight()
     }
 
     /// Average latency in seconds; NaN before the first response.

@@ -5,18 +5,19 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
 use crate::reason::Reason;
 use crate::service::{ServiceKind, ServiceModel};
-use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample, elapsed_s};
+use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample};
 use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
 
 /// Most hosts of an upstream.
 pub const HOSTS_MAX: usize = 1024;
 
 /// Words that hold a bit for each host.
-pub(crate) const HOST_WORDS: usize = HOSTS_MAX / 64;
+pub const HOST_WORDS: usize = HOSTS_MAX / 64;
 
 /// How often hosts age.
 const AGEING_INTERVAL_US: u64 = 1_000_000;
@@ -56,6 +57,8 @@ pub struct StateHeader {
     retried_begun: AtomicU64,
     /// How long hosts that come up take to get their full share; 0 for no time.
     slow_start_us: AtomicU64,
+    /// Not 0 while a host may be starting slowly.
+    is_starting: AtomicU32,
     random: AtomicU64,
     /// Bit `i % 64` of word `i / 64`: host `i` is registered.
     registered: [AtomicU64; HOST_WORDS],
@@ -78,6 +81,7 @@ impl StateHeader {
             untried: AtomicU32::new(0),
             retried_begun: AtomicU64::new(0),
             slow_start_us: AtomicU64::new(0),
+            is_starting: AtomicU32::new(0),
             random: AtomicU64::new(seed),
             registered: [const { AtomicU64::new(0) }; HOST_WORDS],
             decisions: [const { AtomicU64::new(0) }; Reason::COUNT],
@@ -153,19 +157,53 @@ impl<'m> State<'m> {
     /// host.
     pub fn restarted(&self, host: u32, now_us: u64) -> bool {
         let slow_start_us = self.header.slow_start_us.load(Relaxed);
-        self.host(host).inspect(|slot| slot.restarted(slow_start_us, now_us)).is_some()
+        let Some(slot) = self.host(host) else { return false };
+        if slot.restarted(slow_start_us, now_us) {
+            self.header.is_starting.store(1, Relaxed);
+        }
+        true
     }
 
-    /// Brings slow starts up to date. At a host that came up `t` ago each request counts for
-    /// `1 / max(0.1, t / slow_start)`, so that where costs are balanced it has that share of the
-    /// requests that others have: Envoy's slow start with its default aggression and least
-    /// weight. It gets one request at a time in any case. 0 ends all slow starts.
+    /// Brings slow starts up to date. A host that came up `t` ago gets `max(0.1, t / slow_start)`
+    /// of its full share of the requests: Envoy's slow start with its default aggression and
+    /// least weight. 0 ends all slow starts.
     ///
-    /// Decisions read the result; it is for a timer, and once a second is often enough.
+    /// Decisions read the result ([`spare`](Self::spare)); this is for a timer, and once a second
+    /// is often enough.
     pub fn warm(&self, slow_start_us: u64, now_us: u64) {
         self.header.slow_start_us.store(slow_start_us, Relaxed);
-        for (_, slot) in self.hosts() {
-            slot.warm(slow_start_us, now_us);
+        let starting = self.hosts().filter(|(_, slot)| slot.warm(slow_start_us, now_us)).count();
+        self.header.is_starting.store(starting as u32, Relaxed);
+    }
+
+    /// Whether a host may be starting slowly.
+    #[inline]
+    pub(crate) fn is_starting(&self) -> bool {
+        self.header.is_starting.load(Relaxed) != 0
+    }
+
+    /// Lets hosts that are starting slowly sit out, each by chance, unless none would be left.
+    /// `words` are the hosts that may be chosen, a bit each. A host's share is held against the
+    /// largest of them: where all have just come up, none needs to be spared.
+    ///
+    /// It is the share of requests that is limited, not the load that is raised: where requests
+    /// are short, a host mostly has none under way, and would win however much each counts.
+    pub fn spare(&self, words: &mut [u64]) {
+        let bit = |host: u32| (host as usize / 64, 1u64 << (host % 64));
+        let is_in = |words: &[u64], host: u32| {
+            let (word, bit) = bit(host);
+            words.get(word).is_some_and(|word| word & bit != 0)
+        };
+        let shares = self.hosts().filter(|(host, _)| is_in(words, *host)).map(|(_, slot)| slot.full_share());
+        let largest = shares.fold(0.0, f32::max);
+        for (host, slot) in self.hosts() {
+            let share = slot.full_share();
+            if share < largest && is_in(words, host) && self.random_unit() * largest >= share {
+                let (word, bit) = bit(host);
+                if let Some(word) = words.get_mut(word) {
+                    *word &= !bit;
+                }
+            }
         }
     }
 

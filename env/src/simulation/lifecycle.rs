@@ -3,6 +3,7 @@
 use evenkeel_runtime as runtime;
 
 use super::{Event, PROBE_LANE, Simulation, job, microseconds};
+use crate::balancer::facts;
 use crate::host::Notice;
 use crate::liar::Lie;
 use crate::outcome::Status;
@@ -17,8 +18,8 @@ impl Simulation {
         let job = job(&self.window, &self.workload, &self.service_s, request);
         let progress = &mut self.requests[request as usize];
         let balancer = &mut self.balancers[progress.record.balancer as usize];
-        let booked = self.setting.service.booked_prompt_tokens(job.prompt_tokens);
-        let ticket = balancer.state().begin(host as u32, booked, microseconds(self.now_s));
+        let (service, now_us) = (&self.setting.service, microseconds(self.now_s));
+        let ticket = balancer.upstream().begin(None, Some(service), &facts(&job), host as u32, now_us);
         progress.ticket = ticket.expect("every host is registered");
         progress.record.host = host as u16;
         progress.record.attempts += 1;
@@ -27,8 +28,11 @@ impl Simulation {
         progress.requests_ahead = self.hosts[host].requests().min(usize::from(u16::MAX)) as u16;
         let is_up = self.hosts[host].is_up();
         self.uses[host].sent += 1;
+        progress.cached_tokens = None;
         if is_up {
-            balancer.remember_prefix(host, job.prefix);
+            if !job.prefix.is_empty() {
+                progress.cached_tokens = Some(self.hosts[host].cached_tokens(&job));
+            }
             if let Some(after_s) = error_after_s {
                 self.schedule(after_s, Event::Error { request });
             } else {
@@ -69,7 +73,7 @@ impl Simulation {
             self.accrued.tokenless -= 1;
         }
         let balancer = &self.balancers[progress.record.balancer as usize];
-        balancer.state().first_token(&mut progress.ticket, microseconds(self.now_s));
+        balancer.upstream().first_token(&mut progress.ticket, microseconds(self.now_s));
         let event = self.request_event(request);
         // Where first token and end coincide, the end brings the report.
         if self.setting.service.kind == runtime::ServiceKind::Llm {
@@ -94,8 +98,10 @@ impl Simulation {
         };
         self.uses[host].work_s += work_s;
         self.uses[host].answered += 1;
-        let outcome = runtime::Outcome { status: runtime::Status::Success, output_tokens: traced.output_tokens };
+        let (status, output_tokens) = (runtime::Status::Success, traced.output_tokens);
+        let outcome = runtime::Outcome { status, output_tokens, cached_tokens: progress.cached_tokens };
         let event = self.end_attempt(request, &outcome);
+        self.balancers[event.balancer].answered(event.host, microseconds(self.now_s));
         self.piggyback(&event, policy);
         policy.on_done(&event, &outcome);
         self.end(request, Status::Answered);
@@ -106,12 +112,11 @@ impl Simulation {
         if self.requests[request as usize].is_over {
             return;
         }
-        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0 };
+        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0, cached_tokens: None };
         let event = self.end_attempt(request, &outcome);
         policy.on_done(&event, &outcome);
         let balancer = &mut self.balancers[event.balancer];
         balancer.eject(event.host, self.now_s, self.now_s + self.scenario.ejection_s);
-        balancer.forget_prefixes(event.host);
         let progress = &self.requests[request as usize];
         // Nothing can be retried of which the client has seen a part.
         if u32::from(progress.record.attempts) <= self.scenario.retries_max && progress.record.ttft_s.is_nan() {
@@ -126,7 +131,7 @@ impl Simulation {
         if self.requests[request as usize].is_over {
             return;
         }
-        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0 };
+        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0, cached_tokens: None };
         let event = self.end_attempt(request, &outcome);
         self.piggyback(&event, policy);
         policy.on_done(&event, &outcome);
@@ -147,7 +152,7 @@ impl Simulation {
             return;
         }
         if progress.is_sent {
-            let outcome = runtime::Outcome { status: runtime::Status::Timeout, output_tokens: 0 };
+            let outcome = runtime::Outcome { status: runtime::Status::Timeout, output_tokens: 0, cached_tokens: None };
             let event = self.end_attempt(request, &outcome);
             policy.on_done(&event, &outcome);
         }
@@ -171,8 +176,11 @@ impl Simulation {
     fn end_attempt(&mut self, request: u32, outcome: &runtime::Outcome) -> RequestEvent {
         let progress = &mut self.requests[request as usize];
         progress.is_sent = false;
-        let balancer = &self.balancers[progress.record.balancer as usize];
-        balancer.finish(&progress.ticket, outcome, &self.setting.service, microseconds(self.now_s));
+        let upstream = self.balancers[progress.record.balancer as usize].upstream();
+        let job = job(&self.window, &self.workload, &self.service_s, request);
+        let (service, now_us) = (&self.setting.service, microseconds(self.now_s));
+        let finished = upstream.finish(Some(service), &progress.ticket, &facts(&job), outcome, now_us);
+        finished.expect("nothing is taken back in a single process");
         self.request_event(request)
     }
 

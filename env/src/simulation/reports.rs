@@ -214,7 +214,12 @@ impl Simulation {
         policy: &mut dyn Policy,
     ) {
         let now_s = self.now_s;
-        self.balancers[balancer].report(host as u32, telemetry, microseconds(measured_s), microseconds(now_s));
+        self.balancers[balancer].upstream().report(
+            host as u32,
+            telemetry,
+            microseconds(measured_s),
+            microseconds(now_s),
+        );
         policy.on_telemetry(&TelemetryEvent {
             now_s,
             measured_s,

@@ -162,7 +162,7 @@ pub(crate) fn log(entry: LogEntry<'_>) {
         Status::Success => after_start_us(timing.last_upstream_rx_byte_received_ns).unwrap_or(now_us),
         _ => now_us,
     };
-    let outcome = Outcome { status, output_tokens };
+    let outcome = Outcome { status, output_tokens, cached_tokens: None };
     let model = settings.artifact.current();
     let service = Some(model.model().service());
     state.finish(&open.ticket, &outcome, service, ended_us.max(open.ticket.sent_us));
@@ -175,7 +175,7 @@ pub(crate) fn forget(state: &State<'_>, ticket: &Ticket) {
 
 /// Ends a request whose time is not known: an end at its start adds nothing to averages.
 fn end(state: &State<'_>, ticket: &Ticket, status: Status) {
-    state.finish(ticket, &Outcome { status, output_tokens: 0 }, None, ticket.sent_us);
+    state.finish(ticket, &Outcome { status, output_tokens: 0, cached_tokens: None }, None, ticket.sent_us);
 }
 
 /// Ends the requests that Envoy no longer has under way.

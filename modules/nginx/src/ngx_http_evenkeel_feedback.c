@@ -189,6 +189,7 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_peer_connection_t *pc, ngx_uint_t state)
 {
     ek_outcome                     outcome;
+    uint64_t                       header_us;
     ngx_uint_t                     ended;
     ngx_http_upstream_t           *u;
     ngx_http_evenkeel_srv_conf_t  *conf;
@@ -207,14 +208,17 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
 
     /*
      * A stream in which no token was found began with its body; one that went to a cache,
-     * since the client is gone, with its header.
+     * since the client is gone, with its header. NGINX has that in whole milliseconds: of
+     * none, half a one is the mean.
      */
 
     if (ended == NGX_HTTP_EVENKEEL_SUCCESS && !ekp->token_seen) {
+        header_us = u->state->header_time
+                    ? (uint64_t) u->state->header_time * 1000 : 500;
         (void) ek_first_token(conf->shared->state, &ekp->ticket,
                               ekp->first_body_us ? ekp->first_body_us
-                              : ekp->begun_us
-                                + (uint64_t) u->state->header_time * 1000);
+                              : ngx_min(ekp->begun_us + header_us,
+                                        ngx_http_evenkeel_now_us()));
     }
 
     ngx_memzero(&outcome, sizeof(ek_outcome));

@@ -24,15 +24,13 @@ mod visit;
 
 use self::fields::Place;
 use self::visit::Facts;
+pub use self::visit::MODEL_BYTES_MAX;
 use super::json::Scanner;
 
 pub use super::chain::PREFIX_BYTES;
 
 /// Most bytes of a body that are looked at: about half a millisecond's work.
 pub const READ_BYTES_MAX: u64 = 1 << 20;
-
-/// Most bytes of a model's name that are kept.
-pub const MODEL_BYTES_MAX: usize = 128;
 
 /// What a request's body says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

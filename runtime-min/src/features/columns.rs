@@ -201,7 +201,6 @@ impl<'a> Shared<'a> {
         let held = slots.number(word::UNWORKED) / ((faded * lanes.fill(0.5) + one) * faded + one);
         let requests = (running + waiting + sent - done).max(in_flight) + held;
         // What is under way at a host that has just come up counts for more.
-        let requests = requests * slots.number(word::SLOW_START);
         // A host not measured yet is taken to be like those that are, not like the service
         // trained for: on other hardware, the first one measured would look unlike all the
         // rest and take, or lose, all the traffic.

@@ -135,7 +135,7 @@ fn live(state: &State<'_>, service: &ServiceModel, hosts: u64, random: &mut Rand
                 };
                 state.finish(
                     &ticket,
-                    &Outcome { status, output_tokens: random.below(300) as u32 },
+                    &Outcome { status, output_tokens: random.below(300) as u32, cached_tokens: None },
                     Some(service),
                     now_us,
                 );
@@ -182,7 +182,7 @@ fn columns_agree_with_the_naive_features_and_between_levels() {
         let output_tokens = random.below(2) as u32 * random.below(3000) as u32;
         // A third of the prompts are of unknown length.
         let prompt_tokens = random.below(3).min(1) as u32 * random.below(4000) as u32;
-        let request = Request { prompt_tokens, cached_tokens: &cached_tokens, output_tokens };
+        let request = Request { prompt_tokens, cached_tokens: &cached_tokens, output_tokens, ..Request::default() };
 
         let candidates = Candidates::new(&state, eligible);
         let rows = eligible.hosts(&state).count();
@@ -251,7 +251,7 @@ fn without_reports_what_was_answered_is_no_work_ahead() {
     let pass = |now_us: u64, count| {
         for _ in 0..count {
             let ticket = state.begin(0, 5000, now_us).expect("the host is registered");
-            let outcome = Outcome { status: Status::Success, output_tokens: 100 };
+            let outcome = Outcome { status: Status::Success, output_tokens: 100, cached_tokens: None };
             state.finish(&ticket, &outcome, Some(&service), now_us + 1_000_000);
         }
     };

@@ -433,7 +433,7 @@ unsafe fn marked<'a, R>(reader: *mut R, mark: u64) -> Result<&'a mut R, EkCode> 
     memory::check(reader)?;
     // SAFETY: aligned, and the caller vouches for the bytes. Only the mark is read yet.
     if unsafe { reader.cast::<u64>().read() } != mark {
-        return Err(EkCode::StateForeign);
+        return Err(EkCode::ReaderForeign);
     }
     // SAFETY: it carries the mark, so that `place` wrote all of it.
     Ok(unsafe { &mut *reader })

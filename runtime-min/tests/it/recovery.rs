@@ -47,11 +47,16 @@ impl<'s> Fleet<'s> {
                 self.state.first_token(&mut ticket, self.now_us + SECOND_US / 20);
                 self.under_way.push_back(ticket);
             } else {
-                self.state.finish(&ticket, &Outcome { status, output_tokens: 0 }, Some(&service()), self.now_us + 1000);
+                self.state.finish(
+                    &ticket,
+                    &Outcome { status, output_tokens: 0, cached_tokens: None },
+                    Some(&service()),
+                    self.now_us + 1000,
+                );
             }
             while self.under_way.front().is_some_and(|ticket| ticket.sent_us + 4 * SECOND_US <= self.now_us) {
                 let ticket = self.under_way.pop_front().expect("not empty");
-                let success = Outcome { status: Status::Success, output_tokens: 200 };
+                let success = Outcome { status: Status::Success, output_tokens: 200, cached_tokens: None };
                 self.state.finish(&ticket, &success, Some(&service()), self.now_us);
             }
         }
@@ -79,7 +84,7 @@ fn a_host_that_fails_is_tried_now_and_then_and_one_that_stopped_gets_its_share_a
         // The worst case: nothing but failures, up to now.
         for _ in 0..40 {
             let ticket = fleet.state.begin(0, 1, fleet.now_us).expect("host");
-            let failure = Outcome { status: Status::Failure, output_tokens: 0 };
+            let failure = Outcome { status: Status::Failure, output_tokens: 0, cached_tokens: None };
             fleet.state.finish(&ticket, &failure, Some(&service()), fleet.now_us);
         }
         assert_eq!(fleet.run(15, |_, _| Status::Success)[0], 0);
@@ -99,7 +104,7 @@ fn failures_fade_while_nothing_is_sent() {
             let ticket = fleet.state.begin(0, 1, now_us).expect("host");
             fleet.state.finish(
                 &ticket,
-                &Outcome { status: Status::Failure, output_tokens: 0 },
+                &Outcome { status: Status::Failure, output_tokens: 0, cached_tokens: None },
                 Some(&service()),
                 now_us,
             );
@@ -114,7 +119,12 @@ fn failures_fade_while_nothing_is_sent() {
         assert!((share(30) - before).abs() < 1e-5);
         // A later failure counts from there.
         let late_us = now_us + 31 * SECOND_US;
-        fleet.state.finish(&ticket, &Outcome { status: Status::Timeout, output_tokens: 0 }, Some(&service()), late_us);
+        fleet.state.finish(
+            &ticket,
+            &Outcome { status: Status::Timeout, output_tokens: 0, cached_tokens: None },
+            Some(&service()),
+            late_us,
+        );
         assert!((0.12..0.2).contains(&share(31)), "{}", share(31));
     });
 }
@@ -148,7 +158,12 @@ fn without_a_slow_start_a_restarted_host_only_forgets() {
     with_fleet(|fleet| {
         let (state, now_us) = (fleet.state, fleet.now_us);
         let ticket = state.begin(0, 1, now_us).expect("host");
-        state.finish(&ticket, &Outcome { status: Status::Failure, output_tokens: 0 }, Some(&service()), now_us);
+        state.finish(
+            &ticket,
+            &Outcome { status: Status::Failure, output_tokens: 0, cached_tokens: None },
+            Some(&service()),
+            now_us,
+        );
         state.report(0, &Telemetry { running: 3.0, ..Telemetry::UNKNOWN }, now_us, now_us);
         let slot = state.host(0).expect("host");
         let in_flight = slot.in_flight();
