@@ -9,15 +9,16 @@
 //! and a queue of everything else. Arrivals come first at equal times.
 
 mod environment;
+mod event;
 mod fate;
 mod lifecycle;
+mod progress;
 mod reports;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use evenkeel_runtime::Ticket;
 use rand_pcg::Pcg64Mcg;
 
 use crate::balancer::{Balancer, facts};
@@ -25,13 +26,15 @@ use crate::events::{EventQueue, HostClock, Moment};
 use crate::host::{Host, Job, Notice, ServiceOptions};
 use crate::liar::Lie;
 use crate::oracle::{Scratch, Truth};
-use crate::outcome::{HostUse, Outcome, Record, Status};
+use crate::outcome::{HostUse, Outcome};
 use crate::policy::{Decision, Policy, Setting};
 use crate::random::{Purpose, below, log_normal, lognormal_parameters, stream};
 use crate::scenario::{Assignment, Scenario};
 use crate::workload::{TokenMeans, Window, Workload};
 use environment::Weather;
+use event::{Event, PROBE_LANE, TIMEOUT_LANE};
 use fate::Fate;
+use progress::Progress;
 use reports::Reports;
 
 /// Runs a whole simulation. Equal arguments give equal results, bit for bit.
@@ -43,94 +46,6 @@ pub fn simulate(scenario: &Scenario, workload: &Workload, policy: &mut dyn Polic
         simulation.place(host, policy);
     }
     simulation.outcome()
-}
-
-/// Events other than arrivals and the hosts' own.
-#[derive(Clone, Copy, Debug)]
-enum Event {
-    /// A balancer polls every host.
-    Poll { balancer: u32 },
-    /// The reports of the oldest poll under way arrive.
-    PollArrives,
-    /// A probe reaches its host.
-    ProbeMeasures { balancer: u32, host: u32 },
-    /// The answer of the oldest probe under way arrives.
-    ProbeArrives,
-    /// An antagonist comes or goes.
-    Slowness { host: u32, slow: bool },
-    /// A host crashes.
-    Crash { host: u32 },
-    /// A host comes back.
-    Restart { host: u32 },
-    /// A host's caches are warm again, unless it has crashed since.
-    Warm { host: u32, restarts: u32 },
-    /// A host answers a request with an error, unless it has ended.
-    Error { request: u32 },
-    /// A request has taken too long, unless it has ended.
-    Timeout { request: u32 },
-    /// A slow spell begins: one of those at known times, or one at random.
-    Spell { host: u32, scheduled: Option<u32> },
-    /// A slow spell ends, unless another has begun since.
-    SpellEnds { host: u32, spells: u32 },
-    /// A host joins.
-    Join { host: u32 },
-    /// An attempt ends without work, unless it has ended before.
-    NoWork { request: u32, attempt: u16 },
-    /// A client leaves, unless its request has ended.
-    Leave { request: u32 },
-    /// A session's next turn arrives.
-    Turn { request: u32 },
-}
-
-/// Lanes of the event queue: probes on their way to hosts, and back (each takes half a
-/// round trip).
-const PROBE_LANE: usize = 0;
-
-/// Requests' timeouts.
-const TIMEOUT_LANE: usize = 1;
-
-/// A request under way, or over.
-#[derive(Clone, Copy, Debug)]
-struct Progress {
-    ticket: Ticket,
-    record: Record,
-    sent_s: f64,
-    /// Prompt tokens that the balancer is told of; 0 where it is told nothing.
-    claimed_tokens: u32,
-    /// Requests at the host when it was sent.
-    requests_ahead: u16,
-    /// Tokens of its prompt that the host had cached, as engines say in their answers; `None` where
-    /// they have no cache.
-    cached_tokens: Option<u32>,
-    is_sent: bool,
-    is_over: bool,
-    /// It is no work, but an exchange that stays open.
-    is_exchange: bool,
-}
-
-impl Progress {
-    /// Before the arrival.
-    fn unborn() -> Self {
-        Self {
-            ticket: Ticket::default(),
-            record: Record {
-                arrival_s: f64::NAN,
-                latency_s: f64::NAN,
-                ttft_s: f64::NAN,
-                host: u16::MAX,
-                balancer: 0,
-                attempts: 0,
-                status: Status::Failed,
-            },
-            sent_s: 0.0,
-            claimed_tokens: 0,
-            requests_ahead: 0,
-            cached_tokens: None,
-            is_sent: false,
-            is_over: false,
-            is_exchange: false,
-        }
-    }
 }
 
 /// A simulation that stops at every decision.

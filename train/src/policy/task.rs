@@ -44,11 +44,13 @@ pub struct Means {
     pub probes: bool,
     /// Any report of the hosts: polled, with responses, or probed.
     pub telemetry: bool,
+    /// What happens to real fleets, in the settings that it is trained in.
+    pub life: bool,
 }
 
 impl Means {
     /// Everything.
-    pub const ALL: Self = Self { context: true, probes: true, telemetry: true };
+    pub const ALL: Self = Self { context: true, probes: true, telemetry: true, life: true };
 
     /// The setting without what the policy may not use.
     #[must_use]
@@ -66,7 +68,8 @@ impl Task<'_> {
     /// A random setting with at most so many requests; two in three with the user's own hosts,
     /// if they are known: a policy that has seen no others would be lost when some are replaced.
     pub fn random_scenario(&self, requests_max: usize, rng: &mut Pcg64Mcg) -> Scenario {
-        let random = Scenario::random(self.hosts, rng);
+        let draw = if self.means.life { Scenario::random } else { Scenario::random_reference };
+        let random = draw(self.hosts, rng);
         let scenario = match self.fleet {
             Some(own) if uniform(rng) < 2.0 / 3.0 => random.with_fleet(own.clone()),
             _ => random,
