@@ -858,7 +858,7 @@ size_t ek_scratch_size(const struct ek_model *model, uint32_t hosts);
  * Chooses a host for an attempt of a request. `ek_upstream_begin` counts it in.
  *
  * Every host that may be chosen is scored; the lowest score wins, ties break at random. Hosts
- * that start slowly sit out by chance. Where there is no model or no usable score (the choice's
+ * that start slowly sit out until their turn comes. Where there is no model or no usable score (the choice's
  * `reason` says), the one with fewer requests in flight of two hosts drawn at random is chosen:
  * as long as a host may be chosen, the result is one.
  *
@@ -942,8 +942,8 @@ uint32_t ek_model_history(const struct ek_model *model);
  * be called about once a second, by one thread of one process at a time, and once before the
  * first `ek_host_restarted`.
  *
- * A host that came up `t` ago gets about `max(0.1, t / slow_start)` of its full share of the
- * requests. `slow_start_us`: the time that it takes to get all of it; 0 for no slow start.
+ * A host that came up `t` ago gets `max(0.1, t / slow_start)` of its full share of the
+ * requests, if that many are to go there. `slow_start_us`: the time that it takes to get all of it; 0 for no slow start.
  * `model`: may be NULL. `now_us`: of the caller's monotonic clock. `epoch_s`: Unix time, in the
  * service's local time where its days and weeks follow that. `scratch`: as for
  * `ek_upstream_choose`.

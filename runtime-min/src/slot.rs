@@ -36,6 +36,12 @@ pub const AVERAGING_TIME_S: f32 = 10.0;
 /// less would leave it without any measurement.
 const SLOW_START_SHARE_MIN: f32 = 0.1;
 
+/// Parts of a request that a host's next one is counted in while it starts slowly.
+const DUE_UNITS: u64 = 256;
+
+/// Requests that such a host may get at once, having been passed over when they were due.
+const DUE_AT_ONCE: u64 = 3;
+
 /// An `f32` that is updated atomically.
 #[derive(Debug, Default)]
 #[repr(transparent)]
@@ -106,6 +112,9 @@ pub struct HostSlot {
     registered_us: AtomicU64,
     /// When the host came (back) up; 0 for one that is not known to have been down.
     restarted_us: AtomicU64,
+    /// When a host that starts slowly gets its next request, in requests of the upstream times
+    /// [`DUE_UNITS`].
+    due: AtomicU64,
     sent: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
@@ -169,9 +178,11 @@ impl HostSlot {
     }
 
     /// The host came (back) up: nothing that was learned or reported before says anything of
-    /// it. From now on it [warms](Self::warm), which the result says.
-    pub(crate) fn restarted(&self, slow_start_us: u64, now_us: u64) -> bool {
+    /// it. From now on it [warms](Self::warm), which the result says. `begun` is how many requests
+    /// the upstream has had.
+    pub(crate) fn restarted(&self, slow_start_us: u64, begun: u64, now_us: u64) -> bool {
         self.restarted_us.store(now_us.max(1), Relaxed);
+        self.due.store(begun.saturating_mul(DUE_UNITS), Relaxed);
         self.forget();
         self.warm(slow_start_us, now_us)
     }
@@ -185,6 +196,27 @@ impl HostSlot {
         let share = if is_warm { 1.0 } else { elapsed_us as f32 / slow_start_us as f32 };
         self.full_share.store(share.max(SLOW_START_SHARE_MIN));
         !is_warm
+    }
+
+    /// Counts a request against the share of a host that starts slowly: the next one is due when
+    /// the upstream has had as many more as its share is smaller than `fleet_weight`, that of all.
+    #[inline(never)]
+    pub(crate) fn pace(&self, fleet_weight: f32, begun: u64) {
+        let share = self.weight() * self.full_share();
+        if self.full_share() < 1.0 {
+            let interval = (fleet_weight / share * DUE_UNITS as f32) as u64;
+            let now = begun.saturating_mul(DUE_UNITS);
+            let earliest = now.saturating_sub(interval.saturating_mul(DUE_AT_ONCE));
+            // What it was given before its time, where there was no other, is not held against it.
+            let next = |due: u64| Some(due.max(earliest).min(now).saturating_add(interval));
+            let _ = self.due.fetch_update(Relaxed, Relaxed, next);
+        }
+    }
+
+    /// How long a host that starts slowly waits for its next request, in parts of requests of the
+    /// upstream, which has had `begun`; 0 for one that need not wait.
+    pub(crate) fn wait(&self, begun: u64) -> u64 {
+        if self.full_share() < 1.0 { self.due.load(Relaxed).saturating_sub(begun.saturating_mul(DUE_UNITS)) } else { 0 }
     }
 
     /// Key under which the host was registered; 0 for a free slot.

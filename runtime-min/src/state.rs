@@ -59,6 +59,8 @@ pub struct StateHeader {
     slow_start_us: AtomicU64,
     /// Not 0 while a host may be starting slowly.
     is_starting: AtomicU32,
+    /// Sum of the hosts' weights, each times its share of its full share of the requests.
+    fleet_weight: AtomicF32,
     random: AtomicU64,
     /// Bit `i % 64` of word `i / 64`: host `i` is registered.
     registered: [AtomicU64; HOST_WORDS],
@@ -82,6 +84,7 @@ impl StateHeader {
             retried_begun: AtomicU64::new(0),
             slow_start_us: AtomicU64::new(0),
             is_starting: AtomicU32::new(0),
+            fleet_weight: AtomicF32::new(0.0),
             random: AtomicU64::new(seed),
             registered: [const { AtomicU64::new(0) }; HOST_WORDS],
             decisions: [const { AtomicU64::new(0) }; Reason::COUNT],
@@ -158,8 +161,9 @@ impl<'m> State<'m> {
     pub fn restarted(&self, host: u32, now_us: u64) -> bool {
         let slow_start_us = self.header.slow_start_us.load(Relaxed);
         let Some(slot) = self.host(host) else { return false };
-        if slot.restarted(slow_start_us, now_us) {
+        if slot.restarted(slow_start_us, self.header.begun.load(Relaxed), now_us) {
             self.header.is_starting.store(1, Relaxed);
+            self.weigh();
         }
         true
     }
@@ -174,6 +178,13 @@ impl<'m> State<'m> {
         self.header.slow_start_us.store(slow_start_us, Relaxed);
         let starting = self.hosts().filter(|(_, slot)| slot.warm(slow_start_us, now_us)).count();
         self.header.is_starting.store(starting as u32, Relaxed);
+        self.weigh();
+    }
+
+    /// Notes the sum of what the hosts weigh, each by its share of its full share.
+    fn weigh(&self) {
+        let sum = self.hosts().fold(0.0, |sum, (_, slot)| sum + slot.weight() * slot.full_share());
+        self.header.fleet_weight.store(sum);
     }
 
     /// Whether a host may be starting slowly.
@@ -182,30 +193,37 @@ impl<'m> State<'m> {
         self.header.is_starting.load(Relaxed) != 0
     }
 
-    /// Lets hosts that are starting slowly sit out, each by chance, unless none would be left.
-    /// `words` are the hosts that may be chosen, a bit each. A host's share is held against the
-    /// largest of them: where all have just come up, none needs to be spared.
+    /// Lets hosts that are starting slowly sit out until their next request is due, unless none
+    /// would be left. `words` are the hosts that may be chosen, a bit each.
     ///
     /// It is the share of requests that is limited, not the load that is raised: where requests
-    /// are short, a host mostly has none under way, and would win however much each counts.
+    /// are short, a host mostly has none under way, and would win however much each counts. Nor
+    /// is it left to chance: an empty host among many that are busy wins whenever it may.
     pub fn spare(&self, words: &mut [u64]) {
-        let is_in = |word: &u64, host: u32| *word >> (host % 64) & 1 == 1;
-        let eligible = |host: u32| words.get(host as usize / 64).is_some_and(|word| is_in(word, host));
-        let hosts = self.hosts().filter(|(host, _)| eligible(*host));
-        let shares = hosts.map(|(host, slot)| (host, slot.full_share()));
-        let Some((kept, largest)) = shares.reduce(|most, next| if next.1 > most.1 { next } else { most }) else {
-            return;
-        };
-        // One is kept whatever its share has become meanwhile, so that one is left.
-        for (host, slot) in self.hosts().filter(|(host, _)| *host != kept) {
-            let share = slot.full_share();
-            if share < largest
-                && let Some(word) = words.get_mut(host as usize / 64)
-                && is_in(word, host)
-                && self.random_unit() * largest >= share
-            {
-                *word &= !(1 << (host % 64));
+        let begun = self.header.begun.load(Relaxed);
+        let (mut is_one_left, mut next) = (false, None);
+        for (host, slot) in self.hosts() {
+            let Some(word) = words.get_mut(host as usize / 64) else { break };
+            let bit = 1 << (host % 64);
+            let wait = slot.wait(begun);
+            if *word & bit == 0 {
+                continue;
             }
+            if wait == 0 {
+                is_one_left = true;
+                continue;
+            }
+            *word &= !bit;
+            if next.is_none_or(|(_, shortest)| wait < shortest) {
+                next = Some((host, wait));
+            }
+        }
+        // Where all have just come up, none waits for the others.
+        if !is_one_left
+            && let Some((host, _)) = next
+            && let Some(word) = words.get_mut(host as usize / 64)
+        {
+            *word |= 1 << (host % 64);
         }
     }
 
@@ -313,7 +331,10 @@ impl<'m> State<'m> {
         let quiet_s = elapsed_s(self.header.last_arrival_us.fetch_max(now_us, Relaxed), now_us);
         let keep = math::decay(quiet_s / AVERAGING_TIME_S);
         self.header.arrivals_per_s.update(|old| old * keep + 1.0 / AVERAGING_TIME_S);
-        let begun = self.header.begun.fetch_add(1, Relaxed) + 1;
+        let begun = self.header.begun.fetch_add(1, Relaxed).wrapping_add(1);
+        if self.is_starting() {
+            slot.pace(self.header.fleet_weight.load(), begun);
+        }
         Some(slot.begin(host, prompt_tokens, begun, now_us))
     }
 

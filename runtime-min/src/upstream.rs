@@ -222,8 +222,8 @@ impl<'m> Upstream<'m> {
         self.state.is_starting()
     }
 
-    /// The hosts that an attempt may go to: not those that were tried, nor, by chance, those that
-    /// start slowly. `words` is where the mask goes if it is another than the caller's.
+    /// The hosts that an attempt may go to: not those that were tried, nor those that start slowly
+    /// and have had their share. `words` is where the mask goes if it is another than the caller's.
     #[inline]
     pub fn admit<'w>(&self, attempt: &Attempt<'w>, words: &'w mut [u64; HOST_WORDS]) -> Eligible<'w> {
         if !self.state.is_starting() {

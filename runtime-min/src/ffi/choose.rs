@@ -31,7 +31,7 @@ pub unsafe extern "C" fn ek_scratch_size(model: *const EkModel, hosts: u32) -> u
 /// Chooses a host for an attempt of a request. `ek_upstream_begin` counts it in.
 ///
 /// Every host that may be chosen is scored; the lowest score wins, ties break at random. Hosts
-/// that start slowly sit out by chance. Where there is no model or no usable score (the choice's
+/// that start slowly sit out until their turn comes. Where there is no model or no usable score (the choice's
 /// `reason` says), the one with fewer requests in flight of two hosts drawn at random is chosen:
 /// as long as a host may be chosen, the result is one.
 ///

@@ -74,8 +74,8 @@ pub unsafe extern "C" fn ek_model_history(model: *const EkModel) -> u32 {
 /// be called about once a second, by one thread of one process at a time, and once before the
 /// first `ek_host_restarted`.
 ///
-/// A host that came up `t` ago gets about `max(0.1, t / slow_start)` of its full share of the
-/// requests. `slow_start_us`: the time that it takes to get all of it; 0 for no slow start.
+/// A host that came up `t` ago gets `max(0.1, t / slow_start)` of its full share of the
+/// requests, if that many are to go there. `slow_start_us`: the time that it takes to get all of it; 0 for no slow start.
 /// `model`: may be NULL. `now_us`: of the caller's monotonic clock. `epoch_s`: Unix time, in the
 /// service's local time where its days and weeks follow that. `scratch`: as for
 /// `ek_upstream_choose`.

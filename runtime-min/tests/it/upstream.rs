@@ -225,7 +225,10 @@ fn shares(upstream: &Upstream<'_>, eligible: Eligible<'_>, choices: usize, now_u
     let mut chosen = vec![0; upstream.state().host_end()];
     for _ in 0..choices {
         let choice = choose(upstream, &Facts::default(), &Attempt::first(eligible), now_us);
-        chosen[choice.host.expect("one is always left") as usize] += 1;
+        let host = choice.host.expect("one is always left");
+        let ticket = begin(upstream, &Facts::default(), host, now_us);
+        end(upstream, &ticket, &Facts::default(), Status::Success, None, now_us);
+        chosen[host as usize] += 1;
     }
     chosen
 }
@@ -251,11 +254,46 @@ fn a_host_that_starts_slowly_gets_its_share_of_ten_thousand_choices() {
             let now_us = NOW_US + elapsed_s * SECOND_US;
             tick(upstream, 100, now_us);
             let chosen = shares(upstream, Eligible::All, CHOICES, now_us);
-            // It is in the draw by chance, and one of four then.
-            assert!(is_near(chosen[2], CHOICES, share / 4.0), "{elapsed_s} s: {chosen:?}");
-            let others = (1.0 - share / 4.0) / 3.0;
+            // It counts for so much of a host.
+            let own = share / (3.0 + share);
+            assert!(is_near(chosen[2], CHOICES, own), "{elapsed_s} s: {chosen:?}");
+            let others = (1.0 - own) / 3.0;
             assert!([0, 1, 3].iter().all(|host| is_near(chosen[*host], CHOICES, others)), "{elapsed_s} s: {chosen:?}");
         }
+    });
+}
+
+/// A host that comes up empty would win every choice among busy ones.
+#[test]
+fn a_slow_start_holds_however_many_others_are_busy() {
+    const HOSTS: usize = 100;
+    with_upstream(HOSTS, |upstream| {
+        let file = crate::builder::estimate_artifact(1.0);
+        let model = evenkeel_runtime::Model::parse(&file).expect("valid");
+        let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(HOSTS))];
+        let facts = Facts { prompt_tokens: 500, ..Facts::default() };
+        for host in 1..HOSTS as u32 {
+            for _ in 0..20 {
+                begin(upstream, &facts, host, NOW_US);
+            }
+        }
+        tick(upstream, 100, NOW_US);
+        upstream.restarted(0, NOW_US);
+        let mut sent = |choices: usize, now_us| {
+            let (before, all) =
+                (upstream.state().host(0).map_or(0, HostSlot::sent_total), Attempt::first(Eligible::All));
+            for _ in 0..choices {
+                let host = upstream.choose(Some(&model), &facts, &all, now_us, &mut scratch).host.expect("many");
+                begin(upstream, &facts, host, now_us);
+            }
+            upstream.state().host(0).map_or(0, HostSlot::sent_total) - before
+        };
+        // A tenth of the hundredth that is its own, half of it after half of the time.
+        let first = sent(10_000, NOW_US);
+        assert!((8..=14).contains(&first), "{first}");
+        tick(upstream, 100, NOW_US + 50 * SECOND_US);
+        let later = sent(10_000, NOW_US + 50 * SECOND_US);
+        assert!((45..=56).contains(&later), "{later}");
     });
 }
 
@@ -269,11 +307,14 @@ fn a_slow_start_never_leaves_nobody() {
         assert!(chosen.iter().all(|count| is_near(*count, 10_000, 0.25)), "{chosen:?}");
         // Where it is the only one that is left, it gets everything.
         assert_eq!(shares(upstream, Eligible::Mask(&[0b100]), 100, NOW_US)[2], 100);
-        // Compared with the one that is furthest, not with one that is warm.
-        upstream.restarted(1, NOW_US + 50 * SECOND_US);
+        // That is not held against it once the others are back.
+        let chosen = shares(upstream, Eligible::All, 10_000, NOW_US);
+        assert!(chosen.iter().all(|count| is_near(*count, 10_000, 0.25)), "{chosen:?}");
+        // Each by what it has behind it: three are half way when one comes up again.
         tick(upstream, 100, NOW_US + 50 * SECOND_US);
-        let chosen = shares(upstream, Eligible::Mask(&[0b11]), 10_000, NOW_US + 50 * SECOND_US);
-        assert!(is_near(chosen[1], 10_000, 0.2 / 2.0), "{chosen:?}");
+        upstream.restarted(1, NOW_US + 50 * SECOND_US);
+        let chosen = shares(upstream, Eligible::All, 10_000, NOW_US + 50 * SECOND_US);
+        assert!(is_near(chosen[1], 10_000, 0.1 / 1.6), "{chosen:?}");
         // A retry of it goes elsewhere, and one of all others goes to it.
         let tried = [0b1101];
         for _ in 0..1000 {
