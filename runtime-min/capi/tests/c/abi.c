@@ -292,7 +292,7 @@ static void structures_are_checked(void)
     newer.known.struct_size = sizeof(newer);
     choice = blank_choice();
     CHECK_CODE(EK_CODE_OK, choose(upstream, &newer.known, NULL, &choice));
-    CHECK(choice.struct_size == sizeof(choice) && choice.host == 0 && choice.reserved == 0);
+    CHECK(choice.struct_size == sizeof(choice) && choice.host == 0 && choice.output_tokens == 0);
     newer.later = 1;
     CHECK_CODE(EK_CODE_STRUCT_SIZE, choose(upstream, &newer.known, NULL, &choice));
 
@@ -446,6 +446,33 @@ static void processes_are_told_apart(void)
     CHECK_CODE(EK_CODE_OK, ek_upstream_join(upstream, 1, &taken_back));
     CHECK(taken_back == 1 && stats_of(upstream, 0).in_flight == 0 && counters_of(upstream).taken_back == 1);
     CHECK_CODE(EK_CODE_TICKET, ek_upstream_finish(upstream, NULL, &ticket, NULL, &outcome, 2));
+}
+
+/* Answers of a class are expected to be as long as those before, within the request's limit. */
+static void classes_are_learned(void)
+{
+    ek_upstream *upstream = new_upstream(1);
+    ek_facts facts = facts_of(10);
+    ek_choice choice = blank_choice();
+    ek_ticket ticket;
+    uint32_t host;
+    CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, 1, 1.0f, 0, &host));
+    facts.class_key = ek_host_key("chat", 4);
+    for (uint32_t i = 0; i < 20; i++) {
+        ek_outcome outcome = success_of(i % 2 == 0 ? 100 : 140);
+        CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
+        CHECK((i < 8) == (choice.output_tokens == 0));
+        CHECK_CODE(EK_CODE_OK, begin(upstream, &facts, 0, 1, &ticket));
+        CHECK_CODE(EK_CODE_OK, ek_upstream_finish(upstream, NULL, &ticket, &facts, &outcome, 2));
+    }
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
+    CHECK(choice.output_tokens == 120);
+    facts.output_tokens_max = 50;
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
+    CHECK(choice.output_tokens == 50);
+    facts.class_key++;
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
+    CHECK(choice.output_tokens == 0);
 }
 
 /* A host is guessed to have cached what it was sent, until it restarts or refuses it. */
@@ -817,6 +844,7 @@ int main(int argc, char **argv)
     least_request_stands_in_for_a_model();
     counts_are_exact();
     processes_are_told_apart();
+    classes_are_learned();
     prefixes_are_remembered();
     hosts_start_slowly();
     choices_are_timed();
