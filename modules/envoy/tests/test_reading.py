@@ -8,12 +8,12 @@ import http.client
 import json
 import os
 import socket
-import tempfile
 import unittest
 
-from case import Case, llm
+from case import Case
 from facts import facts_of, key_of
-from harness import ARTIFACT, module_filter, request_filter, until
+from harness import ARTIFACT, module_filter, request_filter
+from hosts import llm
 from reading import FIELDS, ReadingCase
 
 JSON = {"content-type": "application/json"}
@@ -153,12 +153,11 @@ class Reading(ReadingCase):
         [host] = self.hosts({"delay_s": 0.0, "headers": {**JSON, "x-output-tokens": "77"}, "body": json.dumps({"usage": {"completion_tokens": 5}})})
         options = {"class": "x-adapter", "output_tokens": "x-output-tokens"}
         envoy = self.reading_envoy([host], options=options)
-        for adapter in ("a", ""):
-            for _ in range(8):
-                self.assertEqual(envoy.get(headers={**JSON, "x-adapter": adapter}, body=chat("b"))[0], 200)
+        for _ in range(8):
+            self.assertEqual(envoy.get(headers={**JSON, "x-adapter": "a"}, body=chat("b"))[0], 200)
         self.assert_settled(envoy)
         expected = {name: json.loads(envoy.ask(f"/evenkeel/explain?class={name}")[1])["output_tokens"] for name in ("a", "m-8b")}
-        self.assertEqual(expected, {"a": 77, "m-8b": 77})
+        self.assertEqual(expected, {"a": 77, "m-8b": None})
 
     def test_a_request_for_another_protocol_is_not_held_back(self):
         """Its body never ends, and may never begin."""
@@ -194,8 +193,7 @@ class Prefixes(Case):
 
     def test_a_session_is_named_by_a_header_or_in_the_body(self):
         hosts = self.hosts(*[llm(0.02)] * 4)
-        options = {"artifact": ARTIFACT, "key": ["x-session-affinity", "x-session-id"]}
-        envoy = self.envoy(hosts, options=options, filters=[request_filter({})]).start()
+        envoy = self.envoy(hosts, filters=[request_filter({})]).start()
         envoy.load(100)
         prompts = [f"{n} " + text(5000) for n in range(12)]
         for name, headers, more in (
