@@ -5,7 +5,8 @@ import os
 import tempfile
 
 from case import Case
-from harness import ARTIFACT, module_filter, request_filter, until
+from harness import ARTIFACT, module_filter, request_filter
+from waiting import until
 
 FIELDS = ("prompt_tokens", "output_tokens", "cached_tokens", "first_token_ms")
 

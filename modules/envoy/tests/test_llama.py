@@ -5,8 +5,8 @@ import json
 import unittest
 
 import llama
-from harness import until
 from reading import ReadingCase
+from waiting import until
 
 
 @unittest.skipUnless(llama.SERVER and llama.MODELS, "llama.cpp's server is not at hand")

@@ -8,12 +8,12 @@ import http.client
 import json
 import os
 import socket
-import tempfile
 import unittest
 
-from case import Case, llm
+from case import Case
 from facts import facts_of, key_of
-from harness import ARTIFACT, module_filter, request_filter, until
+from harness import ARTIFACT, module_filter, request_filter
+from hosts import llm
 from reading import FIELDS, ReadingCase
 
 JSON = {"content-type": "application/json"}
