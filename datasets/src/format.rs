@@ -32,8 +32,19 @@ pub enum Format {
     AiPerf,
     /// The result of vLLM's serving benchmark, with details.
     VllmBench,
+    /// `GuideLLM`'s report, as JSON.
+    GuideLlm,
+    /// `inference-perf`'s result, a request an entry.
+    InferencePerf,
     /// `OpenTelemetry` spans with the attributes of generative AI, as JSON.
     Otel,
+    /// `TraceLab`'s rounds of coding agents, a call of a model a line.
+    TraceLab,
+    /// Sessions of coding agents as Weka's KV cache tester and `AgentX` have them: JSON objects with
+    /// nested `requests`, in one file or a folder.
+    Weka,
+    /// Windows of requests that `evenkeel dataset ingest` chose out of longer logs.
+    Lake,
     /// JSON lines whose fields a [`ColumnMap`](crate::ColumnMap) names.
     Json,
     /// Any CSV whose columns a [`ColumnMap`](crate::ColumnMap) names.
@@ -44,7 +55,7 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order in which a file's content is tried.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Azure,
         Self::Mooncake,
         Self::Bailian,
@@ -56,7 +67,12 @@ impl Format {
         Self::EnvoyText,
         Self::AiPerf,
         Self::VllmBench,
+        Self::GuideLlm,
+        Self::InferencePerf,
         Self::Otel,
+        Self::TraceLab,
+        Self::Weka,
+        Self::Lake,
         Self::Json,
         Self::Csv,
         Self::Series,
@@ -76,7 +92,12 @@ impl Format {
             Self::EnvoyText => "envoy-text",
             Self::AiPerf => "aiperf",
             Self::VllmBench => "vllm-bench",
+            Self::GuideLlm => "guidellm",
+            Self::InferencePerf => "inference-perf",
             Self::Otel => "otel",
+            Self::TraceLab => "tracelab",
+            Self::Weka => "weka",
+            Self::Lake => "lake",
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Series => "series",

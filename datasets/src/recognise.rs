@@ -10,7 +10,8 @@ pub(crate) fn settle(input: &Input, asked: Option<Format>, options: &LoadOptions
     let Sniffed { format: looks_like, found } = sniff(input.head());
     let path = || input.path().to_owned();
     let columns = || suggested_columns(input.head());
-    let is_csv = |format| matches!(format, Format::Azure | Format::BurstGpt | Format::Series | Format::Csv);
+    let is_csv =
+        |format| matches!(format, Format::Azure | Format::BurstGpt | Format::Lake | Format::Series | Format::Csv);
     let is_json =
         input.head().trim_ascii_start().starts_with(b"{") || looks_like.is_some_and(|format| format == Format::Json);
     let map = options.columns.as_ref();

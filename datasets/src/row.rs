@@ -1,9 +1,10 @@
 //! One row on its way from a format's parser to a request.
 
 use crate::work::Seen;
-use crate::{Include, LeftOut, LoadOptions, Reason, Request, Where, input::quoted};
+use crate::{DataError, Format, Include, LeftOut, LoadOptions, Reason, Request, Where, input::quoted};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What a parser fills in. It is reused from row to row; parsers set every field they know and
 /// leave the others at [`Row::clear`]'s values.
@@ -46,6 +47,16 @@ impl Fault {
         expected: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self { field: field.into(), found: quoted(found), expected: expected.into() }
+    }
+
+    /// The fault as that of a whole file.
+    pub(crate) fn of_file(self, path: &Path, asked: Format) -> DataError {
+        DataError::WrongFormat {
+            path: path.to_owned(),
+            asked,
+            found: format!("{}: found {}", self.field, self.found),
+            advice: format!("expected {}", self.expected),
+        }
     }
 }
 

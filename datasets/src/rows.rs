@@ -1,12 +1,14 @@
 //! Where the rows of a trace come from.
 
 use crate::DataError;
-use crate::formats::bench::{self, Timed};
 use crate::formats::columns::Columns;
 use crate::formats::lines::Lines;
 use crate::formats::mapper::Mapper;
 use crate::formats::otel;
 use crate::formats::servegen::ServeGen;
+use crate::formats::timed::{Account, Timed};
+use crate::formats::tracelab::TraceLab;
+use crate::formats::weka::Weka;
 use crate::input::{LineReader, Records};
 use crate::row::{Context, Fault, Row};
 use std::collections::VecDeque;
@@ -17,7 +19,11 @@ pub(crate) enum Rows {
     Records(Box<Records>, Box<Columns>),
     /// Spans, several a line, of which those that are not handed out yet wait.
     Spans(LineReader, VecDeque<Timed>),
-    Ready(std::vec::IntoIter<Timed>),
+    /// Lines of nested objects, a request each.
+    Rounds(LineReader, Box<TraceLab>),
+    /// Requests of a file that was read as a whole.
+    Ready(std::vec::IntoIter<Timed>, Account),
+    Sessions(Box<Weka>),
     Generated(Box<ServeGen>),
 }
 
@@ -49,7 +55,7 @@ impl Rows {
             },
             Self::Spans(reader, waiting) => loop {
                 if let Some(timed) = waiting.pop_front() {
-                    bench::fill(timed, row);
+                    timed.fill(row);
                     break None;
                 }
                 match reader.next_line() {
@@ -65,10 +71,33 @@ impl Rows {
                     }
                 }
             },
-            Self::Ready(requests) => match requests.next() {
+            Self::Rounds(reader, rounds) => loop {
+                let Some(line) = reader.next_line() else { return Ok(Outcome::End) };
+                let line = line?.trim_ascii();
+                if line.is_empty() {
+                    continue;
+                }
+                match rounds.line(line, context) {
+                    Err(fault) => break Some(fault),
+                    Ok(None) => {}
+                    Ok(Some(timed)) => {
+                        timed.fill(row);
+                        break None;
+                    }
+                }
+            },
+            Self::Ready(requests, _) => match requests.next() {
                 None => return Ok(Outcome::End),
                 Some(timed) => {
-                    bench::fill(timed, row);
+                    timed.fill(row);
+                    None
+                }
+            },
+            Self::Sessions(sessions) => match sessions.next()? {
+                None => return Ok(Outcome::End),
+                Some(Err(fault)) => Some(fault),
+                Some(Ok(timed)) => {
+                    timed.fill(row);
                     None
                 }
             },
@@ -80,9 +109,9 @@ impl Rows {
     /// Line of the row read last.
     pub(crate) fn line(&self) -> u64 {
         match self {
-            Self::Lines(reader, _) | Self::Spans(reader, _) => reader.line(),
+            Self::Lines(reader, _) | Self::Spans(reader, _) | Self::Rounds(reader, _) => reader.line(),
             Self::Records(records, _) => records.line(),
-            Self::Ready(_) | Self::Generated(_) => 0,
+            Self::Ready(..) | Self::Sessions(_) | Self::Generated(_) => 0,
         }
     }
 
@@ -95,12 +124,23 @@ impl Rows {
         }
     }
 
+    /// What a format without named columns says about itself.
+    pub(crate) fn account(&self) -> Option<&Account> {
+        match self {
+            Self::Rounds(_, rounds) => Some(&rounds.account),
+            Self::Ready(_, account) => Some(account),
+            Self::Sessions(sessions) => Some(&sessions.plan().account),
+            _ => None,
+        }
+    }
+
     pub(crate) fn empty(&self, path: &str) -> DataError {
         let what = match self {
             Self::Lines(..) => "usable lines",
             Self::Records(..) => "usable rows after its header",
             Self::Spans(..) => "spans of requests",
-            Self::Ready(_) | Self::Generated(_) => "requests",
+            Self::Rounds(..) => "rounds",
+            Self::Ready(..) | Self::Sessions(_) | Self::Generated(_) => "requests",
         };
         DataError::Empty { path: path.into(), what }
     }

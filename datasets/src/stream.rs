@@ -3,9 +3,11 @@
 use crate::formats::bench;
 use crate::formats::columns::Columns;
 use crate::formats::lines::Lines;
-use crate::formats::mapper::Mapper;
 use crate::formats::role::Role;
 use crate::formats::servegen::ServeGen;
+use crate::formats::tracelab::{self, TraceLab};
+use crate::formats::weka::Weka;
+use crate::formats::{guidellm, inference_perf};
 use crate::input::{Input, LineReader, Progress};
 use crate::recognise::settle;
 use crate::row::{Context, Fault, Row};
@@ -57,13 +59,17 @@ impl TraceStream {
     fn open(path: &Path, format: Option<Format>, options: &LoadOptions) -> Result<Self, DataError> {
         let mut dropped_rows = 0;
         let mut context = Context::new(options);
-        let (rows, format, progress) = if path.is_dir() {
+        let is_sessions = || format.map_or_else(|| Weka::is_folder(path), |format| format == Format::Weka);
+        let (rows, format, progress) = if path.is_dir() && is_sessions() {
+            options.check(Format::Weka)?;
+            (Rows::Sessions(Box::new(Weka::open(path, options)?)), Format::Weka, Progress::default())
+        } else if path.is_dir() {
             if let Some(asked) = format.filter(|&format| format != Format::ServeGen) {
                 return Err(DataError::WrongFormat {
                     path: path.to_owned(),
                     asked,
                     found: "it is a folder".to_owned(),
-                    advice: "give a file, or a folder of ServeGen's repository".to_owned(),
+                    advice: "give a file, a folder of ServeGen's repository, or one of agents' sessions".to_owned(),
                 });
             }
             options.check(Format::ServeGen)?;
@@ -81,11 +87,15 @@ impl TraceStream {
                     dropped_rows = generator.dropped_rows();
                     Rows::Generated(Box::new(generator))
                 }
-                Format::Azure | Format::BurstGpt | Format::Csv | Format::Series => {
+                Format::Azure | Format::BurstGpt | Format::Lake | Format::Csv | Format::Series => {
                     let (records, columns) = Columns::open(input, format, options)?;
                     Rows::Records(Box::new(records), Box::new(columns))
                 }
-                Format::VllmBench => Rows::Ready(bench::requests(input, &mut context)?.into_iter()),
+                Format::VllmBench => ready(bench::requests(input, &mut context)?),
+                Format::GuideLlm => ready(guidellm::requests(input, &mut context)?),
+                Format::InferencePerf => ready(inference_perf::requests(input, &mut context)?),
+                Format::Weka => Rows::Sessions(Box::new(Weka::open(path, options)?)),
+                Format::TraceLab => Rows::Rounds(LineReader::new(input), Box::new(TraceLab::new())),
                 Format::Otel => Rows::Spans(LineReader::new(input), VecDeque::new()),
                 _ => {
                     let lines = Lines::new(format, input.whole_lines(), options, path)?;
@@ -135,7 +145,11 @@ impl TraceStream {
         match self.rows.mapper() {
             Some(mapper) if self.format == Format::Mooncake && mapper.block_tokens() == 0 => 512,
             Some(mapper) => mapper.block_tokens(),
-            None => 0,
+            None => match &self.rows {
+                Rows::Sessions(sessions) => sessions.plan().block_tokens,
+                Rows::Rounds(..) => tracelab::BLOCK_TOKENS,
+                _ => 0,
+            },
         }
     }
 
@@ -153,6 +167,7 @@ impl TraceStream {
     pub fn progress(&self) -> f64 {
         match &self.rows {
             Rows::Generated(generator) => generator.progress(),
+            Rows::Sessions(sessions) => sessions.progress(),
             _ => self.progress.share(),
         }
     }
@@ -167,6 +182,8 @@ impl TraceStream {
                 | Format::EnvoyText
                 | Format::AiPerf
                 | Format::Otel
+                | Format::TraceLab
+                | Format::Weka
                 | Format::Json
         );
         let has_sessions =
@@ -183,13 +200,19 @@ impl TraceStream {
             _ => ServiceSeen::Other,
         };
         let mapper = self.rows.mapper();
-        let (time, [fields, unused], mut assumed) = match mapper {
-            Some(mapper) => (mapper.time().to_owned(), mapper.uses(), mapper.assumed().to_vec()),
-            None => (self.own_time().to_owned(), [Vec::new(), Vec::new()], Vec::new()),
+        let (time, [fields, unused], mut assumed) = match (mapper, self.rows.account()) {
+            (Some(mapper), _) => (mapper.time().to_owned(), mapper.uses(), mapper.assumed().to_vec()),
+            (None, Some(account)) => {
+                (account.time.to_owned(), [account.fields.clone(), Vec::new()], account.assumed.clone())
+            }
+            (None, None) => (self.own_time().to_owned(), [Vec::new(), Vec::new()], Vec::new()),
         };
-        if let Some(mapper) = mapper {
-            assumed.extend(missing(mapper, is_model).into_iter().map(str::to_owned));
-        }
+        let has = |role: Role| match (mapper, self.rows.account()) {
+            (Some(mapper), _) => Some(mapper.has(role)),
+            (None, Some(account)) if !account.fields.is_empty() => Some(account.has(role.meaning())),
+            _ => None,
+        };
+        assumed.extend(missing(has, is_model).into_iter().map(str::to_owned));
         Understanding {
             format: self.format,
             wrapper: if let Rows::Lines(_, lines) = &self.rows { lines.wrapper() } else { None },
@@ -207,7 +230,6 @@ impl TraceStream {
     fn own_time(&self) -> &'static str {
         match self.format {
             Format::ServeGen => "seconds from the windows' own zero, drawn by seed",
-            Format::VllmBench => "seconds on the benchmark's own clock",
             _ => "nanoseconds since 1970, by the format",
         }
     }
@@ -325,19 +347,24 @@ impl Iterator for TraceStream {
     }
 }
 
-/// What a file lacks, and what stands for it.
-fn missing(mapper: &Mapper, is_model: bool) -> Vec<&'static str> {
+fn ready((requests, account): bench::Results) -> Rows {
+    Rows::Ready(requests.into_iter(), account)
+}
+
+/// What a file lacks, and what stands for it. `has` says whether a field was there, where that is known.
+fn missing(has: impl Fn(Role) -> Option<bool>, is_model: bool) -> Vec<&'static str> {
+    let lacks = |role: Role| has(role) == Some(false);
     let mut missing = Vec::new();
-    if !mapper.has(Role::Upstream) {
+    if lacks(Role::Upstream) {
         missing.push("no field names the host that answered: the hosts' speeds cannot be told from this file");
     }
-    if !mapper.has(Role::Service) && !mapper.has(Role::Took) {
+    if lacks(Role::Service) && lacks(Role::Took) {
         missing.push("no response times: the simulator's own model of a host stands for them");
     }
-    if is_model && !mapper.has(Role::FirstByte) {
+    if is_model && lacks(Role::FirstByte) {
         missing.push("no times to the first byte");
     }
-    if is_model && !mapper.has(Role::Blocks) {
+    if is_model && lacks(Role::Blocks) {
         missing.push("no prefix blocks: prompts are taken to share nothing");
     }
     missing

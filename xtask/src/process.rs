@@ -50,12 +50,22 @@ pub(crate) fn evenkeel() -> PathBuf {
     target().join("release/evenkeel").with_extension(std::env::consts::EXE_EXTENSION)
 }
 
-/// Cargo, in the workspace's folder.
+/// Cargo, in the workspace's folder and in the environment that it has when a user types it: build
+/// scripts, ring's for one, run again where a variable of a package has changed.
 pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(arguments).current_dir(root());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| describes_package(name)) {
+        command.env_remove(name);
+    }
     command
+}
+
+/// Whether `cargo run` sets a variable to describe the package that it runs.
+fn describes_package(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name == "OUT_DIR" || ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Any other program, in the workspace's folder.
@@ -154,5 +164,21 @@ mod tests {
         // Temporary folders may lie in a checkout.
         assert!(workspace_above(folder.path()).is_none_or(|found| folder.path().starts_with(found)));
         Ok(())
+    }
+
+    #[test]
+    fn cargo_is_not_given_the_variables_of_this_package() {
+        // Cargo sets some of them for tests, as it does for `cargo run`.
+        let removed: Vec<_> = cargo(["build"])
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| name.to_string_lossy().into_owned())
+            .collect();
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+            assert!(removed.iter().any(|other| other == name), "{name} is not among {removed:?}");
+        }
+        for name in ["PATH", "CARGO_TARGET_DIR", "CARGO_HOME", "CARGO_NET_OFFLINE"] {
+            assert!(!describes_package(OsStr::new(name)), "{name}");
+        }
     }
 }

@@ -5,9 +5,11 @@ use crate::Format;
 
 const AZURE_2023: &str = "Patel et al., Splitwise, ISCA 2024; Azure Public Dataset, Microsoft";
 const AZURE_2024: &str = "Stojkovic et al., DynamoLLM, HPCA 2025; Azure Public Dataset, Microsoft";
+const AZURE_2025: &str = "Qiu et al., ModServe, SoCC 2025; Azure Public Dataset, Microsoft";
 const MOONCAKE: &str = "Qin et al., Mooncake, FAST 2025; kvcache-ai/Mooncake";
 const BURSTGPT: &str = "Wang et al., BurstGPT, KDD 2025 (arXiv 2401.17644)";
 const BAILIAN: &str = "Wang et al., KVCache Cache in the Wild, USENIX ATC 2025; Qwen-Bailian Anonymous Dataset";
+const TRACELAB: &str = "TraceLab, SyFI lab, University of Washington";
 const NAB: &str = "Numenta Anomaly Benchmark, Copyright 2014-2024 Numenta Inc.";
 
 /// All data sets.
@@ -50,6 +52,16 @@ pub const ENTRIES: &[Entry] = &[
         bytes: None,
         licence: "CC-BY-4.0",
         attribution: AZURE_2024,
+        format: Format::Azure,
+    },
+    Entry {
+        name: "azure-2025-multimodal",
+        what: "prompts with images at Azure, a week of October 2024",
+        url: "https://raw.githubusercontent.com/Azure/AzurePublicDataset/b469a113cedca53ddc3bdea71a143dc4b7d8700c/data/AzureLMMInferenceTrace_multimodal.csv.gz",
+        sha256: None,
+        bytes: None,
+        licence: "CC-BY-4.0",
+        attribution: AZURE_2025,
         format: Format::Azure,
     },
     Entry {
@@ -121,6 +133,16 @@ pub const ENTRIES: &[Entry] = &[
         licence: "CC-BY-4.0",
         attribution: BURSTGPT,
         format: Format::BurstGpt,
+    },
+    Entry {
+        name: "tracelab",
+        what: "rounds of coding agents with their timing, 665453 of 8058 sessions",
+        url: "https://github.com/uw-syfi/TraceLab/releases/download/v0.0.2/syfi_coding_trace.jsonl.gz",
+        sha256: None,
+        bytes: None,
+        licence: "CC-BY-4.0",
+        attribution: TRACELAB,
+        format: Format::TraceLab,
     },
     Entry {
         name: "nab-nyc-taxi",

@@ -3,10 +3,15 @@
 //! One JSON object whose lists have an entry a request: `start_times` (s, on a clock of its own),
 //! `input_lens`, `output_lens`, `ttfts` (s), `itls` (the gaps between tokens, in s), `errors`.
 
-use crate::row::{Context, Row};
-use crate::{DataError, Format, Reason, Request, input::Input};
+use super::timed::{Account, Timed};
+use crate::input::{Input, read_failure};
+use crate::row::Context;
+use crate::{DataError, Format, Reason, Request};
 use serde::Deserialize;
-use std::io::Read as _;
+use serde::de::DeserializeOwned;
+use std::io::{BufReader, Read as _};
+
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// A result larger than this is not read.
 const BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -25,11 +30,24 @@ struct Result_ {
     errors: Vec<String>,
 }
 
-/// A request and its arrival in nanoseconds on the source's clock.
-pub(crate) type Timed = (i64, Request);
+/// Requests in order of arrival, and an account of them.
+pub(crate) type Results = (Vec<Timed>, Account);
+
+/// Reads a result as a whole; texts within it that nothing here asks for are stepped over.
+pub(crate) fn parse<T: DeserializeOwned>(input: Input, asked: Format, expected: &str) -> Result<T, DataError> {
+    let path = input.path().to_owned();
+    let kind = input.kind();
+    serde_json::from_reader(BufReader::with_capacity(BUFFER_BYTES, input)).map_err(|error| {
+        let line = error.line() as u64;
+        if error.is_io() {
+            return read_failure(&path, kind, line.saturating_sub(1), error.into());
+        }
+        DataError::WrongFormat { path, asked, found: error.to_string(), advice: expected.to_owned() }
+    })
+}
 
 /// The requests of a result, in order of arrival. Failed ones are counted and left out.
-pub(crate) fn requests(mut input: Input, context: &mut Context) -> Result<Vec<Timed>, DataError> {
+pub(crate) fn requests(mut input: Input, context: &mut Context) -> Result<Results, DataError> {
     let path = input.path().to_owned();
     let wrong = |found: String, advice: &str| DataError::WrongFormat {
         path: path.clone(),
@@ -86,14 +104,9 @@ pub(crate) fn requests(mut input: Input, context: &mut Context) -> Result<Vec<Ti
             service_s: seconds(whole_s),
             ..Request::new(0.0, result.input_lens[index], result.output_lens[index])
         };
-        requests.push(((start_s * 1e9) as i64, request));
+        requests.push(Timed::new((start_s * 1e9) as i64, request));
     }
-    requests.sort_by_key(|&(arrival_ns, _)| arrival_ns);
-    Ok(requests)
-}
-
-/// Puts a request that is at hand into a row.
-pub(crate) fn fill(timed: Timed, row: &mut Row) {
-    row.arrival_ns = timed.0;
-    row.request = timed.1;
+    requests.sort_by_key(|timed| timed.arrival_ns);
+    let account = Account { time: "seconds on the benchmark's own clock", ..Account::default() };
+    Ok((requests, account))
 }

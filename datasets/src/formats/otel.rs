@@ -5,7 +5,7 @@
 //! `gen_ai.usage.output_tokens`, or the older names `…prompt_tokens` and `…completion_tokens`.
 //! Times are `startTimeUnixNano` and `endTimeUnixNano`. Other spans are left out and counted.
 
-use super::bench::Timed;
+use super::timed::Timed;
 use crate::row::{Context, Fault, identity};
 use crate::{Reason, Request};
 use serde_json::Value;
@@ -84,7 +84,7 @@ fn span(span: &Value, context: &mut Context, requests: &mut VecDeque<Timed>) -> 
         upstream: context.upstreams.index(host.as_bytes())?,
         ..Request::new(0.0, prompt.unwrap_or(0), output.unwrap_or(0))
     };
-    requests.push_back((start_ns, request));
+    requests.push_back(Timed::new(start_ns, request));
     Ok(())
 }
 

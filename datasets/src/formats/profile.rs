@@ -91,6 +91,13 @@ impl Profile {
                 "a turn's prompt is the session so far (prompts and answers) and the turn's own tokens".to_owned(),
             );
         }
+        if mapper.format == Format::Lake {
+            mapper.assumed.push(
+                "windows that were chosen out of a longer time stand one behind another: take the forecaster's rates from the \
+                 .rates.csv beside this file"
+                    .to_owned(),
+            );
+        }
         if mapper.has(Role::Delay) {
             mapper.assumed.push(
                 "a turn without a time arrives its delay after the turn before; the time to answer that one is not in the file"
@@ -266,7 +273,9 @@ pub(crate) fn order_of<'a>(
 fn nominal(format: Format) -> Option<TimeUnit> {
     match format {
         Format::Mooncake => Some(TimeUnit::Milliseconds),
-        Format::Bailian | Format::BurstGpt | Format::NginxJson | Format::EnvoyJson => Some(TimeUnit::Seconds),
+        Format::Bailian | Format::BurstGpt | Format::Lake | Format::NginxJson | Format::EnvoyJson => {
+            Some(TimeUnit::Seconds)
+        }
         _ => None,
     }
 }

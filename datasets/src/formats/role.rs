@@ -226,6 +226,17 @@ const BURSTGPT: &[Row] = &[
     ("Session ID", Role::Session, 0, 0),
 ];
 
+/// What `evenkeel dataset ingest` writes.
+const LAKE: &[Row] = &[
+    ("arrival_s", Role::Arrival, 0, 0),
+    ("prompt_tokens", Role::Prompt, 0, 0),
+    ("output_tokens", Role::Output, 0, 0),
+    ("service_s", Role::Service, 0, S),
+    ("first_byte_s", Role::FirstByte, 0, S),
+    ("session", Role::Session, 0, 0),
+    ("upstream", Role::Upstream, 0, 0),
+];
+
 const AIPERF: &[Row] = &[
     ("metadata.request_start_ns", Role::Arrival, 0, NS),
     ("metrics.input_sequence_length.value", Role::Prompt, 0, 0),
@@ -245,7 +256,9 @@ const COMBINED: &[Row] = &[("time_local", Role::Arrival, 0, 0)];
 /// The columns that a format must have: one of each group.
 pub(crate) fn needed(format: Format) -> &'static [&'static [Role]] {
     match format {
-        Format::Azure | Format::BurstGpt | Format::Bailian => &[&[Role::Arrival], &[Role::Prompt], &[Role::Output]],
+        Format::Azure | Format::BurstGpt | Format::Bailian | Format::Lake => {
+            &[&[Role::Arrival], &[Role::Prompt], &[Role::Output]]
+        }
         _ => &[&[Role::Arrival, Role::Done]],
     }
 }
@@ -262,6 +275,7 @@ pub(crate) fn aliases(format: Format, map: Option<&ColumnMap>) -> Vec<Alias> {
         Format::Azure => &[AZURE],
         Format::BurstGpt => &[BURSTGPT],
         Format::AiPerf => &[AIPERF],
+        Format::Lake => &[LAKE],
         Format::Json | Format::Csv => &[WORK],
         _ => &[],
     };

@@ -47,7 +47,9 @@ fn bare(head: &[u8]) -> Sniffed {
     if first.contains(&0) {
         return Sniffed { format: None, found: "it is binary data".to_owned() };
     }
-    let format = if first.starts_with(b"{") {
+    let format = if let Some(format) = whole_json(first, head) {
+        Some(format)
+    } else if first.starts_with(b"{") {
         // Programs that log requests say other things when they start.
         let mut all = std::iter::once(first).chain(lines).filter(|line| line.starts_with(b"{")).take(JSON_LINES_MAX);
         all.find_map(|line| json_lines(line, head))
@@ -57,14 +59,25 @@ fn bare(head: &[u8]) -> Sniffed {
     Sniffed { format, found: format!("it begins with {}", quoted(first)) }
 }
 
+/// Formats of JSON whose objects may go over many lines.
+fn whole_json(first: &[u8], head: &[u8]) -> Option<Format> {
+    let has = |name: &str| memchr::memmem::find(head, format!("\"{name}\"").as_bytes()).is_some();
+    match first.first()? {
+        b'[' if has("start_time") && has("end_time") && has("info") => Some(Format::InferencePerf),
+        b'{' if has("input_lens") && has("output_lens") => Some(Format::VllmBench),
+        b'{' if has("benchmarks") && (has("successful") || has("guidellm_version")) => Some(Format::GuideLlm),
+        b'{' if has("requests") && has("in") && has("out") && has("t") && (has("hash_ids") || has("block_size")) => {
+            Some(Format::Weka)
+        }
+        _ => None,
+    }
+}
+
 /// Lines of JSON that are tried.
 const JSON_LINES_MAX: usize = 50;
 
 fn json_lines(line: &[u8], head: &[u8]) -> Option<Format> {
     let has_text = |needle: &str| memchr::memmem::find(head, needle.as_bytes()).is_some();
-    if has_text("\"input_lens\"") && has_text("\"output_lens\"") {
-        return Some(Format::VllmBench);
-    }
     if has_text("\"resourceSpans\"") || has_text("\"resource_spans\"") {
         return Some(Format::Otel);
     }
@@ -75,7 +88,9 @@ fn json_lines(line: &[u8], head: &[u8]) -> Option<Format> {
     .ok()?;
     let has = |name: &str| names.contains(name.as_bytes());
     let starts = |prefix: &str| names.iter().any(|name| name.starts_with(prefix.as_bytes()));
-    if starts("attributes.gen_ai.") || starts("attributes.llm.") {
+    if has("input_tokens_total") && has("timing_events") {
+        Some(Format::TraceLab)
+    } else if starts("attributes.gen_ai.") || starts("attributes.llm.") {
         Some(Format::Otel)
     } else if starts("metadata.request_start_ns") && starts("metrics.") {
         Some(Format::AiPerf)
@@ -153,6 +168,9 @@ fn text<'a>(first: &'a [u8], mut lines: impl Iterator<Item = &'a [u8]>) -> Optio
     }
     if has("Request tokens") && has("Response tokens") {
         return Some(Format::BurstGpt);
+    }
+    if has("arrival_s") && has("window") && has("prompt_tokens") && has("output_tokens") {
+        return Some(Format::Lake);
     }
     looks_like_series(first, lines, delimiter).then_some(Format::Series)
 }

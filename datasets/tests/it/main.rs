@@ -9,4 +9,5 @@ mod kinds;
 mod properties;
 mod real;
 mod series_kinds;
+mod sessions;
 mod support;

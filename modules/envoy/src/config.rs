@@ -31,7 +31,7 @@ pub(crate) struct Options {
     /// Request header with the prompt's length in tokens. Without it, and so on: what the body says.
     pub(crate) tokens: Option<HeaderName>,
     /// Request headers of which the first that is there names the session.
-    #[serde(default, deserialize_with = "fields::header_names")]
+    #[serde(default = "session_headers", deserialize_with = "fields::header_names")]
     pub(crate) key: Vec<HeaderName>,
     /// Request header whose value tells requests apart by how much they generate.
     pub(crate) class: Option<HeaderName>,
@@ -47,6 +47,10 @@ pub(crate) struct Options {
     /// The unit of demand, in place of what the artifact says.
     #[serde(default)]
     pub(crate) scale: ScaleOptions,
+}
+
+fn session_headers() -> Vec<HeaderName> {
+    ["x-session-affinity", "x-session-id"].map(HeaderName::known).into()
 }
 
 /// Numbers in place of those of the artifact's scale model.
@@ -131,7 +135,12 @@ mod tests {
     fn a_key_may_be_one_of_several_headers() {
         let options = Options::parse(br#"{"artifact":"a","key":["X-A","x-b"]}"#).expect("a valid configuration");
         assert_eq!(options.key, [header("x-a"), header("x-b")].map(|name| name.expect("it is one")));
-        assert_eq!(Options::parse(br#"{"artifact":"a"}"#).expect("a valid configuration").key, []);
+        let default = Options::parse(br#"{"artifact":"a"}"#).expect("a valid configuration").key;
+        assert_eq!(
+            default,
+            [header("x-session-affinity"), header("x-session-id")].map(|name| name.expect("it is one"))
+        );
+        assert_eq!(Options::parse(br#"{"artifact":"a","key":[]}"#).expect("a valid configuration").key, []);
     }
 
     #[test]

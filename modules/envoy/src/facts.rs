@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use evenkeel_runtime::affinity::Keys;
+use evenkeel_runtime::body::request::BYTES_PER_TOKEN;
 use evenkeel_runtime::telemetry_file::host_key as key_of;
 use evenkeel_runtime::upstream::Facts;
 
@@ -16,9 +17,6 @@ use crate::fields::HeaderName;
 
 /// Name of the header.
 pub(crate) const HEADER: &[u8] = b"x-evenkeel-facts";
-
-/// Bytes of a request for each token of its prompt, where no more is known than its length.
-const BYTES_PER_TOKEN: u32 = 4;
 
 /// Most digits of a number in the header.
 const DIGITS_MAX: usize = 16;
@@ -67,13 +65,13 @@ pub(crate) fn of(context: ContextView<'_>, options: &Options) -> Facts {
         let mut values = names.iter().filter_map(|name| context.header(name.as_bytes()));
         values.find(|value| !value.is_empty()).map(key_of)
     };
-    let by_length = || context.header(b"content-length").map_or(0, decimal::parse) / BYTES_PER_TOKEN;
+    let by_length = || context.header(b"content-length").map_or(0, decimal::parse) / BYTES_PER_TOKEN as u32;
     let counted = Some(read.prompt_tokens).filter(|tokens| *tokens > 0);
     Facts {
         prompt_tokens: number(&options.tokens).or(counted).unwrap_or_else(by_length),
         output_tokens_max: number(&options.max_tokens).unwrap_or(read.output_tokens_max),
         keys: Keys { session: key(&options.key).unwrap_or(read.keys.session), ..read.keys },
-        class: key(options.class.as_slice()).unwrap_or(read.class),
+        class: if options.class.is_none() { read.class } else { key(options.class.as_slice()).unwrap_or(0) },
     }
 }
 

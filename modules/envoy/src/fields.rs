@@ -49,6 +49,11 @@ pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> 
 pub(crate) struct HeaderName(Box<str>);
 
 impl HeaderName {
+    /// A name that is known to be one, in lower case.
+    pub(crate) fn known(name: &'static str) -> Self {
+        Self(name.into())
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

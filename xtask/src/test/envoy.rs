@@ -17,11 +17,16 @@ const GENERAL: &str = "models/general.ekm";
 /// Builds the module and runs its tests with a model that was just trained, or with the general one
 /// where none was.
 pub(super) fn run(artifact: &Path) -> Result<()> {
+    process::run(&mut tests(artifact)?)
+}
+
+/// The module's tests, the module built.
+pub(super) fn tests(artifact: &Path) -> Result<Command> {
     let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/envoy/tests"])?;
     let general = process::root().join(GENERAL);
     let artifact = if artifact.is_file() { artifact } else { &general };
     prepare(&mut tests, artifact, &VERSIONS)?;
-    process::run(&mut tests)
+    Ok(tests)
 }
 
 /// Runs one of the scripts beside the tests in the newest Envoy.

