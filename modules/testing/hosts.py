@@ -14,8 +14,12 @@ from http1 import header, split_body
 
 def llm(step_s, **options):
     """Options of a host that says how long it takes for a token, on the scale of the model's service."""
-    report = f"TEXT named_metrics.time_per_output_token_seconds={step_s}"
-    return {"headers": {"endpoint-load-metrics": report}, **options}
+    return {"headers": step_report(step_s), **options}
+
+
+def step_report(step_s):
+    """The header in which a host says how long it takes for a token."""
+    return {"endpoint-load-metrics": f"TEXT named_metrics.time_per_output_token_seconds={step_s}"}
 
 
 class Host:
@@ -28,9 +32,12 @@ class Host:
     """
 
     def __init__(self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), resets=False, body=None, metrics="",
-                 answers_early=False, stream=(), cut_short=False, service=None, ip="127.0.0.1", port=None):
+                 answers_early=False, stream=(), cut_short=False, service=None, reports_step=False, ip="127.0.0.1",
+                 port=None):
         self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
         self.resets, self.body, self.metrics, self.service = resets, body, metrics, service
+        # With the service's present step in each response's header.
+        self.reports_step = reports_step
         # Before the request's body has come; what comes of it then is the connection's end.
         self.answers_early = answers_early
         self.stream = list(stream)
@@ -169,6 +176,8 @@ class _Connection(asyncio.Protocol):
         host.served += 1
         body = (host.address if host.body is None else host.body).encode()
         headers = dict(host.headers)
+        if host.reports_step:
+            headers.update(step_report(host.service.step_now_s()))
         if generated := header(head, b"x-generate"):
             headers["x-output-tokens"] = generated.decode("latin-1")
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")

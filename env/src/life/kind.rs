@@ -164,7 +164,7 @@ impl LifeKind {
                 };
             }
             Self::IdleNights => {
-                life.nights = Nights { count: 1 + below(rng, 2) as u32, lasts_s: unit_s * log_between(rng, 0.5, 15.0) };
+                life.nights = Nights { count: 1 + below(rng, 2) as u32, lasts_s: unit_s * log_between(rng, 0.5, 5.0) };
             }
             Self::Restarts | Self::EarlyHeads => {
                 *crashes = Crashes {

@@ -11,6 +11,7 @@ use crate::affinity::Keys;
 use crate::candidates::Eligible;
 use crate::decide;
 use crate::explain;
+use crate::forecast::Forecaster;
 use crate::state::HOST_WORDS;
 use crate::upstream::{Attempt, Choice, Facts};
 
@@ -24,7 +25,7 @@ pub unsafe extern "C" fn ek_scratch_size(model: *const EkModel, hosts: u32) -> u
     // SAFETY: forwarded to the caller.
     let Ok(Some(model)) = (unsafe { model::optional(model) }) else { return 0 };
     let choice = decide::scratch_len(model, hosts.min(EK_HOSTS_MAX) as usize);
-    let tick = model.forecaster().map_or(0, |forecaster| forecaster.scratch_len());
+    let tick = model.forecaster().map_or(0, Forecaster::scratch_len);
     choice.max(tick) * size_of::<f32>()
 }
 

@@ -413,7 +413,7 @@ pub(super) unsafe fn with_history<R>(
         return Ok(None);
     };
     // SAFETY: inside of the block; aligned, as the sets before it are.
-    let rolling = unsafe { upstream.cast::<u8>().add(place) }.cast::<Rolling>();
+    let rolling = unsafe { upstream.byte_add(place) }.cast::<Rolling>();
     // SAFETY: right behind it.
     let first = unsafe { rolling.add(1) }.cast::<f32>();
     let step = wanted.step_s.to_bits();

@@ -269,7 +269,9 @@ fn table(rows: &[Row]) -> String {
         heads.extend(["life: mean s", "life: p99 s"]);
     }
     let mut text = format!("{:<14}", "variant");
-    heads.iter().for_each(|head| text.push_str(&format!("{head:>22}")));
+    for head in heads {
+        let _ = write!(text, "{head:>22}");
+    }
     text.push('\n');
     let cell = |estimate: &Estimate| {
         let half = 0.5 * (estimate.ci95[1] - estimate.ci95[0]);
@@ -283,7 +285,9 @@ fn table(rows: &[Row]) -> String {
             cells.extend(&life);
         }
         let _ = write!(text, "{:<14}", row.variant.name());
-        cells.into_iter().for_each(|estimate| text.push_str(&format!("{:>22}", cell(estimate))));
+        for estimate in cells {
+            let _ = write!(text, "{:>22}", cell(estimate));
+        }
         text.push('\n');
     }
     text

@@ -88,7 +88,7 @@ impl Label {
             Fault::Errors => ", one fails now and then",
             Fault::NoWork => ", one refuses everything",
             Fault::WrongClaims => ", wrong claims",
-            Fault::Liars => ", three report lies",
+            Fault::Liars => ", reports lie",
             Fault::LongExchanges => ", long exchanges",
             Fault::Aborts => ", clients leave",
             Fault::ClosedLoop => ", closed loop",

@@ -37,6 +37,7 @@ pub struct Task<'a> {
 
 /// What a policy may use; all of it, unless something is left out to see what it is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each can be left out by itself")]
 pub struct Means {
     /// The graph context: what the mean over the hosts looks like.
     pub context: bool,
