@@ -87,7 +87,7 @@
 #define EK_UPSTREAM_ALIGNMENT 128
 
 /**
- * What a function returns: 0 for success, a negative number for each way to fail. An
+ * Result of a function: 0 for success, a negative number for each way to fail. An
  * output is written only with `EK_CODE_OK`.
  */
 enum ek_code
@@ -213,7 +213,7 @@ typedef int32_t ek_code;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/** How a request ended. */
+/** End of a request. */
 enum ek_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -241,7 +241,7 @@ typedef uint32_t ek_status;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/** Why a host was chosen. */
+/** Reason of a choice. */
 enum ek_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -268,7 +268,7 @@ typedef uint32_t ek_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/** What to do with memory that holds something else than the upstream asked for. */
+/** Treatment of memory that holds something else than the upstream asked for. */
 enum ek_if_other
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -287,7 +287,7 @@ typedef uint32_t ek_if_other;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-/** What kind of body a response has. */
+/** Kind of a response's body. */
 enum ek_body_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : uint32_t
@@ -342,7 +342,7 @@ typedef struct ek_ring ek_ring;
  */
 typedef struct ek_upstream ek_upstream;
 
-/** What a request's body says. */
+/** Contents of a request's body. */
 typedef struct ek_request_body {
   /** `sizeof(ek_request_body)`, set by the caller. */
   uint32_t struct_size;
@@ -382,7 +382,7 @@ typedef struct ek_request_body {
   uint64_t prefix_keys[EK_PREFIX_KEYS];
 } ek_request_body;
 
-/** What a response's body says. */
+/** Contents of a response's body. */
 typedef struct ek_response_body {
   /** `sizeof(ek_response_body)`, set by the caller. */
   uint32_t struct_size;
@@ -405,7 +405,7 @@ typedef struct ek_response_body {
 } ek_response_body;
 
 /**
- * What is known of a request before a host is chosen: claims of a client. 0 stands for what is
+ * Facts of a request before a host is chosen: claims of a client. 0 stands for what is
  * not known.
  */
 typedef struct ek_facts {
@@ -470,7 +470,7 @@ typedef struct ek_host_explanation {
    * model.
    */
   float estimate_s;
-  /** What the network adds to the natural logarithm of the estimate; NaN without a score. */
+  /** Addition of the network to the natural logarithm of the estimate; NaN without a score. */
   float residual;
   /** Score by the policy, lower is better; NaN if not eligible or without a policy. */
   float score;
@@ -511,7 +511,7 @@ typedef struct ek_explanation {
   float margin;
 } ek_explanation;
 
-/** What an upstream has counted, each step of the fallback ladder on its own. */
+/** Counts of an upstream, each step of the fallback ladder on its own. */
 typedef struct ek_counters {
   /** `sizeof(ek_counters)`, set by the caller. */
   uint32_t struct_size;
@@ -545,7 +545,7 @@ typedef struct ek_counters {
   uint64_t choice_time_p99_ns;
 } ek_counters;
 
-/** What one replica carries, and how a forecast becomes a demand for replicas. */
+/** Capacity of a replica, and the rule by which a forecast becomes a demand for replicas. */
 typedef struct ek_scale {
   /** `sizeof(ek_scale)`, set by the caller. */
   uint32_t struct_size;
@@ -564,7 +564,7 @@ typedef struct ek_scale {
   float trend;
 } ek_scale;
 
-/** What is known of the demand. Shares of several proxies add up. */
+/** Present and foreseen demand. Shares of several proxies add up. */
 typedef struct ek_demand_reading {
   /** `sizeof(ek_demand_reading)`, set by the caller. */
   uint32_t struct_size;
@@ -621,7 +621,7 @@ typedef struct ek_telemetry {
   float step_s;
 } ek_telemetry;
 
-/** What is known of a host. */
+/** State of a host as it is known. */
 typedef struct ek_stats {
   /** `sizeof(ek_stats)`, set by the caller. */
   uint32_t struct_size;
@@ -670,7 +670,7 @@ typedef struct ek_stats {
    * for one that is warm.
    */
   float full_share;
-  /** How much is known of the host by own measurements, 0 (nothing) to 1. */
+  /** Share of what own measurements can tell of the host that is known, 0 (nothing) to 1. */
   float knowledge;
   /** Reserved, 0. */
   uint32_t reserved;
@@ -685,9 +685,9 @@ typedef struct ek_ticket {
   uint32_t host;
   /** Prompt tokens that were booked at the host. */
   uint32_t prompt_tokens;
-  /** When it was sent. */
+  /** Time when it was sent. */
   uint64_t sent_us;
-  /** When its first token came back; 0 before. */
+  /** Time when its first token came back; 0 before. */
   uint64_t first_token_us;
   /** Requests of this upstream at the host when it was sent, itself included. */
   uint32_t in_flight_at_send;
@@ -715,7 +715,7 @@ typedef struct ek_outcome {
   uint32_t cached_tokens;
 } ek_outcome;
 
-/** What a ring of recorded decisions has seen. */
+/** Counts of a ring of recorded decisions. */
 typedef struct ek_ring_counts {
   /** `sizeof(ek_ring_counts)`, set by the caller. */
   uint32_t struct_size;
@@ -902,7 +902,7 @@ ek_code ek_upstream_explain(const struct ek_upstream *upstream,
  */
 uint32_t ek_version(void);
 
-/** What a code means and what to do, in English: a static string, never NULL. */
+/** Describes a code and what to do, in English: a static string, never NULL. */
 const char *ek_strerror(int32_t code);
 
 /**
@@ -1091,7 +1091,7 @@ ek_code ek_model_load(const void *bytes,
                       const struct ek_model **model);
 
 /**
- * Where a model comes from: training data, seed, date, tool version, figures, as JSON.
+ * Reads the origin of a model: training data, seed, date, tool version, figures, as JSON.
  *
  * `json`: gets the text, UTF-8, *not* ended by a zero byte, part of the artifact's bytes.
  * `json_len`: gets its length in bytes.
@@ -1231,7 +1231,7 @@ ek_code ek_telemetry_file_apply(const void *file,
                                 uint32_t *taken);
 
 /**
- * When the agent last went round, in microseconds of the system's monotonic clock: whoever
+ * Reads when the agent last went round, in microseconds of the system's monotonic clock: whoever
  * maps the file sees from it whether the agent lives.
  */
 ek_code ek_telemetry_file_heartbeat(const void *file, size_t file_size, uint64_t *heartbeat_us);

@@ -26,7 +26,7 @@ pub type PrefixKeys = [u64; PREFIX_TOKENS.len()];
 /// A prefix that was not used for this long has probably been evicted.
 const KEPT_S: f32 = 600.0;
 
-/// Which value of an entry is which: host and tokens in one, and the host's count of new tokens
+/// Places of an entry's values: host and tokens in one, and the host's count of new tokens
 /// when it was noted. An entry was last used at a time in microseconds.
 const HOST_AND_TOKENS: usize = 0;
 const TAKEN_IN: usize = 1;
@@ -46,10 +46,10 @@ pub struct Keys {
     pub session: u64,
 }
 
-/// What a host's cache has been through.
+/// History of a host's cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cache {
-    /// When it was last known to be empty, in microseconds.
+    /// Time when it was last known to be empty, in microseconds.
     pub since_us: u64,
     /// New tokens that were sent to it, and wrap around.
     pub taken_in: u32,
@@ -65,7 +65,7 @@ pub struct Guess {
 }
 
 impl Guess {
-    /// What is left in a cache with room for so many tokens: the end of a prompt goes first.
+    /// Tokens that are left in a cache with room for so many: the end of a prompt goes first.
     pub fn left(self, room: u32) -> u32 {
         self.tokens.min(room.saturating_sub(self.age))
     }
@@ -78,7 +78,7 @@ pub struct Affinity<'m> {
 }
 
 impl Keys {
-    /// Whether there is any.
+    /// Says whether there is any.
     #[inline]
     pub fn is_some(&self) -> bool {
         self.session != 0 || self.prefixes.iter().any(|key| *key != 0)
@@ -117,7 +117,7 @@ impl<'m> Affinity<'m> {
         }
     }
 
-    /// What a host was sent of a prompt, by its longest prefix.
+    /// Finds how much of a prompt a host was sent, by its longest prefix.
     pub fn guess(&self, keys: &Keys, host: u32, cache: Cache, now_us: u64) -> Guess {
         let mut longest = Guess::default();
         for key in keys.iter() {
@@ -160,7 +160,7 @@ impl<'m> Affinity<'m> {
             .map(|entry| (host_of(entry), entry))
     }
 
-    /// What was used longest ago makes room.
+    /// Notes a key; the entry that was used longest ago makes room.
     fn note_key(&self, key: u64, host: u32, cache: Cache, tokens: u32, now_us: u64) {
         let Some(entry) = self.table.place(key, |entry| host_of(entry) == host) else { return };
         let is_same = entry.holds(key) && host_of(entry) == host && elapsed_s(entry.used(), now_us) <= KEPT_S;
@@ -177,7 +177,7 @@ fn host_of(entry: &Entry) -> u32 {
     entry.values[HOST_AND_TOKENS].load(Relaxed) >> TOKENS_BITS
 }
 
-/// What an entry says of its host; nothing if the cache was emptied since.
+/// Reads what an entry says of its host; nothing if the cache was emptied since.
 fn guess(entry: &Entry, cache: Cache) -> Option<Guess> {
     (entry.used() >= cache.since_us).then(|| Guess {
         tokens: entry.values[HOST_AND_TOKENS].load(Relaxed) & TOKENS_MAX,

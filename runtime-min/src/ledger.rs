@@ -44,12 +44,12 @@ const OWNER_BITS: u32 = 11;
 
 const _: () = assert!(PROCESSES_MAX < OWNER_MASK as usize);
 
-/// How often a host in doubt is looked at before the caller is told to come back. An
+/// Looks at a host in doubt before the caller is told to come back. An
 /// update takes tens of nanoseconds, so that only a process which was suspended inside of
 /// one is waited for in vain.
 const LOOKS_MAX: u32 = 1000;
 
-/// What a process announces of itself. All zeros: never joined.
+/// Announcements of a process. All zeros: never joined.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct Process {
@@ -66,7 +66,7 @@ pub struct Process {
     is_joined: AtomicU32,
 }
 
-/// Why a call was refused.
+/// Reason that a call was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerError {
     /// There is no such process, or it has not joined.

@@ -2,7 +2,7 @@
 
 use crate::affinity::Guess;
 
-/// How a request ended.
+/// End of a request, in kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// The host answered with work done.
@@ -21,7 +21,7 @@ pub enum Status {
 /// The end of a request, as the balancer saw it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
-    /// How it ended.
+    /// Kind of end.
     pub status: Status,
     /// Tokens that were generated, 0 where unknown.
     pub output_tokens: u32,
@@ -36,13 +36,13 @@ pub struct Ticket {
     pub host: u32,
     /// Prompt tokens that were booked at the host.
     pub prompt_tokens: u32,
-    /// When it was sent, in microseconds of the caller's monotonic clock.
+    /// Time when it was sent, in microseconds of the caller's monotonic clock.
     pub sent_us: u64,
-    /// When its first token came back; 0 before.
+    /// Time when its first token came back; 0 before.
     pub first_token_us: u64,
     /// Requests of this balancer at the host when it was sent, itself included.
     pub in_flight_at_send: u32,
-    /// What the host had been sent of its prompt before.
+    /// Part of its prompt that the host had been sent before.
     pub cached: Guess,
     /// The process that sent it, as the ledger has it; 0 where there is none.
     pub owner: u32,

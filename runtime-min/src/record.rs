@@ -141,7 +141,7 @@ const fn fold(check: u64, word: u64) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// Where a check begins: FNV-1a's offset.
+/// Beginning of a check: FNV-1a's offset.
 const CHECK_SEED: u64 = 0xCBF2_9CE4_8422_2325;
 
 const _: () = assert!(HOST_BYTES.is_multiple_of(8) && HEADER_BYTES.is_multiple_of(64));

@@ -100,32 +100,32 @@ pub struct HostSlot {
     /// is warm.
     full_share: AtomicF32,
     telemetry_us: AtomicU64,
-    /// When the last response came, or the host was registered.
+    /// Time when the last response came, or the host was registered.
     last_sign_us: AtomicU64,
     /// Answers without work that still hold their place, as of the last sign of life.
     unworked: AtomicF32,
-    /// How much is known of the host by own measurements, 0 to 1.
+    /// Share of what own measurements can tell of the host that is known, 0 to 1.
     knowledge: AtomicF32,
 
     key: AtomicU64,
-    /// When the host was registered.
+    /// Time when the host was registered.
     registered_us: AtomicU64,
-    /// When the host came (back) up; 0 for one that is not known to have been down.
+    /// Time when the host came (back) up; 0 for one that is not known to have been down.
     restarted_us: AtomicU64,
-    /// When a host that starts slowly gets its next request, in requests of the upstream times
+    /// Turn at which a host that starts slowly gets its next request, in requests of the upstream times
     /// [`DUE_UNITS`].
     due: AtomicU64,
     sent: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
-    /// When a request was last sent there, and how many the upstream had had by then.
+    /// Time when a request was last sent there, and the requests that the upstream had had by then.
     tried_us: AtomicU64,
     tried_begun: AtomicU64,
-    /// When the averages of step, latency and time to first token last got a sample.
+    /// Times when the averages of step, latency and time to first token last got a sample.
     step_us: AtomicU64,
     latency_us: AtomicU64,
     ttft_us: AtomicU64,
-    /// When the reported step was last news: another number, or that of a host at work.
+    /// Time when the reported step was last news: another number, or that of a host at work.
     reported_step_us: AtomicU64,
     /// The reported step as it was claimed.
     claimed_step_s: AtomicF32,
@@ -213,7 +213,7 @@ impl HostSlot {
         }
     }
 
-    /// How long a host that starts slowly waits for its next request, in parts of requests of the
+    /// Wait of a host that starts slowly for its next request, in parts of requests of the
     /// upstream, which has had `begun`; 0 for one that need not wait.
     pub(crate) fn wait(&self, begun: u64) -> u64 {
         if self.full_share() < 1.0 { self.due.load(Relaxed).saturating_sub(begun.saturating_mul(DUE_UNITS)) } else { 0 }
@@ -244,7 +244,7 @@ impl HostSlot {
         self.telemetry_step_s.store(telemetry.step_s);
     }
 
-    /// What is left of a memory since the host's last sign of life.
+    /// Share that is left of a memory since the host's last sign of life.
     #[inline(never)]
     fn fading(&self, now_us: u64) -> f32 {
         math::decay(self.silence_s(now_us) / AVERAGING_TIME_S)
@@ -286,7 +286,7 @@ impl HostSlot {
         self.full_share.load()
     }
 
-    /// What the host's prefix cache has been through: it was empty when the host was registered, in
+    /// Gives the history of the host's prefix cache: it was empty when the host was registered, in
     /// the place of another one perhaps, and when it came back up.
     pub(crate) fn cache(&self) -> Cache {
         let since_us = self.restarted_us.load(Relaxed).max(self.registered_us.load(Relaxed));
@@ -298,7 +298,7 @@ impl HostSlot {
         self.taken_in.fetch_add(tokens, Relaxed);
     }
 
-    /// How much is known of the host by own measurements, 0 (nothing) to 1.
+    /// Share of what own measurements can tell of the host that is known, 0 (nothing) to 1.
     pub fn knowledge(&self) -> f32 {
         self.knowledge.load()
     }

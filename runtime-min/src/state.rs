@@ -19,7 +19,7 @@ pub const HOSTS_MAX: usize = 1024;
 /// Words that hold a bit for each host.
 pub const HOST_WORDS: usize = HOSTS_MAX / 64;
 
-/// How often hosts age.
+/// Time between two ageings of the hosts.
 const AGEING_INTERVAL_US: u64 = 1_000_000;
 
 /// Of so many requests, at most one goes to a host because it was not tried for too long: of one
@@ -33,7 +33,7 @@ const LATENCY_HELD_S: f32 = 1.0;
 /// Most that a measurement moves a mean over all hosts by, as a factor.
 const MEAN_FACTOR_MAX: f32 = 8.0;
 
-/// What the hosts of an upstream share.
+/// Part of a state that the hosts share.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct StateHeader {
@@ -48,14 +48,14 @@ pub struct StateHeader {
     last_arrival_us: AtomicU64,
     /// Requests sent so far, to whatever host.
     begun: AtomicU64,
-    /// When the hosts last aged, and requests sent by then.
+    /// Time when the hosts last aged, and requests sent by then.
     aged_us: AtomicU64,
     aged_begun: AtomicU64,
     /// Index of the host that has not been tried for too long, plus one; 0 for none.
     untried: AtomicU32,
     /// Requests sent when a host was last tried for that reason.
     retried_begun: AtomicU64,
-    /// How long hosts that come up take to get their full share; 0 for no time.
+    /// Time that hosts which come up take to get their full share; 0 for no time.
     slow_start_us: AtomicU64,
     /// Not 0 while a host may be starting slowly.
     is_starting: AtomicU32,
@@ -92,7 +92,7 @@ impl StateHeader {
     }
 }
 
-/// Why a host could not be registered.
+/// Reason that a host could not be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterError {
     /// Key 0 marks free slots.
@@ -187,7 +187,7 @@ impl<'m> State<'m> {
         self.header.fleet_weight.store(sum);
     }
 
-    /// Whether a host may be starting slowly.
+    /// Says whether a host may be starting slowly.
     #[inline]
     pub(crate) fn is_starting(&self) -> bool {
         self.header.is_starting.load(Relaxed) != 0
@@ -440,7 +440,7 @@ impl<'m> State<'m> {
 
 /// Takes a measurement into a mean over all hosts; one that is not positive says nothing.
 fn measured(mean_s: &AtomicF32, sample_s: f32) {
-    /// What a measurement weighs against those before it.
+    /// Weight of a measurement against those before it.
     const WEIGHT: f32 = 1.0 / 16.0;
     if sample_s > 0.0 {
         let bounded = |old: f32| sample_s.max(old / MEAN_FACTOR_MAX).min(old * MEAN_FACTOR_MAX);

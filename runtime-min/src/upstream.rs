@@ -54,7 +54,7 @@ const CACHE_GUESS_MIN: u32 = 64;
 /// Engines cache whole blocks of tokens: a guess is met by this share of it.
 const CACHE_GUESS_MET: f32 = 0.8;
 
-/// What an upstream has once, apart from its hosts.
+/// Part of an upstream that there is once, apart from its hosts.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct Header {
@@ -86,7 +86,7 @@ impl Header {
 /// The memory of an upstream. Zeroed slots and sets are empty ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<'m> {
-    /// What there is once.
+    /// The part that there is once.
     pub header: &'m Header,
     /// One for each host, at most [`HOSTS_MAX`].
     pub slots: &'m [HostSlot],
@@ -94,7 +94,7 @@ pub struct Memory<'m> {
     pub affinity: &'m [Set],
     /// Table of classes; empty for none.
     pub classes: &'m [Set],
-    /// Which process has which requests under way; `None` if nobody is ever killed alone.
+    /// Ledger of the requests that each process has under way; `None` if nobody is ever killed alone.
     pub ledger: Option<Ledger<'m>>,
 }
 
@@ -115,7 +115,7 @@ pub struct Choice {
     pub host: Option<u32>,
     /// Its score, lower is better; NaN unless the reason is [`Reason::Policy`].
     pub score: f32,
-    /// Why.
+    /// Reason of the choice.
     pub reason: Reason,
     /// Tokens of the prompt that the host probably has cached.
     pub cached_tokens: u32,
@@ -136,7 +136,7 @@ impl Choice {
     }
 }
 
-/// What an upstream has counted.
+/// Counts of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
     /// Decisions for each reason, by [`Reason`].
@@ -216,7 +216,7 @@ impl<'m> Upstream<'m> {
         &self.header.choice_time
     }
 
-    /// Whether a host may be starting slowly, so that [`admit`](Self::admit) leaves some out.
+    /// Says whether a host may be starting slowly, so that [`admit`](Self::admit) leaves some out.
     #[inline]
     pub fn is_starting(&self) -> bool {
         self.state.is_starting()
@@ -234,7 +234,7 @@ impl<'m> Upstream<'m> {
         Eligible::Mask(words)
     }
 
-    /// What the policy is asked about: the facts, with what is expected of requests like it and
+    /// Makes the question to the policy: the facts, with what is expected of requests like it and
     /// the tokens that each host probably has cached, which go to `cached`.
     pub fn resolve<'c>(
         &self,
@@ -496,7 +496,7 @@ impl<'m> Upstream<'m> {
         self.header.demand.tick(forecaster, history, clock.now_us, clock.epoch_s, scratch)
     }
 
-    /// What was counted.
+    /// Reads the counts.
     pub fn counters(&self) -> Counters {
         Counters {
             decisions: Reason::ALL.map(|reason| self.state.decisions(reason)),

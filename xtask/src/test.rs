@@ -3,6 +3,7 @@
 //! A step that fails does not stop the others. What a step needs from the system it
 //! installs itself where it may; otherwise it is skipped and says what is missing.
 
+mod cases;
 mod checks;
 mod clibrary;
 mod csafety;

@@ -196,11 +196,8 @@ ngx_http_evenkeel_tell_time(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
         ngx_log_error(NGX_LOG_WARN, log, 0,
                       "zone \"%V\" has no room for the demand's history of "
                       "%uD values: there are no forecasts (give it a larger "
-                      "size, at least %uzk, and another name)",
-                      &conf->shm_zone->shm.name,
-                      ek_model_history(conf->artifact.model),
-                      ek_model_history(conf->artifact.model)
-                      * sizeof(float) * 4 / 1024 + 64);
+                      "size and another name)", &conf->shm_zone->shm.name,
+                      ek_model_history(conf->artifact.model));
 
     } else if (code != EK_CODE_OK) {
         ngx_log_error(NGX_LOG_ERR, log, 0, "zone \"%V\": %s",

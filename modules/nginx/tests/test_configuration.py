@@ -175,6 +175,15 @@ class Fallbacks(Case):
         self.assertEqual(len(nginx.status()[0]), 2)
         self.assert_settled(nginx)
 
+    def test_an_address_that_is_listed_twice_is_not_tried_again_while_there_is_another(self):
+        failing, good = self.hosts({"status": 503}, {})
+        servers = [f"server {host.address} max_fails=0;" for host in (failing, failing, good)]
+        nginx = self.nginx(servers, location="proxy_next_upstream error http_503;").start()
+        self.assertEqual(answered(nginx.load(60, clients=4)), {good.address: 60})
+        tried = {line["upstream_addr"] for line in nginx.log(60)}
+        self.assertLessEqual(tried, {good.address, f"{failing.address}, {good.address}"})
+        self.assertGreater(failing.served, 0)
+
 
 class Tokens(Case):
     def test_a_header_that_no_client_sends_leaves_the_length(self):

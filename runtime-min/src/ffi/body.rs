@@ -34,7 +34,7 @@ const _: () = assert!(
 const REQUEST_MARK: u64 = u64::from_le_bytes(*b"EKbodreq");
 const RESPONSE_MARK: u64 = u64::from_le_bytes(*b"EKbodres");
 
-/// What kind of body a response has.
+/// Kind of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkBodyKind {
@@ -64,7 +64,7 @@ pub struct EkResponseReader {
     reader: ResponseReader,
 }
 
-/// What a request's body says.
+/// Contents of a request's body.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkRequestBody {
@@ -100,7 +100,7 @@ pub struct EkRequestBody {
     pub prefix_keys: [u64; EK_PREFIX_KEYS],
 }
 
-/// What a response's body says.
+/// Contents of a response's body.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkResponseBody {

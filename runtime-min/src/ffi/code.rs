@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char};
 use crate::artifact::ArtifactError;
 use crate::reason::Reason;
 
-/// What a function returns: 0 for success, a negative number for each way to fail. An
+/// Result of a function: 0 for success, a negative number for each way to fail. An
 /// output is written only with `EK_CODE_OK`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -156,7 +156,7 @@ pub extern "C" fn ek_version() -> u32 {
     VERSION
 }
 
-/// What a code means and what to do, in English: a static string, never NULL.
+/// Describes a code and what to do, in English: a static string, never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn ek_strerror(code: i32) -> *const c_char {
     TEXTS.iter().find(|(known, _)| *known as i32 == code).map_or(c"unknown code", |(_, text)| text).as_ptr()

@@ -13,7 +13,7 @@ use crate::forecast::features::history_len;
 use crate::forecast::{Forecaster, History};
 use crate::upstream::Clock;
 
-/// What one replica carries, and how a forecast becomes a demand for replicas.
+/// Capacity of a replica, and the rule by which a forecast becomes a demand for replicas.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkScale {
@@ -32,7 +32,7 @@ pub struct EkScale {
     pub trend: f32,
 }
 
-/// What is known of the demand. Shares of several proxies add up.
+/// Present and foreseen demand. Shares of several proxies add up.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkDemandReading {

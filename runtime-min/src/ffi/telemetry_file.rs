@@ -74,7 +74,7 @@ pub unsafe extern "C" fn ek_telemetry_file_apply(
     })
 }
 
-/// When the agent last went round, in microseconds of the system's monotonic clock: whoever
+/// Reads when the agent last went round, in microseconds of the system's monotonic clock: whoever
 /// maps the file sees from it whether the agent lives.
 ///
 /// # Safety

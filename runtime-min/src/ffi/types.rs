@@ -37,7 +37,7 @@ pub const EK_HORIZONS: usize = 16;
 /// Quantiles of a forecast at each horizon: 0.1, 0.2 and so on to 0.9.
 pub const EK_QUANTILES: usize = 9;
 
-/// How a request ended.
+/// End of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkStatus {
@@ -54,7 +54,7 @@ pub enum EkStatus {
     NoWork = 4,
 }
 
-/// Why a host was chosen.
+/// Reason of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkReason {
@@ -72,7 +72,7 @@ pub enum EkReason {
     Untried = 5,
 }
 
-/// What to do with memory that holds something else than the upstream asked for.
+/// Treatment of memory that holds something else than the upstream asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkIfOther {
@@ -107,7 +107,7 @@ pub struct EkUpstreamOptions {
     pub seed: u64,
 }
 
-/// What is known of a request before a host is chosen: claims of a client. 0 stands for what is
+/// Facts of a request before a host is chosen: claims of a client. 0 stands for what is
 /// not known.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -170,9 +170,9 @@ pub struct EkTicket {
     pub host: u32,
     /// Prompt tokens that were booked at the host.
     pub prompt_tokens: u32,
-    /// When it was sent.
+    /// Time when it was sent.
     pub sent_us: u64,
-    /// When its first token came back; 0 before.
+    /// Time when its first token came back; 0 before.
     pub first_token_us: u64,
     /// Requests of this upstream at the host when it was sent, itself included.
     pub in_flight_at_send: u32,
@@ -235,7 +235,7 @@ pub struct EkHostExplanation {
     /// completion time and the delay it inflicts on those already there. NaN without a
     /// model.
     pub estimate_s: f32,
-    /// What the network adds to the natural logarithm of the estimate; NaN without a score.
+    /// Addition of the network to the natural logarithm of the estimate; NaN without a score.
     pub residual: f32,
     /// Score by the policy, lower is better; NaN if not eligible or without a policy.
     pub score: f32,
@@ -272,7 +272,7 @@ pub struct EkExplanation {
     pub margin: f32,
 }
 
-/// What an upstream has counted, each step of the fallback ladder on its own.
+/// Counts of an upstream, each step of the fallback ladder on its own.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkCounters {
@@ -304,7 +304,7 @@ pub struct EkCounters {
     pub choice_time_p99_ns: u64,
 }
 
-/// What a ring of recorded decisions has seen.
+/// Counts of a ring of recorded decisions.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkRingCounts {
@@ -320,7 +320,7 @@ pub struct EkRingCounts {
     pub place_taken: u64,
 }
 
-/// What is known of a host.
+/// State of a host as it is known.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkStats {
@@ -369,7 +369,7 @@ pub struct EkStats {
     /// Share of its full share of the requests that the host gets, since it has just come up; 1
     /// for one that is warm.
     pub full_share: f32,
-    /// How much is known of the host by own measurements, 0 (nothing) to 1.
+    /// Share of what own measurements can tell of the host that is known, 0 (nothing) to 1.
     pub knowledge: f32,
     /// Reserved, 0.
     pub reserved: u32,
@@ -439,7 +439,7 @@ const _: () = {
 };
 
 impl EkOutcome {
-    /// How it ended; `None` outside of the enumeration.
+    /// Gives the end as the runtime has it; `None` outside of the enumeration.
     pub(super) fn status(&self) -> Option<Status> {
         match self.status {
             status if status == EkStatus::Success as u32 => Some(Status::Success),
