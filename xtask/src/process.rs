@@ -21,6 +21,11 @@ pub(crate) fn evenkeel() -> PathBuf {
     target().join("release/evenkeel").with_extension(std::env::consts::EXE_EXTENSION)
 }
 
+/// Where cargo puts what it builds of `lake/`, which is a workspace of its own.
+pub(crate) fn lake_target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("lake/target"), |folder| root().join(folder))
+}
+
 /// Cargo, in the workspace's folder.
 pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

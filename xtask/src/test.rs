@@ -9,6 +9,7 @@ mod csafety;
 mod deploy;
 pub(crate) mod envoy;
 mod instructions;
+mod lake;
 pub(crate) mod nginx;
 mod nginx_source;
 mod nginx_valgrind;
@@ -69,7 +70,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 31] = [
+const STEPS: [Step; 32] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -101,6 +102,7 @@ const STEPS: [Step; 31] = [
     slow("instructions of a decision", |_| instructions::run()),
     quick("recipe for plain machines", |_| deploy::machines()),
     slow("recipes against their schemas", deploy::schemas),
+    slow("lake: queries of logs at rest", lake::run),
 ];
 
 /// What the step that trains leaves, for what else needs a model.
