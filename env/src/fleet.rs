@@ -49,6 +49,11 @@ impl Fleet {
         self.speeds.len()
     }
 
+    /// Index of the fastest host, of several the last; 0 without hosts.
+    pub fn fastest(&self) -> usize {
+        (0..self.speeds.len()).max_by(|a, b| self.speeds[*a].total_cmp(&self.speeds[*b])).unwrap_or(0)
+    }
+
     /// Sum of the speeds.
     pub fn speed_total(&self) -> f64 {
         self.speeds.iter().sum()

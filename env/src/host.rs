@@ -89,6 +89,8 @@ pub struct Host {
     speed: f64,
     /// Slowness by antagonists: 1 if there are none.
     slowness: f64,
+    /// Slowness by a slow spell: 1 between spells.
+    spell_slowness: f64,
     /// Slowness by cold caches after a restart: 1 once warm.
     warm_up_slowness: f64,
     up: bool,
@@ -106,7 +108,7 @@ impl Host {
             }
             ServiceOptions::Fifo(options) => Engine::Fifo(FifoHost::new(*options, 1.0 / speed)),
         };
-        Self { engine, speed, slowness: 1.0, warm_up_slowness: 1.0, up: true }
+        Self { engine, speed, slowness: 1.0, spell_slowness: 1.0, warm_up_slowness: 1.0, up: true }
     }
 
     /// When [`advance`](Self::advance) must be called next; infinite while idle.
@@ -153,6 +155,20 @@ impl Host {
         self.apply_stretch(now_s);
     }
 
+    /// A slow spell begins, or ends with a slowness of 1.
+    pub fn set_spell(&mut self, now_s: f64, slowness: f64) {
+        self.spell_slowness = slowness;
+        self.apply_stretch(now_s);
+    }
+
+    /// A client has left: its request is dropped. A request that is not here is ignored.
+    pub fn abort(&mut self, now_s: f64, request: u32) {
+        match &mut self.engine {
+            Engine::Llm(host, _) => host.abort(now_s, request),
+            Engine::Fifo(host) => host.abort(now_s, request),
+        }
+    }
+
     /// The host crashes. What it was working on is appended to `lost`.
     pub fn crash(&mut self, now_s: f64, lost: &mut Vec<u32>) {
         self.up = false;
@@ -188,9 +204,9 @@ impl Host {
         self.speed
     }
 
-    /// Present slowness, of antagonists and of cold caches together.
+    /// Present slowness, of antagonists, a slow spell and cold caches together.
     pub fn slowness(&self) -> f64 {
-        self.slowness * self.warm_up_slowness
+        self.slowness * self.spell_slowness * self.warm_up_slowness
     }
 
     /// What the host would report of itself at `now_s`.

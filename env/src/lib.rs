@@ -20,6 +20,7 @@ pub mod gym;
 pub mod gym_rs_adapter;
 pub mod host;
 pub mod liar;
+pub mod life;
 pub mod metrics;
 pub mod oracle;
 pub mod outcome;
@@ -36,6 +37,7 @@ pub mod workload;
 
 pub use balance_env::{BalanceEnv, BalanceOptions};
 pub use gym::Environment;
+pub use life::Life;
 pub use outcome::{Outcome, Record, Status};
 pub use policy::{Decision, Policy};
 pub use scenario::Scenario;

@@ -24,13 +24,34 @@ impl MetricsOptions {
     /// For a service: of an LLM the default; of a FIFO service an answer within 10 typical
     /// service times is good, and one that failed counts as 200.
     pub fn for_service(service: &ServiceModel) -> Self {
-        match service.kind {
+        match service.kind() {
             ServiceKind::Llm => Self::default(),
             ServiceKind::Fifo => {
                 let typical_s = f64::from(service.latency_typical_s);
                 let slo_s = 10.0 * typical_s;
                 Self { failed_latency_s: 200.0 * typical_s, slo_latency_s: slo_s, slo_ttft_s: slo_s }
             }
+        }
+    }
+
+    /// What a request's latency counts as, in seconds: of one that failed or timed out at least
+    /// [`failed_latency_s`](Self::failed_latency_s), of one whose client left the time that it
+    /// waited, which is the least that it would have taken.
+    pub fn counted_latency_s(&self, record: &Record) -> f64 {
+        match record.status {
+            Status::Failed | Status::TimedOut => record.latency_s.max(self.failed_latency_s),
+            Status::Answered | Status::Aborted | Status::NoWork => record.latency_s,
+        }
+    }
+
+    /// The same for the time to first token: where none came, that of the latency.
+    pub fn counted_ttft_s(&self, record: &Record) -> f64 {
+        if !record.ttft_s.is_nan() {
+            return record.ttft_s;
+        }
+        match record.status {
+            Status::Aborted | Status::NoWork => record.latency_s,
+            Status::Answered | Status::Failed | Status::TimedOut => record.latency_s.max(self.failed_latency_s),
         }
     }
 }
@@ -41,7 +62,9 @@ impl Default for MetricsOptions {
     }
 }
 
-/// Figures of one outcome. Latencies in seconds, from arrival to end, all requests counted.
+/// Figures of one outcome. Latencies in seconds, from arrival to end. All requests are counted
+/// but those that ended without work, which say nothing of speed; one whose client left counts
+/// as the time that it was waited for, in latency and, without a first token, in TTFT alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Metrics {
     /// Mean latency.
@@ -62,6 +85,10 @@ pub struct Metrics {
     pub timeout_share: f64,
     /// Share of the requests that failed.
     pub failed_share: f64,
+    /// Share of the requests whose clients left.
+    pub aborted_share: f64,
+    /// Share of the requests that ended without work.
+    pub no_work_share: f64,
     /// Answered requests within the SLO, a second of the measured arrivals' span.
     pub goodput_per_s: f64,
     /// Load-balancing efficiency: mean over maximum of the hosts' capacity-weighted
@@ -76,29 +103,23 @@ pub struct Metrics {
 
 impl Metrics {
     /// Number of the figures.
-    pub const FIELDS: usize = 13;
+    pub const FIELDS: usize = 15;
 
     /// Judges an outcome.
     pub fn of(outcome: &Outcome, options: &MetricsOptions) -> Self {
         let measured = outcome.measured();
-        let at_least =
-            |seconds: f64, answered: bool| if answered { seconds } else { seconds.max(options.failed_latency_s) };
-        let is_answered = |record: &Record| record.status == Status::Answered;
-        let latencies =
-            Sample::new(measured.iter().map(|record| at_least(record.latency_s, is_answered(record))).collect());
-        let ttft =
-            |record: &Record| if record.ttft_s.is_nan() { at_least(record.latency_s, false) } else { record.ttft_s };
-        let ttfts = Sample::new(measured.iter().map(ttft).collect());
+        let is_answered = |record: &&Record| record.status == Status::Answered;
+        let worked = || measured.iter().filter(|record| record.status != Status::NoWork);
+        let latencies = Sample::new(worked().map(|record| options.counted_latency_s(record)).collect());
+        let ttfts = Sample::new(worked().map(|record| options.counted_ttft_s(record)).collect());
         let share = |status| {
             measured.iter().filter(|record| record.status == status).count() as f64 / measured.len().max(1) as f64
         };
         let is_good = |record: &&Record| {
             is_answered(record) && record.latency_s <= options.slo_latency_s && record.ttft_s <= options.slo_ttft_s
         };
-        let span_s = match (measured.first(), measured.last()) {
-            (Some(first), Some(last)) => last.arrival_s - first.arrival_s,
-            _ => 0.0,
-        };
+        let arrivals_s = || measured.iter().map(|record| record.arrival_s);
+        let span_s = arrivals_s().fold(f64::NEG_INFINITY, f64::max) - arrivals_s().fold(f64::INFINITY, f64::min);
         let good = measured.iter().filter(is_good).count() as f64;
         let (balance_efficiency, balance_jain) = balance(outcome);
         Self {
@@ -111,6 +132,8 @@ impl Metrics {
             ttft_p99_s: ttfts.quantile(0.99),
             timeout_share: share(Status::TimedOut),
             failed_share: share(Status::Failed),
+            aborted_share: share(Status::Aborted),
+            no_work_share: share(Status::NoWork),
             goodput_per_s: if span_s > 0.0 { good / span_s } else { 0.0 },
             balance_efficiency,
             balance_jain,
@@ -130,6 +153,8 @@ impl Metrics {
             ("ttft_p99_s", self.ttft_p99_s),
             ("timeout_share", self.timeout_share),
             ("failed_share", self.failed_share),
+            ("aborted_share", self.aborted_share),
+            ("no_work_share", self.no_work_share),
             ("goodput_per_s", self.goodput_per_s),
             ("balance_efficiency", self.balance_efficiency),
             ("balance_jain", self.balance_jain),
@@ -200,7 +225,7 @@ mod tests {
         let names: Vec<_> = metrics.fields().iter().map(|(name, _)| *name).collect();
         let json = serde_json::to_value(metrics).expect("figures are numbers");
         assert!(
-            names.iter().all(|name| json.get(name).is_some()) && json.as_object().map(serde_json::Map::len) == Some(13)
+            names.iter().all(|name| json.get(name).is_some()) && json.as_object().map(serde_json::Map::len) == Some(15)
         );
     }
 }

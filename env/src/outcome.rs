@@ -9,6 +9,11 @@ pub enum Status {
     Failed,
     /// No answer came in time.
     TimedOut,
+    /// Its client left.
+    Aborted,
+    /// It was answered without work, such as by `404 Not Found`, or was an exchange that is no
+    /// work, such as a WebSocket.
+    NoWork,
 }
 
 /// One request.
@@ -48,7 +53,8 @@ pub struct HostUse {
 /// Everything that came out of a simulation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// The requests, in order of arrival.
+    /// The requests, in the order of the trace: that of their arrival, unless the
+    /// [loop is closed](crate::life::Life::closed_loop).
     pub records: Vec<Record>,
     /// The hosts.
     pub hosts: Vec<HostUse>,

@@ -162,7 +162,7 @@ impl Decision<'_> {
 pub struct RequestEvent {
     /// Time since the start, in seconds.
     pub now_s: f64,
-    /// The request's number, in order of arrival.
+    /// The request's number: its place among the [records](crate::Outcome::records).
     pub request: u32,
     /// The balancer that placed it.
     pub balancer: usize,

@@ -21,6 +21,12 @@ pub(crate) enum Purpose {
     State = 9,
     Resample = 10,
     Lie = 11,
+    Spell = 12,
+    Night = 13,
+    Claim = 14,
+    Exchange = 15,
+    Patience = 16,
+    Life = 17,
 }
 
 /// The stream of a purpose; `index` tells hosts or balancers apart.
@@ -37,6 +43,11 @@ pub(crate) fn below(rng: &mut Pcg64Mcg, end: usize) -> usize {
 /// Uniform between two numbers.
 pub(crate) fn between(rng: &mut Pcg64Mcg, low: f64, high: f64) -> f64 {
     low + (high - low) * uniform(rng)
+}
+
+/// Between two positive numbers, evenly over the logarithm.
+pub(crate) fn log_between(rng: &mut Pcg64Mcg, low: f64, high: f64) -> f64 {
+    (low * libm::pow(high / low, uniform(rng))).clamp(low, high)
 }
 
 /// Logarithmic mean and standard deviation of the lognormal distribution with this mean

@@ -9,7 +9,8 @@ use crate::host::ServiceOptions;
 use crate::host::fifo::FifoOptions;
 use crate::host::llm::LlmOptions;
 use crate::liar::Liar;
-use crate::random::{below, between, uniform};
+use crate::life::{self, Life};
+use crate::random::{Purpose, below, between, stream, uniform};
 use crate::telemetry::{TelemetryKind, TelemetryOptions};
 use crate::workload::{TokenMeans, Workload, llm_work_s, saturated_batch};
 
@@ -41,6 +42,8 @@ pub struct Scenario {
     pub crashes: Crashes,
     /// Hosts that mislead balancers, each at most once.
     pub liars: Vec<Liar>,
+    /// What else happens in real fleets; nothing in the reference setting.
+    pub life: Life,
     /// Offered work as a share of the fleet's capacity (see [`capacity_per_s`](Self::capacity_per_s)).
     pub load: f64,
     /// Most requests; the window of the trace begins at a random place.
@@ -55,6 +58,9 @@ pub struct Scenario {
     pub retries_max: u32,
     /// After a failure a balancer leaves the host out for this long, in seconds.
     pub ejection_s: f64,
+    /// Time that a host which came back takes to get its full share of the requests, in seconds;
+    /// 0 for no slow start.
+    pub slow_start_s: f64,
 }
 
 impl Scenario {
@@ -70,6 +76,7 @@ impl Scenario {
             antagonists: Antagonists::standard(20.0),
             crashes: Crashes::NONE,
             liars: Vec::new(),
+            life: Life::NONE,
             load: 0.7,
             requests_max: 20_000,
             warm_up_share: 0.1,
@@ -77,6 +84,7 @@ impl Scenario {
             timeout_s: f64::INFINITY,
             retries_max: 1,
             ejection_s: 10.0,
+            slow_start_s: 0.0,
         }
     }
 
@@ -96,8 +104,18 @@ impl Scenario {
     /// One balancer in a seventh, up to 100 in a quarter, else 2–8; telemetry every 0.1–1 s, in a
     /// tenth every 1–10 s, in an eighth never, in a twelfth perfect; piggyback and probes in half
     /// each, where there is any; in half as vLLM tells; load 45–95 %, in a tenth up to 120 %; in
-    /// a tenth balancers give up after 60 s (LLM) or 40 mean service times (FIFO).
+    /// a tenth balancers give up after 60 s (LLM) or 40 mean service times (FIFO). Each
+    /// [kind of life](crate::life::LifeKind) occurs in one in 25, in a random measure.
     pub fn random(service: ServiceOptions, rng: &mut Pcg64Mcg) -> Self {
+        // A stream of its own, so that settings in which nothing else happens stay what they are.
+        let mut life_rng = stream(uniform(&mut rng.clone()).to_bits(), Purpose::Life, 0);
+        let mut scenario = Self::random_reference(service, rng);
+        life::kind::add_random(&mut scenario, &mut life_rng);
+        scenario
+    }
+
+    /// The same without life.
+    pub fn random_reference(service: ServiceOptions, rng: &mut Pcg64Mcg) -> Self {
         let hosts = 8 + below(rng, 17);
         let fleet = match below(rng, 4) {
             0 => Fleet::hom(hosts),
@@ -146,6 +164,19 @@ impl Scenario {
         Self { service, balancers, telemetry, antagonists, load, timeout_s, ..base }
     }
 
+    /// The same setting with other hosts. What was to happen to hosts that are not there does
+    /// not.
+    #[must_use]
+    pub fn with_fleet(mut self, fleet: Fleet) -> Self {
+        let hosts = fleet.hosts();
+        self.crashes.scheduled.retain(|crash| crash.host < hosts);
+        self.liars.retain(|liar| liar.host < hosts);
+        self.life.spells.scheduled.retain(|spell| spell.host < hosts);
+        self.life.joins.retain(|join| join.host < hosts);
+        self.life.joins.truncate(hosts.saturating_sub(1));
+        Self { fleet, ..self }
+    }
+
     /// Which kind of service.
     pub fn kind(&self) -> ServiceKind {
         match self.service {
@@ -167,9 +198,7 @@ impl Scenario {
     #[must_use]
     pub fn with_crash(self, workload: &Workload) -> Self {
         let span_s = self.span_s(workload);
-        let speeds = &self.fleet.speeds;
-        let fastest = (0..speeds.len()).max_by(|a, b| speeds[*a].total_cmp(&speeds[*b])).unwrap_or(0);
-        Self { crashes: Crashes::once(fastest, 0.5 * span_s, 0.1 * span_s), ..self }
+        Self { crashes: Crashes::once(self.fleet.fastest(), 0.5 * span_s, 0.1 * span_s), ..self }
     }
 
     /// Requests a second that the fleet can carry: the sum of the hosts' speeds, less what

@@ -9,27 +9,32 @@
 //! and a queue of everything else. Arrivals come first at equal times.
 
 mod environment;
+mod event;
+mod fate;
 mod lifecycle;
+mod progress;
 mod reports;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use evenkeel_runtime::{Request, Ticket};
 use rand_pcg::Pcg64Mcg;
 
-use crate::balancer::Balancer;
+use crate::balancer::{Balancer, facts};
 use crate::events::{EventQueue, HostClock, Moment};
 use crate::host::{Host, Job, Notice, ServiceOptions};
 use crate::liar::Lie;
 use crate::oracle::{Scratch, Truth};
-use crate::outcome::{HostUse, Outcome, Record, Status};
+use crate::outcome::{HostUse, Outcome};
 use crate::policy::{Decision, Policy, Setting};
 use crate::random::{Purpose, below, log_normal, lognormal_parameters, stream};
 use crate::scenario::{Assignment, Scenario};
 use crate::workload::{TokenMeans, Window, Workload};
 use environment::Weather;
+use event::{Event, PROBE_LANE, TIMEOUT_LANE};
+use fate::Fate;
+use progress::Progress;
 use reports::Reports;
 
 /// Runs a whole simulation. Equal arguments give equal results, bit for bit.
@@ -41,50 +46,6 @@ pub fn simulate(scenario: &Scenario, workload: &Workload, policy: &mut dyn Polic
         simulation.place(host, policy);
     }
     simulation.outcome()
-}
-
-/// Events other than arrivals and the hosts' own.
-#[derive(Clone, Copy, Debug)]
-enum Event {
-    /// A balancer polls every host.
-    Poll { balancer: u32 },
-    /// The reports of the oldest poll under way arrive.
-    PollArrives,
-    /// A probe reaches its host.
-    ProbeMeasures { balancer: u32, host: u32 },
-    /// The answer of the oldest probe under way arrives.
-    ProbeArrives,
-    /// An antagonist comes or goes.
-    Slowness { host: u32, slow: bool },
-    /// A host crashes.
-    Crash { host: u32 },
-    /// A host comes back.
-    Restart { host: u32 },
-    /// A host's caches are warm again, unless it has crashed since.
-    Warm { host: u32, restarts: u32 },
-    /// A host answers a request with an error, unless it has ended.
-    Error { request: u32 },
-    /// A request has taken too long, unless it has ended.
-    Timeout { request: u32 },
-}
-
-/// Lanes of the event queue: probes on their way to hosts, and back (each takes half a
-/// round trip).
-const PROBE_LANE: usize = 0;
-
-/// Requests' timeouts.
-const TIMEOUT_LANE: usize = 1;
-
-/// A request under way, or over.
-#[derive(Clone, Copy, Debug)]
-struct Progress {
-    ticket: Ticket,
-    record: Record,
-    sent_s: f64,
-    /// Requests at the host when it was sent.
-    requests_ahead: u16,
-    is_sent: bool,
-    is_over: bool,
 }
 
 /// A simulation that stops at every decision.
@@ -102,12 +63,18 @@ pub struct Simulation {
     uses: Vec<HostUse>,
     balancers: Vec<Balancer>,
     weather: Weather,
+    fate: Fate,
     /// Of each host: how it misleads.
     lies: Vec<Option<Lie>>,
     lie_rng: Pcg64Mcg,
     reports: Reports,
-    /// By number, in order of arrival; only those that have arrived.
+    /// By number, in the order of the trace; unless the loop is closed, only those that have
+    /// arrived.
     requests: Vec<Progress>,
+    /// The next request that arrives when the trace says.
+    next_timed: u32,
+    /// When that is.
+    next_arrival: Moment,
     /// FIFO: service times at speed 1, by number.
     service_s: Vec<f64>,
     /// Requests that wait for a decision.
@@ -162,21 +129,23 @@ impl Simulation {
     ///
     /// # Panics
     /// If the scenario makes no sense: no balancers, a load of 0 or less, no requests, a liar
-    /// that is not in the fleet.
+    /// that is not in the fleet, an option of life that is out of its bounds.
     pub fn new(scenario: &Scenario, workload: &Workload, seed: u64) -> Self {
         assert!(scenario.balancers > 0, "a scenario needs a balancer");
         assert!(scenario.load > 0.0, "load must be positive");
         assert!(scenario.requests_max > 0, "a scenario needs requests");
-        let window = Window::new(workload, scenario, &mut stream(seed, Purpose::Window, 0));
+        scenario.life.check(scenario.fleet.hosts()).unwrap_or_else(|error| panic!("{error}"));
+        let window = Window::new(workload, scenario, &mut stream(seed, Purpose::Window, 0))
+            .with_nights(&scenario.life.nights, &mut stream(seed, Purpose::Night, 0));
         let block_tokens = workload.trace.prefix_block_tokens;
         let speeds = &scenario.fleet.speeds;
         let hosts: Vec<_> = speeds.iter().map(|speed| Host::new(&scenario.service, *speed, block_tokens)).collect();
         let weights: Vec<f32> =
             speeds.iter().map(|speed| if scenario.weights_known { *speed as f32 } else { 1.0 }).collect();
-        let cache_blocks = sent_prefix_blocks(scenario, block_tokens);
+        let has_prefixes = has_prefix_caches(scenario) && block_tokens > 0;
         let balancer = |index: u64| {
             let state_seed = evenkeel_datasets::random::mix(seed ^ Purpose::State as u64) ^ index;
-            Balancer::new(state_seed, &weights, cache_blocks, microseconds(0.0))
+            Balancer::new(state_seed, &weights, has_prefixes, microseconds(0.0))
         };
         let mut simulation = Self {
             means: TokenMeans::of(window.requests()),
@@ -196,10 +165,13 @@ impl Simulation {
             hosts,
             balancers: (0..scenario.balancers as u64).map(balancer).collect(),
             weather: Weather::new(scenario, seed),
+            fate: Fate::new(scenario, &window, seed),
             lies: lies(scenario),
             lie_rng: stream(seed, Purpose::Lie, 0),
             reports: Reports::new(scenario, seed),
             requests: Vec::with_capacity(window.len()),
+            next_timed: 0,
+            next_arrival: Moment::NEVER,
             service_s: service_times(scenario, &window, seed),
             undecided: VecDeque::new(),
             over: 0,
@@ -214,7 +186,10 @@ impl Simulation {
             workload: workload.clone(),
             window,
         };
+        simulation.await_timed(0);
+        simulation.leave_out_late_hosts();
         simulation.begin_weather();
+        simulation.begin_life();
         simulation.begin_polls();
         simulation
     }
@@ -262,10 +237,14 @@ impl Simulation {
     pub fn with_decision<R>(&mut self, look: impl FnOnce(&mut Decision<'_>) -> R) -> R {
         let request = *self.undecided.front().expect("a decision is pending");
         let job = job(&self.window, &self.workload, &self.service_s, request);
-        let index = self.requests[request as usize].record.balancer as usize;
+        let progress = &self.requests[request as usize];
+        let index = progress.record.balancer as usize;
+        let claimed_tokens = progress.claimed_tokens;
         let balancer = &mut self.balancers[index];
         balancer.readmit(self.now_s);
-        balancer.look_up_prefix(job.prefix, job.prefix_block_tokens, job.prompt_tokens);
+        if self.scenario.slow_start_s > 0.0 {
+            balancer.warm(self.scenario.slow_start_s, self.now_s);
+        }
         let truth = Truth {
             now_s: self.now_s,
             hosts: &self.hosts,
@@ -276,20 +255,18 @@ impl Simulation {
             prompt_tokens_mean: self.workload.training.prompt,
             scratch: &self.scratch,
         };
-        let (eligible, eligible_mask) = balancer.eligible();
+        let now_us = microseconds(self.now_s);
+        let tried = self.fate.tried(request);
+        let seen = balancer.see(&self.setting.service, &facts(&job, claimed_tokens), tried, now_us);
         look(&mut Decision {
             now_s: self.now_s,
-            now_us: microseconds(self.now_s),
-            request: &Request {
-                prompt_tokens: job.prompt_tokens,
-                cached_tokens: balancer.cached_tokens(),
-                ..Request::default()
-            },
+            now_us,
+            request: &seen.request,
             balancer: index,
-            state: balancer.state(),
+            state: seen.state,
             service: &self.setting.service,
-            eligible,
-            eligible_mask,
+            eligible: seen.eligible,
+            eligible_mask: seen.eligible_mask,
             truth: &truth,
             rng: &mut self.policy_rng,
         })
@@ -323,15 +300,14 @@ impl Simulation {
 
     /// Lets the next event happen.
     fn step(&mut self, policy: &mut dyn Policy) {
-        let next_arrival = match self.requests.len() {
-            arrived if arrived < self.window.len() => Moment::new(self.window.arrival_s(arrived as u32), 0),
-            _ => Moment::NEVER,
-        };
+        let next_arrival = self.next_arrival;
         let (next_host, host) = self.clock.next();
         let next_other = self.queue.next();
         if next_arrival < next_host && next_arrival < next_other {
             self.now_s = next_arrival.at_s();
-            self.arrive();
+            let request = self.next_timed;
+            self.await_timed(self.fate.next_timed(request + 1));
+            self.arrive(request);
         } else if next_host < next_other {
             self.now_s = next_host.at_s();
             self.advance_host(host, policy);
@@ -354,32 +330,49 @@ impl Simulation {
             Event::Warm { host, restarts } => self.warm(host, restarts),
             Event::Error { request } => self.answer_error(request, policy),
             Event::Timeout { request } => self.time_out(request, policy),
+            Event::Spell { host, scheduled } => self.begin_spell(host, scheduled),
+            Event::SpellEnds { host, spells } => self.end_spell(host, spells),
+            Event::Join { host } => self.join(host),
+            Event::NoWork { request, attempt } => self.end_without_work(request, attempt, policy),
+            Event::Leave { request } => self.leave(request, policy),
+            Event::Turn { request } => self.arrive(request),
         }
     }
 
-    fn arrive(&mut self) {
-        let request = self.requests.len() as u32;
+    /// Waits for the arrival of this request, if there is such a one.
+    fn await_timed(&mut self, request: u32) {
+        let exists = (request as usize) < self.window.len();
+        self.next_arrival = if exists { Moment::new(self.window.arrival_s(request), 0) } else { Moment::NEVER };
+        self.next_timed = request;
+    }
+
+    fn arrive(&mut self, request: u32) {
         let balancer = match self.scenario.assignment {
             Assignment::Random => below(&mut self.assignment_rng, self.balancers.len()),
             Assignment::RoundRobin => request as usize % self.balancers.len(),
         };
-        let record = Record {
-            arrival_s: self.now_s,
-            latency_s: f64::NAN,
-            ttft_s: f64::NAN,
-            host: u16::MAX,
-            balancer: balancer as u16,
-            attempts: 0,
-            status: Status::Failed,
-        };
-        let ticket = Ticket { host: 0, prompt_tokens: 0, sent_us: 0, first_token_us: 0, in_flight_at_send: 0 };
-        self.requests.push(Progress { ticket, record, sent_s: 0.0, requests_ahead: 0, is_sent: false, is_over: false });
+        let prompt_tokens = self.window.requests()[request as usize].prompt_tokens;
+        let mut progress = Progress::unborn();
+        progress.record.arrival_s = self.now_s;
+        progress.record.balancer = balancer as u16;
+        progress.claimed_tokens = self.fate.claimed_tokens(prompt_tokens);
+        progress.is_exchange = self.fate.draw_exchange();
+        match self.requests.get_mut(request as usize) {
+            Some(place) => *place = progress,
+            None => self.requests.push(progress),
+        }
+        self.undecided.push_back(request);
+        if progress.is_exchange {
+            return;
+        }
         self.accrued.advance(self.now_s);
         self.accrued.present += 1;
         self.accrued.tokenless += 1;
-        self.undecided.push_back(request);
         if self.scenario.timeout_s.is_finite() {
             self.schedule_in_lane(TIMEOUT_LANE, self.scenario.timeout_s, Event::Timeout { request });
+        }
+        if let Some(patience_s) = self.fate.draw_patience_s() {
+            self.schedule(patience_s, Event::Leave { request });
         }
     }
 
@@ -403,17 +396,9 @@ impl Simulation {
     }
 }
 
-/// How many blocks of prompts a balancer remembers of each host: the host's cache holds the
-/// prompts of all balancers, so its share of the cache, beyond which what it sent there has
-/// been displaced by now.
-fn sent_prefix_blocks(scenario: &Scenario, block_tokens: u32) -> usize {
-    match &scenario.service {
-        ServiceOptions::Llm(options) if block_tokens > 0 => {
-            let tokens = options.prefix_cache_share * f64::from(options.kv_capacity_tokens);
-            ((tokens / f64::from(block_tokens)) as usize).div_ceil(scenario.balancers)
-        }
-        _ => 0,
-    }
+/// Whether hosts keep prefixes, so that it pays to remember where they were sent.
+fn has_prefix_caches(scenario: &Scenario) -> bool {
+    matches!(&scenario.service, ServiceOptions::Llm(options) if options.prefix_cache_share > 0.0)
 }
 
 /// A request as hosts see it.
@@ -434,6 +419,7 @@ fn lies(scenario: &Scenario) -> Vec<Option<Lie>> {
     let mut lies = vec![None; scenario.fleet.hosts()];
     for liar in &scenario.liars {
         assert!(liar.host < lies.len(), "liar {} is not one of {} hosts", liar.host, lies.len());
+        assert!(liar.lie.is_valid(), "the lie of host {} is out of its bounds: {:?}", liar.host, liar.lie);
         lies[liar.host] = Some(liar.lie);
     }
     lies

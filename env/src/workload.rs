@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use evenkeel_datasets::Trace;
-use evenkeel_runtime::{ServiceKind, ServiceModel};
+use evenkeel_runtime::{Engine, Fifo, Llm, ServiceModel};
 use rand_pcg::Pcg64Mcg;
 
 use crate::host::ServiceOptions;
-use crate::host::fifo::FifoOptions;
 use crate::host::llm::LlmOptions;
+use crate::life::Nights;
 use crate::random::below;
 use crate::scenario::Scenario;
 use crate::sizes::SizeModel;
@@ -84,28 +84,19 @@ impl Workload {
     /// What balancers are told of a service: its parameters, the training trace's means,
     /// and what is typical of a host of speed 1 under half its load.
     pub fn service_model(&self, service: &ServiceOptions) -> ServiceModel {
-        let (kind, llm, fifo) = match service {
-            ServiceOptions::Llm(llm) => (ServiceKind::Llm, *llm, FifoOptions::default()),
-            ServiceOptions::Fifo(fifo) => (ServiceKind::Fifo, LlmOptions::default(), *fifo),
-        };
         let means = &self.training;
-        let service_mean_s = if means.service_s.is_nan() { fifo.service_mean_s } else { means.service_s };
-        let (step_s, latency_s, ttft_s) = match kind {
-            ServiceKind::Llm => typical_llm(&llm, means),
-            ServiceKind::Fifo => (service_mean_s, service_mean_s, service_mean_s),
+        let (engine, (step_s, latency_s, ttft_s)) = match service {
+            ServiceOptions::Llm(llm) => (Engine::Llm(llm_model(llm)), typical_llm(llm, means)),
+            ServiceOptions::Fifo(fifo) => {
+                let mean_s = if means.service_s.is_nan() { fifo.service_mean_s } else { means.service_s };
+                let model = Fifo { service_mean_s: mean_s as f32, servers: fifo.servers as f32 };
+                (Engine::Fifo(model), (mean_s, mean_s, mean_s))
+            }
         };
         ServiceModel {
-            kind,
-            step_base_s: llm.step.base_s as f32,
-            step_per_request_s: llm.step.per_request_s as f32,
-            step_per_kv_token_s: llm.step.per_kv_token_s as f32,
-            step_per_prefill_token_s: llm.step.per_prefill_token_s as f32,
-            batch_max: llm.batch_max as f32,
-            kv_capacity_tokens: llm.kv_capacity_tokens as f32,
+            engine,
             prompt_tokens_mean: means.prompt.max(1.0) as f32,
             output_tokens_mean: means.output.max(1.0) as f32,
-            service_mean_s: service_mean_s as f32,
-            servers: fifo.servers as f32,
             step_typical_s: step_s as f32,
             latency_typical_s: latency_s as f32,
             ttft_typical_s: ttft_s as f32,
@@ -114,6 +105,17 @@ impl Workload {
             delay_weight: 1.0,
             herding_weight: 0.0,
         }
+    }
+}
+
+fn llm_model(options: &LlmOptions) -> Llm {
+    Llm {
+        step_base_s: options.step.base_s as f32,
+        step_per_request_s: options.step.per_request_s as f32,
+        step_per_kv_token_s: options.step.per_kv_token_s as f32,
+        step_per_prefill_token_s: options.step.per_prefill_token_s as f32,
+        batch_max: options.batch_max as f32,
+        kv_capacity_tokens: options.kv_capacity_tokens as f32,
     }
 }
 
@@ -157,6 +159,9 @@ pub(crate) struct Window {
     begin: usize,
     len: usize,
     stretch: f64,
+    /// Requests before which a night is, ascending.
+    nights: Vec<u32>,
+    night_s: f64,
 }
 
 impl Window {
@@ -166,7 +171,8 @@ impl Window {
         let all = &workload.trace.requests;
         let len = all.len().min(scenario.requests_max);
         let begin = below(rng, all.len() - len + 1);
-        let mut window = Self { trace: Arc::clone(&workload.trace), begin, len, stretch: 0.0 };
+        let mut window =
+            Self { trace: Arc::clone(&workload.trace), begin, len, stretch: 0.0, nights: Vec::new(), night_s: 0.0 };
         let requests = window.requests();
         let span_s = requests[len - 1].arrival_s - requests[0].arrival_s;
         let wanted_per_s = scenario.load * scenario.capacity_per_s(&TokenMeans::of(requests));
@@ -188,6 +194,26 @@ impl Window {
     /// When a request arrives, in seconds from the start of the simulation.
     pub(crate) fn arrival_s(&self, request: u32) -> f64 {
         let requests = self.requests();
-        (requests[request as usize].arrival_s - requests[0].arrival_s) * self.stretch
+        let at_s = (requests[request as usize].arrival_s - requests[0].arrival_s) * self.stretch;
+        if self.nights.is_empty() { at_s } else { at_s + self.slept_s(request) }
+    }
+
+    /// What a time of the trace is stretched by.
+    pub(crate) fn stretch(&self) -> f64 {
+        self.stretch
+    }
+
+    /// Lets nights come at random places, but not before the first request.
+    pub(crate) fn with_nights(mut self, nights: &Nights, rng: &mut Pcg64Mcg) -> Self {
+        if self.len > 1 {
+            self.nights = (0..nights.count).map(|_| 1 + below(rng, self.len - 1) as u32).collect();
+            self.nights.sort_unstable();
+        }
+        self.night_s = nights.lasts_s;
+        self
+    }
+
+    fn slept_s(&self, request: u32) -> f64 {
+        self.nights.partition_point(|before| *before <= request) as f64 * self.night_s
     }
 }

@@ -50,32 +50,34 @@ int bcmp(const void *a, const void *b, size_t size)
     return memcmp(a, b, size);
 }
 
-static int decide(void)
+static int balance(void)
 {
-    static unsigned char memory[4096] __attribute__((aligned(EK_STATE_ALIGNMENT)));
-    ek_state *state;
+    static unsigned char memory[8192] __attribute__((aligned(EK_UPSTREAM_ALIGNMENT)));
+    /* Four hosts, one process; no prefixes, no classes, no forecasts. */
+    ek_upstream_options options = {sizeof(options), 4, 0, 0, 0, 0, EK_IF_OTHER_REFUSE, 0, 1};
+    ek_upstream *upstream;
+    ek_facts facts = {sizeof(facts), 100, 0, 0, {0, 0, 0, 0, 0}, 0, 0};
+    ek_choice choice = {sizeof(choice), 0, 0, 0.0f, 0, 0};
     ek_ticket ticket;
-    ek_request request = {sizeof(request), 100, NULL, 0, 0};
-    ek_decision decision = {sizeof(decision), 0, 0, 0.0f};
-    ek_outcome outcome = {sizeof(outcome), EK_STATUS_SUCCESS, 10, 0};
+    ek_outcome outcome = {sizeof(outcome), EK_STATUS_SUCCESS, 10, EK_UNKNOWN_TOKENS};
     uint32_t host;
 
-    if (ek_version() != EVENKEEL_VERSION || ek_state_size(4) > sizeof(memory)) {
+    if (ek_version() != EVENKEEL_VERSION || ek_upstream_size(&options) > sizeof(memory)) {
         return 1;
     }
-    if (ek_state_init(memory, sizeof(memory), 4, 1, &state) != EK_CODE_OK) {
+    if (ek_upstream_open(memory, sizeof(memory), &options, &upstream, NULL) != EK_CODE_OK) {
         return 2;
     }
     for (uint64_t key = 1; key <= 4; key++) {
-        if (ek_host_register(state, key, 1.0f, 0, &host) != EK_CODE_OK) {
+        if (ek_host_register(upstream, key, 1.0f, 0, &host) != EK_CODE_OK) {
             return 3;
         }
     }
     for (uint64_t now_us = 1000; now_us < 100000; now_us += 1000) {
-        if (ek_decide(NULL, state, &request, NULL, 0, now_us, NULL, 0, &decision) != EK_CODE_OK ||
-            ek_begin(state, decision.host, 100, now_us, &ticket) != EK_CODE_OK ||
-            ek_first_token(state, &ticket, now_us + 200) != EK_CODE_OK ||
-            ek_finish(state, NULL, &ticket, &outcome, now_us + 500) != EK_CODE_OK) {
+        if (ek_upstream_choose(upstream, NULL, &facts, NULL, now_us, NULL, 0, &choice) != EK_CODE_OK ||
+            ek_upstream_begin(upstream, EK_NO_PROCESS, NULL, &facts, choice.host, now_us, &ticket) != EK_CODE_OK ||
+            ek_upstream_first_token(upstream, &ticket, now_us + 200) != EK_CODE_OK ||
+            ek_upstream_finish(upstream, NULL, &ticket, &facts, &outcome, now_us + 500) != EK_CODE_OK) {
             return 4;
         }
     }
@@ -85,7 +87,7 @@ static int decide(void)
 /* Called with the stack aligned, whatever the kernel left it at. */
 __attribute__((used, noreturn)) static void start(void)
 {
-    long status = decide();
+    long status = balance();
 #if defined(__x86_64__)
     __asm__ volatile("syscall" : : "a"(60L), "D"(status) : "rcx", "r11", "memory");
 #elif defined(__aarch64__)

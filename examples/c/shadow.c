@@ -89,9 +89,11 @@ int main(int argc, char **argv)
     size_t scratch_size = ek_scratch_size(model, HOSTS);
     void *scratch = allocate(scratch_size, 64);
 
-    ek_state *state;
-    size_t state_size = ek_state_size(HOSTS);
-    must(ek_state_init(allocate(state_size, EK_STATE_ALIGNMENT), state_size, HOSTS, 1, &state), "ek_state_init");
+    /* One process; no prefixes, no classes, no forecasts. */
+    ek_upstream_options options = {sizeof(options), HOSTS, 0, 0, 0, 0, EK_IF_OTHER_REFUSE, 0, 1};
+    ek_upstream *upstream;
+    size_t size = ek_upstream_size(&options);
+    must(ek_upstream_open(allocate(size, EK_UPSTREAM_ALIGNMENT), size, &options, &upstream, NULL), "ek_upstream_open");
     /* In a real balancer, a file that is mapped: it can be read while it is written. */
     ek_ring *ring;
     size_t ring_size = ek_record_size(RECORDS, HOSTS);
@@ -102,9 +104,10 @@ int main(int argc, char **argv)
     uint32_t running[HOSTS] = {0};
     for (uint32_t i = 0; i < HOSTS; i++) {
         uint32_t host;
-        must(ek_host_register(state, i + 1, 1.0f, now_us, &host), "ek_host_register");
+        must(ek_host_register(upstream, i + 1, 1.0f, now_us, &host), "ek_host_register");
     }
 
+    const ek_facts facts = {sizeof(facts), PROMPT_TOKENS, 0, 0, {0, 0, 0, 0, 0}, 0, 0};
     static struct request requests[REQUESTS];
     size_t under_way = 0;
     for (uint32_t i = 0; i < REQUESTS; i++, now_us += ARRIVAL_PERIOD_US) {
@@ -115,33 +118,36 @@ int main(int argc, char **argv)
                 requests[kept++] = *request;
                 continue;
             }
-            ek_outcome outcome = {sizeof(outcome), EK_STATUS_SUCCESS, OUTPUT_TOKENS, 0};
-            must(ek_first_token(state, &request->ticket, request->first_token_us), "ek_first_token");
+            ek_outcome outcome = {sizeof(outcome), EK_STATUS_SUCCESS, OUTPUT_TOKENS, EK_UNKNOWN_TOKENS};
+            must(ek_upstream_first_token(upstream, &request->ticket, request->first_token_us),
+                 "ek_upstream_first_token");
             /* The record may be gone by now: that is no failure. */
             (void)ek_record_outcome(ring, request->record, &request->ticket, &outcome, request->end_us);
             running[request->ticket.host]--;
-            must(ek_finish(state, model, &request->ticket, &outcome, request->end_us), "ek_finish");
+            must(ek_upstream_finish(upstream, model, &request->ticket, &facts, &outcome, request->end_us),
+                 "ek_upstream_finish");
         }
         under_way = kept;
         for (uint32_t host = 0; now_us >= report_us && host < HOSTS; host++) {
             float here = (float)running[host];
             float step_s = (float)(step_us(host, running[host]) * 1e-6);
             ek_telemetry telemetry = {sizeof(telemetry), here, 0.0f, 0.0f, here / 64.0f, step_s};
-            must(ek_report(state, host, &telemetry, now_us, now_us), "ek_report");
+            must(ek_host_report(upstream, host, &telemetry, now_us, now_us), "ek_host_report");
         }
         if (now_us >= report_us) {
             report_us += REPORT_PERIOD_US;
         }
 
-        ek_request asked = {sizeof(asked), PROMPT_TOKENS, NULL, 0, 0};
-        ek_decision decision = {sizeof(decision), 0, 0, 0.0f};
-        must(ek_decide(model, state, &asked, NULL, 0, now_us, scratch, scratch_size, &decision), "ek_decide");
+        ek_choice choice = {sizeof(choice), 0, 0, 0.0f, 0, 0};
+        must(ek_upstream_choose(upstream, model, &facts, NULL, now_us, scratch, scratch_size, &choice),
+             "ek_upstream_choose");
         uint32_t actual = i % HOSTS; /* round robin */
         struct request *sent = &requests[under_way++];
-        must(ek_record_decision(ring, model, state, &asked, NULL, 0, now_us, scratch, scratch_size, &decision, actual,
-                                1, &sent->record),
+        must(ek_record_decision(ring, upstream, model, &facts, NULL, now_us, scratch, scratch_size, &choice, actual, 1,
+                                &sent->record),
              "ek_record_decision");
-        must(ek_begin(state, actual, PROMPT_TOKENS, now_us, &sent->ticket), "ek_begin");
+        must(ek_upstream_begin(upstream, EK_NO_PROCESS, model, &facts, actual, now_us, &sent->ticket),
+             "ek_upstream_begin");
         double step = step_us(actual, running[actual]++);
         sent->first_token_us = now_us + (uint64_t)(5.0 * step);
         sent->end_us = now_us + (uint64_t)((5.0 + OUTPUT_TOKENS) * step);

@@ -18,7 +18,8 @@ export EVENKEEL_LIB=${EVENKEEL_LIB:-$target/dist}
 export EVENKEEL_INCLUDE=${EVENKEEL_INCLUDE:-$root/runtime-min/include}
 
 flags="-O1 -g -fsanitize=address -fno-omit-frame-pointer"
-stamp="$flags $sources $(cksum "$module/config")"
+# With the folders, which `configure` writes into its makefile: a copied checkout has others.
+stamp="$flags $sources $(cksum "$module/config") $module $out"
 if [[ ! -f $out/source/Makefile || "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" ]]; then
     rm -rf "$out/source" "$out/stamp"
     # configure writes beside the sources, which may be read-only.

@@ -34,7 +34,8 @@ cd "$sources"
 cflags="$(dpkg-buildflags --get CFLAGS) -fPIC $(dpkg-buildflags --get CPPFLAGS) -Wall -Wextra -Wno-unused-parameter -Werror"
 ldflags="$(dpkg-buildflags --get LDFLAGS) -fPIC"
 
-stamp="$cflags $ldflags ${NGX_CONF_FLAGS[*]} $(dpkg-query --show nginx-dev) $(cksum "$module/config")"
+# With the folders, which `configure` writes into its makefile: a copied checkout has others.
+stamp="$cflags $ldflags ${NGX_CONF_FLAGS[*]} $(dpkg-query --show nginx-dev) $(cksum "$module/config") $module $out"
 if [[ ! -f $out/objs/Makefile || "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" ]]; then
     rm -rf "$out/objs" "$out/stamp"
     ./configure --with-cc-opt="$cflags" --with-ld-opt="$ldflags" "${NGX_CONF_FLAGS[@]}" \

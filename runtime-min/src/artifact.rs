@@ -12,7 +12,7 @@
 //! All numbers are little-endian. Each kind of section stands at most once.
 
 mod crc32;
-mod error;
+pub(crate) mod error;
 pub mod format;
 
 pub use crc32::crc32;

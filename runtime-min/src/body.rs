@@ -36,8 +36,10 @@ pub fn is_request_read(content_type: &[u8], content_encoding: &[u8]) -> bool {
     is_identity(content_encoding) && (is_json(kind) || unspecific.iter().any(|known| kind.eq_ignore_ascii_case(known)))
 }
 
-/// `application/json`, `text/json`, and types that end in `+json`.
-fn is_json(kind: &[u8]) -> bool {
+/// Returns whether a `Content-Type` value is that of JSON: `application/json`, `text/json`, or a
+/// type that ends in `+json`.
+pub fn is_json(content_type: &[u8]) -> bool {
+    let kind = media_type(content_type);
     let known: [&[u8]; 2] = [b"application/json", b"text/json"];
     let suffix = kind.len().checked_sub(5).and_then(|at| kind.get(at..));
     known.iter().any(|known| kind.eq_ignore_ascii_case(known))

@@ -27,7 +27,7 @@ impl<'a> Eligible<'a> {
         }
     }
 
-    /// Whether a host may be chosen.
+    /// Says whether a host may be chosen.
     pub fn contains(self, host: u32) -> bool {
         match self {
             Self::All => true,
@@ -41,7 +41,7 @@ impl<'a> Eligible<'a> {
 pub(crate) struct Candidates<'m> {
     slots: &'m [HostSlot],
     words: [u64; HOST_WORDS],
-    /// How many they are: the rows of the network.
+    /// Number of them: the rows of the network.
     pub(crate) count: usize,
 }
 

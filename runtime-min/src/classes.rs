@@ -19,7 +19,7 @@ pub const NOTES_MIN: u32 = 8;
 /// A mean is over about this many responses: it follows a class that changes.
 const MEMORY: u32 = 256;
 
-/// Which value of an entry is which. An entry's last use is a count of those in its set.
+/// Places of an entry's values. An entry's last use is a count of those in its set.
 const MEAN: usize = 0;
 const NOTES: usize = 1;
 

@@ -20,6 +20,7 @@ pub use trend::{TREND_S, Trend};
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::clock::elapsed_s;
 use crate::forecast::{Forecaster, HORIZONS, History, QUANTILE_COUNT, Quantiles};
 use crate::math;
 use crate::slot::AtomicF32;
@@ -144,12 +145,26 @@ impl Demand {
         self.step_arrivals.store(self.arrivals.load(Relaxed), Relaxed);
     }
 
+    /// Forgets the step under way and the last forecast: the steps are others from now on.
+    pub fn restart(&self) {
+        for count in [&self.step, &self.step_is_whole, &self.forecasts] {
+            count.store(0, Relaxed);
+        }
+    }
+
+    /// The last forecast: days of history that it rests on, and quantiles at each horizon in
+    /// requests a second. `None` before the first.
+    pub fn forecast(&self) -> Option<(f32, Quantiles)> {
+        let quantiles = self.quantiles_per_s.each_ref().map(|row| row.each_ref().map(AtomicF32::load));
+        (self.forecasts.load(Relaxed) > 0).then(|| (self.history_days.load(), quantiles))
+    }
+
     /// Follows the present rate. Returns the seconds since the last tick.
     fn tick_present(&self, now_us: u64) -> f32 {
         let arrivals = self.arrivals.load(Relaxed);
         let before_us = self.ticked_us.swap(now_us.max(1), Relaxed);
         let before = self.ticked_arrivals.swap(arrivals, Relaxed);
-        let elapsed_s = crate::slot::elapsed_s(before_us, now_us);
+        let elapsed_s = elapsed_s(before_us, now_us);
         if before_us == 0 || elapsed_s <= 0.0 {
             return 0.0;
         }

@@ -22,14 +22,14 @@ use crate::state::State;
 pub struct HostExplanation {
     /// Index of the host.
     pub host: u32,
-    /// Whether it may be chosen.
+    /// `true` if it may be chosen.
     pub eligible: bool,
     /// Requests of this balancer under way there.
     pub in_flight: u32,
     /// Analytic estimate of the request's cost in seconds: its expected completion time
     /// and the delay it inflicts on those already there. NaN without a model.
     pub estimate_s: f32,
-    /// What the network adds to the logarithm of the estimate; NaN where there is no score.
+    /// Addition of the network to the logarithm of the estimate; NaN where there is no score.
     pub residual: f32,
     /// The policy's score, lower is better; NaN for hosts that are not eligible, and where
     /// there is no policy.

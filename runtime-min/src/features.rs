@@ -61,7 +61,7 @@ pub const SCHEMA_HASH: u64 = schema_hash();
 ///
 /// 4: what was learned of a host ages, samples and claims are bounded, answers without work hold
 /// their place for a while, and `knowledge` stands where requests done since the report were.
-const MEANING: u8 = 4;
+const MEANING: u8 = 5;
 
 /// Logarithms of ratios are clipped to ±this (a factor of about 400).
 const LN_RATIO_MAX: f32 = 6.0;
@@ -111,7 +111,7 @@ impl View {
         // one idle that answers at once without working.
         let reported = telemetry.running + waiting + sent - done;
         let held = slot.unworked(state.latency_held_s(), now_us);
-        let requests = (known(reported, in_flight).max(in_flight) + held) * slot.slow_start();
+        let requests = known(reported, in_flight).max(in_flight) + held;
         // A host not measured yet is taken to be like those that are, not like the service
         // trained for: on other hardware, the first one measured would look unlike all the
         // rest and take, or lose, all the traffic.
@@ -119,11 +119,8 @@ impl View {
         let step_s = known(telemetry.step_s, known(slot.local_step_s(), unmeasured_s)).max(1e-7);
         // Work announced before the report's age could be done has been done since.
         let slowness = step_s / service.step_typical_s;
-        let prefilled = if service.step_per_prefill_token_s > 0.0 {
-            age_s / (service.step_per_prefill_token_s * slowness)
-        } else {
-            0.0
-        };
+        let prefill_s = service.step_per_prefill_token_s() * slowness;
+        let prefilled = if prefill_s > 0.0 { age_s / prefill_s } else { 0.0 };
         let reported_tokens = known(telemetry.pending_prefill_tokens, waiting * service.prompt_tokens_mean);
         let pending = (reported_tokens + prompt_tokens_sent as f32 - prefilled).max(0.0);
         let prompt_tokens = request.expected_prompt_tokens(service);

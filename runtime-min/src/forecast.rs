@@ -17,6 +17,7 @@ pub mod features;
 mod recent;
 mod ring;
 pub mod rolling;
+mod scaled;
 mod targets;
 
 pub use calibration::{CALIBRATION_BYTES, Calibration, Kind};
@@ -24,7 +25,7 @@ pub use features::{Bases, FORECAST_FEATURES, Frame, steps_per_day};
 pub use ring::{History, Past};
 pub use rolling::Rolling;
 
-use crate::artifact::ArtifactError;
+use crate::artifact::error::ArtifactError;
 use crate::program::Program;
 use crate::simd::Level;
 

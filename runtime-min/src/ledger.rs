@@ -37,15 +37,19 @@ use crate::state::State;
 /// Most processes that share a state.
 pub const PROCESSES_MAX: usize = 1024;
 
-/// Generations of a process that are told apart.
-pub const GENERATIONS: u32 = 1 << 20;
+/// A ticket's owner: the process's number plus one in the low bits, and above them how many times
+/// its place was taken, as far as there is room.
+const OWNER_MASK: u32 = (1 << OWNER_BITS) - 1;
+const OWNER_BITS: u32 = 11;
 
-/// How often a host in doubt is looked at before the caller is told to come back. An
+const _: () = assert!(PROCESSES_MAX < OWNER_MASK as usize);
+
+/// Looks at a host in doubt before the caller is told to come back. An
 /// update takes tens of nanoseconds, so that only a process which was suspended inside of
 /// one is waited for in vain.
 const LOOKS_MAX: u32 = 1000;
 
-/// What a process announces of itself. All zeros: never joined.
+/// Announcements of a process. All zeros: never joined.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct Process {
@@ -55,14 +59,14 @@ pub struct Process {
     host: AtomicU32,
     /// Host in doubt plus one, which a former `join` could not settle; 0 for none.
     in_doubt: AtomicU32,
-    /// Number of times that a process has taken this place, modulo 2^20; requests of former
-    /// ones are not this one's to finish.
+    /// Number of times that a process has taken this place; requests of former ones are not this
+    /// one's to finish.
     generation: AtomicU32,
     /// 1 once `join` has succeeded.
     is_joined: AtomicU32,
 }
 
-/// Why a call was refused.
+/// Reason that a call was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerError {
     /// There is no such process, or it has not joined.
@@ -124,11 +128,6 @@ impl<'m> Ledger<'m> {
         taken_back
     }
 
-    /// Number of times that a process has taken this place, modulo 2^20.
-    pub fn generation(&self, process: u32) -> Result<u32, LedgerError> {
-        self.joined(process).map(|own| own.generation.load(Relaxed) % GENERATIONS)
-    }
-
     /// Requests that a process has under way at a host, removed hosts included.
     pub fn in_flight(&self, process: u32, host: u32) -> Option<u32> {
         Some(self.entry(process, host)?.load(Relaxed) as u32)
@@ -154,26 +153,24 @@ impl<'m> Ledger<'m> {
             entry.store(before, Relaxed);
         }
         own.leave();
-        ticket.ok_or(LedgerError::Host)
+        let owner = owner(process, own.generation.load(Relaxed));
+        ticket.map(|ticket| Ticket { owner, ..ticket }).ok_or(LedgerError::Host)
     }
 
-    /// [`State::finish`], by the process that began the request when it was of this
-    /// generation.
-    #[expect(clippy::too_many_arguments, reason = "those of `State::finish`, and who calls")]
+    /// [`State::finish`], by the process that began the request.
     pub fn finish(
         &self,
-        process: u32,
-        generation: u32,
         state: &State<'_>,
         ticket: &Ticket,
         outcome: &Outcome,
         service: Option<&ServiceModel>,
         now_us: u64,
     ) -> Result<(), LedgerError> {
+        let process = (ticket.owner & OWNER_MASK).checked_sub(1).ok_or(LedgerError::Gone)?;
         let own = self.joined(process)?;
         let entry = self.entry(process, ticket.host).ok_or(LedgerError::Host)?;
         let before = entry.load(Relaxed);
-        if self.generation(process)? != generation || requests(before) == 0 {
+        if owner(process, own.generation.load(Relaxed)) != ticket.owner || requests(before) == 0 {
             return Err(LedgerError::Gone);
         }
         own.enter(ticket.host);
@@ -287,6 +284,10 @@ impl Process {
     fn leave(&self) {
         self.epoch.store(self.epoch.load(Relaxed).wrapping_add(1), Release);
     }
+}
+
+const fn owner(process: u32, generation: u32) -> u32 {
+    (process + 1) | generation << OWNER_BITS
 }
 
 const fn requests(entry: u64) -> u32 {

@@ -4,11 +4,12 @@
 //! memory are arguments. An artifact's bytes are validated once, by [`Model::parse`]; from
 //! then on every accessor is infallible and reads the bytes in place.
 //!
-//! One decision, from the top:
+//! [`Upstream`] is the balancer: what a proxy, the simulator or a program calls. One of its
+//! decisions, from the top:
 //!
 //! ```text
 //! State (atomics, caller's memory) ─┐
-//! Request ──────────────────────────┼─► features ─► Program::run ─► lowest score wins
+//! Facts ─► Request ─────────────────┼─► features ─► Program::run ─► lowest score wins
 //! Model (artifact bytes) ───────────┘        (fallback: least request of two)
 //! ```
 //!
@@ -26,6 +27,7 @@ pub mod artifact;
 pub mod body;
 mod candidates;
 pub mod classes;
+mod clock;
 pub mod decide;
 pub mod demand;
 pub mod explain;
@@ -51,6 +53,7 @@ pub mod state;
 mod table;
 mod telemetry;
 pub mod telemetry_file;
+pub mod upstream;
 
 pub use artifact::{ArtifactError, Model};
 pub use candidates::Eligible;
@@ -61,7 +64,8 @@ pub use policy::{Guard, Policy};
 pub use program::{LANES, Program, stride};
 pub use reason::Reason;
 pub use request::Request;
-pub use service::{ServiceKind, ServiceModel};
+pub use service::{Engine, Fifo, Llm, ServiceKind, ServiceModel};
 pub use slot::HostSlot;
 pub use state::{State, StateHeader};
 pub use telemetry::Telemetry;
+pub use upstream::{Attempt, Choice, Facts, Upstream};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! residual = score − w · ln(estimate)
-//! score'   = w · ln(estimate) + trust · knowledge · (residual − mean residual)
+//! score'   = w · ln(estimate) + trust · knowledge · (residual − mean residual)      (mean by knowledge)
 //! ```
 //!
 //! The network is trusted as far as it was trained: `trust` falls from 1 to 0 while what the
@@ -11,7 +11,7 @@
 //! `knowledge` is that of the host ([`HostSlot::knowledge`](crate::HostSlot::knowledge)). A fleet
 //! that the network knows nothing of is balanced by the analytic estimate alone.
 
-use crate::artifact::ArtifactError;
+use crate::artifact::error::ArtifactError;
 use crate::features::HOST_FEATURES;
 use crate::program::{Program, stride};
 use crate::simd::Level;
@@ -191,8 +191,12 @@ fn hold(guard: Held<'_>, features: &[f32], scores: &mut [f32], rows: usize, stri
     let weight = guard.estimate_weight();
     let per_row = 1.0 / rows as f32;
     let mean = |index: usize| column(index).iter().sum::<f32>() * per_row;
-    let scored = scores.iter().zip(column(ESTIMATE));
-    let mean_residual = scored.map(|(score, estimate)| score - weight * estimate).sum::<f32>() * per_row;
+    // A host that nothing is known of says nothing of the others: its residual is not in the mean.
+    let known = scores.iter().zip(column(ESTIMATE)).zip(column(KNOWLEDGE));
+    let (residuals, knowledge) = known.fold((0.0, 1e-9), |(residuals, sum), ((score, estimate), knowledge)| {
+        (residuals + knowledge * (score - weight * estimate), sum + knowledge)
+    });
+    let mean_residual = residuals / knowledge;
     // The prompt is the same for all hosts.
     let prompt = column(PROMPT).first().copied().unwrap_or(0.0);
     let trust = guard.trust([(STEP, mean(STEP)), (LATENCY, mean(LATENCY)), (TTFT, mean(TTFT)), (PROMPT, prompt)]);

@@ -17,7 +17,7 @@ mod run;
 
 pub use records::{Instruction, NO_WEIGHTS, Op, Register};
 
-use crate::artifact::ArtifactError;
+use crate::artifact::error::ArtifactError;
 use crate::simd::Level;
 use plan::{Place, Plan};
 use records::Records;

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-/// Why a host was chosen.
+/// Reason of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Reason {

@@ -68,8 +68,8 @@ pub const RECORDS_MAX: u32 = 1 << 24;
 
 /// Flag: another rule chose the actual host, and the decision was only looked at.
 pub const SHADOW: u32 = 1;
-/// Flag: the state changed between decision and record, so that the features are not
-/// quite what the decision saw.
+/// Flag: the features are not quite what the decision saw. The state changed between decision and
+/// record, or hosts were starting slowly, some of which sat the decision out.
 pub const MOVED: u32 = 2;
 /// Flag: the hosts have features.
 pub const HAS_FEATURES: u32 = 4;
@@ -141,7 +141,7 @@ const fn fold(check: u64, word: u64) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// Where a check begins: FNV-1a's offset.
+/// Beginning of a check: FNV-1a's offset.
 const CHECK_SEED: u64 = 0xCBF2_9CE4_8422_2325;
 
 const _: () = assert!(HOST_BYTES.is_multiple_of(8) && HEADER_BYTES.is_multiple_of(64));

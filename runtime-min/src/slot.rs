@@ -23,6 +23,8 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::affinity::Cache;
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::telemetry::Telemetry;
 
@@ -30,9 +32,15 @@ use crate::telemetry::Telemetry;
 /// weighs 1/e. The same constant as Finagle's Peak-EWMA.
 pub const AVERAGING_TIME_S: f32 = 10.0;
 
-/// At a host that has just come up, each request counts for at most so many: its share is a
-/// tenth of the full one, as with Envoy's defaults.
-const SLOW_START_MAX: f32 = 10.0;
+/// Least share that a host which has just come up has of its full one, as with Envoy's defaults:
+/// less would leave it without any measurement.
+const SLOW_START_SHARE_MIN: f32 = 0.1;
+
+/// Parts of a request that a host's next one is counted in while it starts slowly.
+const DUE_UNITS: u64 = 256;
+
+/// Requests that such a host may get at once, having been passed over when they were due.
+const DUE_AT_ONCE: u64 = 3;
 
 /// An `f32` that is updated atomically.
 #[derive(Debug, Default)]
@@ -88,31 +96,36 @@ pub struct HostSlot {
     kv_use: AtomicF32,
     /// The reported step, corrected by what was measured.
     telemetry_step_s: AtomicF32,
-    /// How many requests each one there counts for while the host starts slowly; 1 if it is
-    /// warm.
-    slow_start: AtomicF32,
+    /// Share of its full share of the requests that the host gets while it starts slowly; 1 if it
+    /// is warm.
+    full_share: AtomicF32,
     telemetry_us: AtomicU64,
-    /// When the last response came, or the host was registered.
+    /// Time when the last response came, or the host was registered.
     last_sign_us: AtomicU64,
     /// Answers without work that still hold their place, as of the last sign of life.
     unworked: AtomicF32,
-    /// How much is known of the host by own measurements, 0 to 1.
+    /// Share of what own measurements can tell of the host that is known, 0 to 1.
     knowledge: AtomicF32,
 
     key: AtomicU64,
-    /// When the host came (back) up; 0 for one that is not known to have been down.
+    /// Time when the host was registered.
+    registered_us: AtomicU64,
+    /// Time when the host came (back) up; 0 for one that is not known to have been down.
     restarted_us: AtomicU64,
+    /// Turn at which a host that starts slowly gets its next request, in requests of the upstream times
+    /// [`DUE_UNITS`].
+    due: AtomicU64,
     sent: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
-    /// When a request was last sent there, and how many the upstream had had by then.
+    /// Time when a request was last sent there, and the requests that the upstream had had by then.
     tried_us: AtomicU64,
     tried_begun: AtomicU64,
-    /// When the averages of step, latency and time to first token last got a sample.
+    /// Times when the averages of step, latency and time to first token last got a sample.
     step_us: AtomicU64,
     latency_us: AtomicU64,
     ttft_us: AtomicU64,
-    /// When the reported step was last news: another number, or that of a host at work.
+    /// Time when the reported step was last news: another number, or that of a host at work.
     reported_step_us: AtomicU64,
     /// The reported step as it was claimed.
     claimed_step_s: AtomicF32,
@@ -120,12 +133,8 @@ pub struct HostSlot {
     claims_checked: AtomicU32,
     /// Logarithm of how many times longer than claimed steps were measured to be.
     claim_error: AtomicF32,
-}
-
-/// Seconds from one reading of the clock to a later one; 0 if it went backwards.
-#[inline]
-pub(crate) fn elapsed_s(from_us: u64, to_us: u64) -> f32 {
-    to_us.saturating_sub(from_us) as f32 * 1e-6
+    /// New tokens that the host's prefix cache took in, and wrap around.
+    taken_in: AtomicU32,
 }
 
 impl HostSlot {
@@ -133,9 +142,10 @@ impl HostSlot {
     /// configured; it stands for the speed until one has been measured.
     pub(crate) fn occupy(&self, key: u64, weight: f32, now_us: u64) {
         self.set_weight(weight);
-        self.slow_start.store(1.0);
+        self.full_share.store(1.0);
         self.last_sign_us.store(now_us, Relaxed);
         self.tried_us.store(now_us, Relaxed);
+        self.registered_us.store(now_us, Relaxed);
         for count in [&self.sent, &self.done, &self.failed, &self.restarted_us, &self.tried_begun] {
             count.store(0, Relaxed);
         }
@@ -168,22 +178,45 @@ impl HostSlot {
     }
 
     /// The host came (back) up: nothing that was learned or reported before says anything of
-    /// it. From now on it [warms](Self::warm).
-    pub(crate) fn restarted(&self, slow_start_us: u64, now_us: u64) {
+    /// it. From now on it [warms](Self::warm), which the result says. `begun` is how many requests
+    /// the upstream has had.
+    pub(crate) fn restarted(&self, slow_start_us: u64, begun: u64, now_us: u64) -> bool {
         self.restarted_us.store(now_us.max(1), Relaxed);
+        self.due.store(begun.saturating_mul(DUE_UNITS), Relaxed);
         self.forget();
-        self.warm(slow_start_us, now_us);
+        self.warm(slow_start_us, now_us)
     }
 
-    /// Sets how many requests each one there counts for: the inverse of the share of its slow
-    /// start that the host has behind it. 1 for a host that never restarted, and for a time
-    /// of 0.
-    pub(crate) fn warm(&self, slow_start_us: u64, now_us: u64) {
+    /// Sets the share of its slow start that the host has behind it: 1 for a host that never
+    /// restarted, and for a time of 0. Returns whether it is still starting.
+    pub(crate) fn warm(&self, slow_start_us: u64, now_us: u64) -> bool {
         let restarted_us = self.restarted_us.load(Relaxed);
         let elapsed_us = now_us.saturating_sub(restarted_us);
         let is_warm = restarted_us == 0 || elapsed_us >= slow_start_us;
-        let count = if is_warm { 1.0 } else { (slow_start_us as f32 / elapsed_us as f32).clamp(1.0, SLOW_START_MAX) };
-        self.slow_start.store(count);
+        let share = if is_warm { 1.0 } else { elapsed_us as f32 / slow_start_us as f32 };
+        self.full_share.store(share.max(SLOW_START_SHARE_MIN));
+        !is_warm
+    }
+
+    /// Counts a request against the share of a host that starts slowly: the next one is due when
+    /// the upstream has had as many more as its share is smaller than `fleet_weight`, that of all.
+    #[inline(never)]
+    pub(crate) fn pace(&self, fleet_weight: f32, begun: u64) {
+        let share = self.weight() * self.full_share();
+        if self.full_share() < 1.0 {
+            let interval = (fleet_weight / share * DUE_UNITS as f32) as u64;
+            let now = begun.saturating_mul(DUE_UNITS);
+            let earliest = now.saturating_sub(interval.saturating_mul(DUE_AT_ONCE));
+            // What it was given before its time, where there was no other, is not held against it.
+            let next = |due: u64| Some(due.max(earliest).min(now).saturating_add(interval));
+            let _ = self.due.fetch_update(Relaxed, Relaxed, next);
+        }
+    }
+
+    /// Wait of a host that starts slowly for its next request, in parts of requests of the
+    /// upstream, which has had `begun`; 0 for one that need not wait.
+    pub(crate) fn wait(&self, begun: u64) -> u64 {
+        if self.full_share() < 1.0 { self.due.load(Relaxed).saturating_sub(begun.saturating_mul(DUE_UNITS)) } else { 0 }
     }
 
     /// Key under which the host was registered; 0 for a free slot.
@@ -211,7 +244,7 @@ impl HostSlot {
         self.telemetry_step_s.store(telemetry.step_s);
     }
 
-    /// What is left of a memory since the host's last sign of life.
+    /// Share that is left of a memory since the host's last sign of life.
     #[inline(never)]
     fn fading(&self, now_us: u64) -> f32 {
         math::decay(self.silence_s(now_us) / AVERAGING_TIME_S)
@@ -247,12 +280,25 @@ impl HostSlot {
         self.weight.load()
     }
 
-    /// How many requests each one at the host counts for, 1 to 10, since it has just come up.
-    pub fn slow_start(&self) -> f32 {
-        self.slow_start.load()
+    /// Share of its full share of the requests that the host gets, 0.1 to 1: less than 1 while it
+    /// has just come up.
+    pub fn full_share(&self) -> f32 {
+        self.full_share.load()
     }
 
-    /// How much is known of the host by own measurements, 0 (nothing) to 1.
+    /// Gives the history of the host's prefix cache: it was empty when the host was registered, in
+    /// the place of another one perhaps, and when it came back up.
+    pub(crate) fn cache(&self) -> Cache {
+        let since_us = self.restarted_us.load(Relaxed).max(self.registered_us.load(Relaxed));
+        Cache { since_us, taken_in: self.taken_in.load(Relaxed) }
+    }
+
+    /// Counts new tokens into the host's prefix cache.
+    pub(crate) fn take_in(&self, tokens: u32) {
+        self.taken_in.fetch_add(tokens, Relaxed);
+    }
+
+    /// Share of what own measurements can tell of the host that is known, 0 (nothing) to 1.
     pub fn knowledge(&self) -> f32 {
         self.knowledge.load()
     }
@@ -268,7 +314,7 @@ impl HostSlot {
     /// Requests of this balancer at the host with one more, for its weight: what least
     /// request goes by.
     pub(crate) fn requests_for_weight(&self) -> f32 {
-        (self.in_flight() as f32 * self.slow_start() + 1.0) / self.weight()
+        (self.in_flight() as f32 + 1.0) / self.weight()
     }
 
     /// Average latency in seconds; NaN before the first response.

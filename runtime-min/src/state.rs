@@ -5,20 +5,21 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
 use crate::reason::Reason;
-use crate::service::{ServiceKind, ServiceModel};
-use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample, elapsed_s};
+use crate::service::{Engine, ServiceModel};
+use crate::slot::{AVERAGING_TIME_S, Ageing, AtomicF32, FleetMeans, HostSlot, StepSample};
 use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
 
 /// Most hosts of an upstream.
 pub const HOSTS_MAX: usize = 1024;
 
 /// Words that hold a bit for each host.
-pub(crate) const HOST_WORDS: usize = HOSTS_MAX / 64;
+pub const HOST_WORDS: usize = HOSTS_MAX / 64;
 
-/// How often hosts age.
+/// Time between two ageings of the hosts.
 const AGEING_INTERVAL_US: u64 = 1_000_000;
 
 /// Of so many requests, at most one goes to a host because it was not tried for too long: of one
@@ -32,7 +33,7 @@ const LATENCY_HELD_S: f32 = 1.0;
 /// Most that a measurement moves a mean over all hosts by, as a factor.
 const MEAN_FACTOR_MAX: f32 = 8.0;
 
-/// What the hosts of an upstream share.
+/// Part of a state that the hosts share.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct StateHeader {
@@ -47,15 +48,19 @@ pub struct StateHeader {
     last_arrival_us: AtomicU64,
     /// Requests sent so far, to whatever host.
     begun: AtomicU64,
-    /// When the hosts last aged, and requests sent by then.
+    /// Time when the hosts last aged, and requests sent by then.
     aged_us: AtomicU64,
     aged_begun: AtomicU64,
     /// Index of the host that has not been tried for too long, plus one; 0 for none.
     untried: AtomicU32,
     /// Requests sent when a host was last tried for that reason.
     retried_begun: AtomicU64,
-    /// How long hosts that come up take to get their full share; 0 for no time.
+    /// Time that hosts which come up take to get their full share; 0 for no time.
     slow_start_us: AtomicU64,
+    /// Not 0 while a host may be starting slowly.
+    is_starting: AtomicU32,
+    /// Sum of the hosts' weights, each times its share of its full share of the requests.
+    fleet_weight: AtomicF32,
     random: AtomicU64,
     /// Bit `i % 64` of word `i / 64`: host `i` is registered.
     registered: [AtomicU64; HOST_WORDS],
@@ -78,6 +83,8 @@ impl StateHeader {
             untried: AtomicU32::new(0),
             retried_begun: AtomicU64::new(0),
             slow_start_us: AtomicU64::new(0),
+            is_starting: AtomicU32::new(0),
+            fleet_weight: AtomicF32::new(0.0),
             random: AtomicU64::new(seed),
             registered: [const { AtomicU64::new(0) }; HOST_WORDS],
             decisions: [const { AtomicU64::new(0) }; Reason::COUNT],
@@ -85,7 +92,7 @@ impl StateHeader {
     }
 }
 
-/// Why a host could not be registered.
+/// Reason that a host could not be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterError {
     /// Key 0 marks free slots.
@@ -153,19 +160,70 @@ impl<'m> State<'m> {
     /// host.
     pub fn restarted(&self, host: u32, now_us: u64) -> bool {
         let slow_start_us = self.header.slow_start_us.load(Relaxed);
-        self.host(host).inspect(|slot| slot.restarted(slow_start_us, now_us)).is_some()
+        let Some(slot) = self.host(host) else { return false };
+        if slot.restarted(slow_start_us, self.header.begun.load(Relaxed), now_us) {
+            self.header.is_starting.store(1, Relaxed);
+            self.weigh();
+        }
+        true
     }
 
-    /// Brings slow starts up to date. At a host that came up `t` ago each request counts for
-    /// `1 / max(0.1, t / slow_start)`, so that where costs are balanced it has that share of the
-    /// requests that others have: Envoy's slow start with its default aggression and least
-    /// weight. It gets one request at a time in any case. 0 ends all slow starts.
+    /// Brings slow starts up to date. A host that came up `t` ago gets `max(0.1, t / slow_start)`
+    /// of its full share of the requests: Envoy's slow start with its default aggression and
+    /// least weight. 0 ends all slow starts.
     ///
-    /// Decisions read the result; it is for a timer, and once a second is often enough.
+    /// Decisions read the result ([`spare`](Self::spare)); this is for a timer, and once a second
+    /// is often enough.
     pub fn warm(&self, slow_start_us: u64, now_us: u64) {
         self.header.slow_start_us.store(slow_start_us, Relaxed);
-        for (_, slot) in self.hosts() {
-            slot.warm(slow_start_us, now_us);
+        let starting = self.hosts().filter(|(_, slot)| slot.warm(slow_start_us, now_us)).count();
+        self.header.is_starting.store(starting as u32, Relaxed);
+        self.weigh();
+    }
+
+    /// Notes the sum of what the hosts weigh, each by its share of its full share.
+    fn weigh(&self) {
+        let sum = self.hosts().fold(0.0, |sum, (_, slot)| sum + slot.weight() * slot.full_share());
+        self.header.fleet_weight.store(sum);
+    }
+
+    /// Says whether a host may be starting slowly.
+    #[inline]
+    pub(crate) fn is_starting(&self) -> bool {
+        self.header.is_starting.load(Relaxed) != 0
+    }
+
+    /// Lets hosts that are starting slowly sit out until their next request is due, unless none
+    /// would be left. `words` are the hosts that may be chosen, a bit each.
+    ///
+    /// It is the share of requests that is limited, not the load that is raised: where requests
+    /// are short, a host mostly has none under way, and would win however much each counts. Nor
+    /// is it left to chance: an empty host among many that are busy wins whenever it may.
+    pub fn spare(&self, words: &mut [u64]) {
+        let begun = self.header.begun.load(Relaxed);
+        let (mut is_one_left, mut next) = (false, None);
+        for (host, slot) in self.hosts() {
+            let Some(word) = words.get_mut(host as usize / 64) else { break };
+            let bit = 1 << (host % 64);
+            let wait = slot.wait(begun);
+            if *word & bit == 0 {
+                continue;
+            }
+            if wait == 0 {
+                is_one_left = true;
+                continue;
+            }
+            *word &= !bit;
+            if next.is_none_or(|(_, shortest)| wait < shortest) {
+                next = Some((host, wait));
+            }
+        }
+        // Where all have just come up, none waits for the others.
+        if !is_one_left
+            && let Some((host, _)) = next
+            && let Some(word) = words.get_mut(host as usize / 64)
+        {
+            *word |= 1 << (host % 64);
         }
     }
 
@@ -273,7 +331,10 @@ impl<'m> State<'m> {
         let quiet_s = elapsed_s(self.header.last_arrival_us.fetch_max(now_us, Relaxed), now_us);
         let keep = math::decay(quiet_s / AVERAGING_TIME_S);
         self.header.arrivals_per_s.update(|old| old * keep + 1.0 / AVERAGING_TIME_S);
-        let begun = self.header.begun.fetch_add(1, Relaxed) + 1;
+        let begun = self.header.begun.fetch_add(1, Relaxed).wrapping_add(1);
+        if self.is_starting() {
+            slot.pace(self.header.fleet_weight.load(), begun);
+        }
         Some(slot.begin(host, prompt_tokens, begun, now_us))
     }
 
@@ -291,10 +352,10 @@ impl<'m> State<'m> {
     /// model a response is taken for one of a host that answers one request after the other.
     pub fn finish(&self, ticket: &Ticket, outcome: &Outcome, service: Option<&ServiceModel>, now_us: u64) {
         let sample = match service {
-            Some(ServiceModel { kind: ServiceKind::Llm, output_tokens_mean, .. }) => {
+            Some(ServiceModel { engine: Engine::Llm(_), output_tokens_mean, .. }) => {
                 StepSample::PerToken { tokens_mean: *output_tokens_mean }
             }
-            Some(ServiceModel { kind: ServiceKind::Fifo, servers, .. }) => StepSample::PerRound { servers: *servers },
+            Some(ServiceModel { engine: Engine::Fifo(fifo), .. }) => StepSample::PerRound { servers: fifo.servers },
             None => StepSample::PerRound { servers: 1.0 },
         };
         if let Some(slot) = self.slots.get(ticket.host as usize) {
@@ -379,7 +440,7 @@ impl<'m> State<'m> {
 
 /// Takes a measurement into a mean over all hosts; one that is not positive says nothing.
 fn measured(mean_s: &AtomicF32, sample_s: f32) {
-    /// What a measurement weighs against those before it.
+    /// Weight of a measurement against those before it.
     const WEIGHT: f32 = 1.0 / 16.0;
     if sample_s > 0.0 {
         let bounded = |old: f32| sample_s.max(old / MEAN_FACTOR_MAX).min(old * MEAN_FACTOR_MAX);

@@ -1,7 +1,7 @@
 //! Artifacts for a service that runs faster than the one they were trained for.
 
 use evenkeel_runtime::artifact::{Sections, crc32, format};
-use evenkeel_runtime::{Model, ServiceModel};
+use evenkeel_runtime::{Engine, Fifo, Llm, Model, ServiceModel};
 
 pub use evenkeel_runtime::artifact::ArtifactError;
 
@@ -31,11 +31,16 @@ pub fn faster(artifact: &[u8], factor: f64) -> Result<Vec<u8>, ArtifactError> {
 
 fn faster_service(service: &ServiceModel, factor: f32) -> ServiceModel {
     ServiceModel {
-        step_base_s: service.step_base_s / factor,
-        step_per_request_s: service.step_per_request_s / factor,
-        step_per_kv_token_s: service.step_per_kv_token_s / factor,
-        step_per_prefill_token_s: service.step_per_prefill_token_s / factor,
-        service_mean_s: service.service_mean_s / factor,
+        engine: match service.engine {
+            Engine::Llm(llm) => Engine::Llm(Llm {
+                step_base_s: llm.step_base_s / factor,
+                step_per_request_s: llm.step_per_request_s / factor,
+                step_per_kv_token_s: llm.step_per_kv_token_s / factor,
+                step_per_prefill_token_s: llm.step_per_prefill_token_s / factor,
+                ..llm
+            }),
+            Engine::Fifo(fifo) => Engine::Fifo(Fifo { service_mean_s: fifo.service_mean_s / factor, ..fifo }),
+        },
         step_typical_s: service.step_typical_s / factor,
         latency_typical_s: service.latency_typical_s / factor,
         ttft_typical_s: service.ttft_typical_s / factor,

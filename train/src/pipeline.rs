@@ -115,7 +115,7 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     };
     let policy_options = PolicyOptions { fine_tune: options.fine_tune, reward: options.reward, ..length };
     let service = fleet.training[0].service_model(&fleet.service);
-    let start = options.from.as_deref().map(|path| policy::embedded::read(path, service.kind)).transpose()?;
+    let start = options.from.as_deref().map(|path| policy::embedded::read(path, service.kind())).transpose()?;
     let stage = stages.begin("policy", 0);
     let task = Task {
         folder,

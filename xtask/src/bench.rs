@@ -32,6 +32,8 @@ enum Subject {
     Nginx,
     /// What the Envoy module costs Envoy (needs a model: run `cargo xtask test` first)
     Envoy,
+    /// NGINX's rules and the policy before two llama.cpp servers of different speed
+    Llama,
     /// What scraping a hundred hosts costs the telemetry agent
     Agent,
     /// Queries of logs at rest beside another engine's, and statistics of large files (`--rows`)
@@ -45,7 +47,7 @@ impl Subject {
             Self::Datasets => Some("evenkeel-datasets"),
             Self::Env => Some("evenkeel-env"),
             Self::Runtime => Some("evenkeel-runtime"),
-            Self::Nginx | Self::Envoy | Self::Agent | Self::Lake => None,
+            Self::Nginx | Self::Envoy | Self::Llama | Self::Agent | Self::Lake => None,
         }
     }
 }
@@ -64,6 +66,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if options.subjects.contains(&Subject::Envoy) {
         envoy::run()?;
+    }
+    if options.subjects.contains(&Subject::Llama) {
+        crate::test::llama::bench(&process::root().join("models/general.ekm"))?;
     }
     if options.subjects.contains(&Subject::Agent) {
         agent::run()?;

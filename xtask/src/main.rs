@@ -59,7 +59,9 @@ enum Chore {
 }
 
 fn main() -> anyhow::Result<()> {
-    match Arguments::parse().chore {
+    let chore = Arguments::parse().chore;
+    process::workspace()?;
+    match chore {
         Chore::Train { arguments } => train::run(&arguments),
         Chore::Eval { arguments } => eval::run(&arguments),
         Chore::Test(options) => test::run(&options),

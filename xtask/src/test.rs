@@ -3,6 +3,7 @@
 //! A step that fails does not stop the others. What a step needs from the system it
 //! installs itself where it may; otherwise it is skipped and says what is missing.
 
+mod cases;
 mod checks;
 mod clibrary;
 mod csafety;
@@ -10,6 +11,7 @@ mod deploy;
 pub(crate) mod envoy;
 mod instructions;
 mod lake;
+pub(crate) mod llama;
 pub(crate) mod nginx;
 mod nginx_source;
 mod nginx_valgrind;
@@ -70,7 +72,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 32] = [
+const STEPS: [Step; 33] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -102,6 +104,7 @@ const STEPS: [Step; 32] = [
     slow("instructions of a decision", |_| instructions::run()),
     quick("recipe for plain machines", |_| deploy::machines()),
     slow("recipes against their schemas", deploy::schemas),
+    slow("llama.cpp behind the proxies", |_| llama::run(&training::default_artifact())),
     slow("lake: queries of logs at rest", lake::run),
 ];
 

@@ -143,6 +143,22 @@ impl FifoHost {
         lost.sort_unstable();
     }
 
+    /// Drops a request at once. One that is not here is ignored.
+    pub fn abort(&mut self, now_s: f64, request: u32) {
+        if let Some(index) = self.waiting.iter().position(|job| job.request == request) {
+            self.waiting.remove(index);
+            return;
+        }
+        let serving = self.serving.len();
+        self.serving.retain(|serving| serving.job.request != request);
+        if self.serving.len() < serving {
+            self.count_busy(now_s, serving);
+            if let Some(next) = self.waiting.pop_front() {
+                self.serve(now_s, self.work_s(now_s), next);
+            }
+        }
+    }
+
     /// Requests in service.
     pub fn running(&self) -> usize {
         self.serving.len()

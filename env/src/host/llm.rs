@@ -19,6 +19,7 @@
 //! waits at the front of the queue to be prefilled again, prompt and generated tokens
 //! alike. A request that is larger than the whole cache runs alone.
 
+mod abort;
 mod options;
 mod run;
 
@@ -100,6 +101,8 @@ pub struct LlmHost {
     busy_s: f64,
     /// Length of the last step that was completed.
     last_step_s: f64,
+    /// Requests of the batch that are dropped at the end of the run.
+    aborted: Vec<u32>,
 }
 
 impl Clone for LlmHost {
@@ -127,6 +130,7 @@ impl Clone for LlmHost {
         self.preemptions = source.preemptions;
         self.busy_s = source.busy_s;
         self.last_step_s = source.last_step_s;
+        self.aborted.clone_from(&source.aborted);
     }
 }
 
@@ -159,6 +163,7 @@ impl LlmHost {
             preemptions: 0,
             busy_s: 0.0,
             last_step_s: options.step.base_s * stretch,
+            aborted: Vec::new(),
         }
     }
 
@@ -381,6 +386,9 @@ impl LlmHost {
             self.kv_read -= running.context_tokens(self.steps_done);
             notices.push(Notice::Done(running.job.request));
         }
+        if !self.aborted.is_empty() {
+            self.drop_aborted();
+        }
         self.run = Run::IDLE;
     }
 
@@ -425,6 +433,19 @@ impl LlmHost {
         let running = self.batch[place as usize].take().expect("a place being vacated is taken");
         self.free.push(place);
         self.kv_held -= running.kv_held(self.steps_done);
+        running
+    }
+
+    /// Takes a request out of the batch before it is complete.
+    fn evict(&mut self, place: u16) -> Running {
+        let running = self.vacate(place);
+        if running.prefill_tokens > 0 {
+            self.prefilling.retain(|other| *other != place);
+            self.pending_prefill_tokens -= u64::from(running.prefill_tokens);
+        } else {
+            self.kv_read -= running.context_tokens(self.steps_done);
+            self.finishing.retain(|Reverse(entry)| (entry & ((1 << PLACE_BITS) - 1)) as u16 != place);
+        }
         running
     }
 
@@ -504,16 +525,8 @@ impl LlmHost {
         let youngest =
             self.batch.iter().enumerate().filter_map(|(place, running)| Some((running.as_ref()?.admission, place)));
         let (_, place) = youngest.max().expect("preemption needs a batch");
-        let place = place as u16;
-        let running = self.vacate(place);
+        let running = self.evict(place as u16);
         let generated = running.generated_by(self.steps_done);
-        if running.prefill_tokens > 0 {
-            self.prefilling.retain(|other| *other != place);
-            self.pending_prefill_tokens -= u64::from(running.prefill_tokens);
-        } else {
-            self.kv_read -= running.context_tokens(self.steps_done);
-            self.finishing.retain(|Reverse(entry)| (entry & ((1 << PLACE_BITS) - 1)) as u16 != place);
-        }
         let waiting = Waiting { job: running.job, generated };
         self.pending_prefill_tokens += u64::from(waiting.prefill_tokens());
         self.waiting.push_front(waiting);

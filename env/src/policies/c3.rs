@@ -70,7 +70,7 @@ fn score(known: &Known, outstanding: f64, exponent: f64) -> f64 {
 
 /// Time that a request takes alone on a host with this step.
 fn service_s(service: &ServiceModel, step_s: f32) -> f64 {
-    let steps = match service.kind {
+    let steps = match service.kind() {
         ServiceKind::Llm => service.output_tokens_mean,
         ServiceKind::Fifo => 1.0,
     };

@@ -144,7 +144,7 @@ impl Policy for MarginalCost {
 
     fn reset(&mut self, setting: &Setting) {
         let service = &setting.service;
-        self.horizon_s = self.horizon * horizon_latencies(service.kind) * f64::from(service.latency_typical_s);
+        self.horizon_s = self.horizon * horizon_latencies(service.kind()) * f64::from(service.latency_typical_s);
     }
 
     fn choose(&mut self, decision: &mut Decision<'_>) -> usize {

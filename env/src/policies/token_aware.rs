@@ -90,7 +90,7 @@ impl Policy for TokenAware {
 
     fn reset(&mut self, setting: &Setting) {
         self.tokens = Grid::new(setting, Tokens::default());
-        self.prefill_token_s = f64::from(setting.service.step_per_prefill_token_s);
+        self.prefill_token_s = f64::from(setting.service.step_per_prefill_token_s());
         self.uncached.clear();
         self.deciding = vec![0; setting.hosts];
     }

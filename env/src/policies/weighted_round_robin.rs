@@ -11,7 +11,7 @@
 //! of busy servers (FIFO; `cpu_utilization`). Hosts without a weight take the mean of the
 //! others'; with fewer than two weights all are equal.
 
-use evenkeel_runtime::{HostSlot, ServiceKind, ServiceModel, Telemetry};
+use evenkeel_runtime::{Engine, HostSlot, ServiceModel, Telemetry};
 
 use super::Parameter;
 use super::grid::Grid;
@@ -105,9 +105,9 @@ fn next(shares: &mut [Share], eligible: &[u32]) -> usize {
 
 /// How busy a host is, 0 to 1; NaN where it does not say.
 fn utilisation(service: &ServiceModel, telemetry: &Telemetry) -> f64 {
-    match service.kind {
-        ServiceKind::Llm => f64::from(telemetry.kv_use),
-        ServiceKind::Fifo => f64::from(telemetry.running / service.servers),
+    match &service.engine {
+        Engine::Llm(_) => f64::from(telemetry.kv_use),
+        Engine::Fifo(fifo) => f64::from(telemetry.running / fifo.servers),
     }
 }
 

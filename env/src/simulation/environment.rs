@@ -36,7 +36,10 @@ impl Simulation {
                 let slow = uniform(&mut self.weather.antagonists[host as usize]) < antagonists.share;
                 self.change_slowness(host, slow);
             }
-            self.schedule_crash(host);
+            // One that joins later begins to be in danger then.
+            if self.hosts[host as usize].is_up() {
+                self.schedule_crash(host);
+            }
         }
         for crash in &Arc::clone(&self.scenario).crashes.scheduled {
             self.schedule(crash.at_s, Event::Crash { host: crash.host as u32 });
@@ -82,6 +85,9 @@ impl Simulation {
         let restarts = self.weather.restarts[host as usize];
         self.schedule(warm_up_s, Event::Warm { host, restarts });
         self.schedule_crash(host);
+        if self.scenario.life.restarts_announced {
+            self.announce(host);
+        }
     }
 
     pub(super) fn warm(&mut self, host: u32, restarts: u32) {

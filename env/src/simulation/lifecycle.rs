@@ -3,6 +3,7 @@
 use evenkeel_runtime as runtime;
 
 use super::{Event, PROBE_LANE, Simulation, job, microseconds};
+use crate::balancer::facts;
 use crate::host::Notice;
 use crate::liar::Lie;
 use crate::outcome::Status;
@@ -13,12 +14,13 @@ use crate::telemetry::Source;
 impl Simulation {
     pub(super) fn send(&mut self, request: u32, host: usize, policy: &mut dyn Policy) {
         assert!(host < self.hosts.len(), "policy {} chose host {host} of {}", policy.name(), self.hosts.len());
-        let error_after_s = self.error_after_s(host);
+        let unworked = self.unworked(request, host);
         let job = job(&self.window, &self.workload, &self.service_s, request);
         let progress = &mut self.requests[request as usize];
         let balancer = &mut self.balancers[progress.record.balancer as usize];
-        let booked = self.setting.service.booked_prompt_tokens(job.prompt_tokens);
-        let ticket = balancer.state().begin(host as u32, booked, microseconds(self.now_s));
+        let (service, now_us) = (&self.setting.service, microseconds(self.now_s));
+        let facts = facts(&job, progress.claimed_tokens);
+        let ticket = balancer.upstream().begin(None, Some(service), &facts, host as u32, now_us);
         progress.ticket = ticket.expect("every host is registered");
         progress.record.host = host as u16;
         progress.record.attempts += 1;
@@ -27,10 +29,13 @@ impl Simulation {
         progress.requests_ahead = self.hosts[host].requests().min(usize::from(u16::MAX)) as u16;
         let is_up = self.hosts[host].is_up();
         self.uses[host].sent += 1;
+        progress.cached_tokens = None;
         if is_up {
-            balancer.remember_prefix(host, job.prefix);
-            if let Some(after_s) = error_after_s {
-                self.schedule(after_s, Event::Error { request });
+            if !job.prefix.is_empty() {
+                progress.cached_tokens = Some(self.hosts[host].cached_tokens(&job));
+            }
+            if let Some((after_s, event)) = unworked {
+                self.schedule(after_s, event);
             } else {
                 self.hosts[host].offer(self.now_s, &job);
                 self.reschedule(host as u32);
@@ -69,10 +74,10 @@ impl Simulation {
             self.accrued.tokenless -= 1;
         }
         let balancer = &self.balancers[progress.record.balancer as usize];
-        balancer.state().first_token(&mut progress.ticket, microseconds(self.now_s));
+        balancer.upstream().first_token(&mut progress.ticket, microseconds(self.now_s));
         let event = self.request_event(request);
         // Where first token and end coincide, the end brings the report.
-        if self.setting.service.kind == runtime::ServiceKind::Llm {
+        if self.setting.service.kind() == runtime::ServiceKind::Llm {
             self.piggyback(&event, policy);
         }
         policy.on_first_token(&event);
@@ -94,8 +99,10 @@ impl Simulation {
         };
         self.uses[host].work_s += work_s;
         self.uses[host].answered += 1;
-        let outcome = runtime::Outcome { status: runtime::Status::Success, output_tokens: traced.output_tokens };
+        let (status, output_tokens) = (runtime::Status::Success, traced.output_tokens);
+        let outcome = runtime::Outcome { status, output_tokens, cached_tokens: progress.cached_tokens };
         let event = self.end_attempt(request, &outcome);
+        self.balancers[event.balancer].answered(event.host, microseconds(self.now_s));
         self.piggyback(&event, policy);
         policy.on_done(&event, &outcome);
         self.end(request, Status::Answered);
@@ -106,39 +113,60 @@ impl Simulation {
         if self.requests[request as usize].is_over {
             return;
         }
-        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0 };
+        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0, cached_tokens: None };
         let event = self.end_attempt(request, &outcome);
         policy.on_done(&event, &outcome);
         let balancer = &mut self.balancers[event.balancer];
         balancer.eject(event.host, self.now_s, self.now_s + self.scenario.ejection_s);
-        balancer.forget_prefixes(event.host);
-        let progress = &self.requests[request as usize];
-        // Nothing can be retried of which the client has seen a part.
-        if u32::from(progress.record.attempts) <= self.scenario.retries_max && progress.record.ttft_s.is_nan() {
+        self.try_again_or_fail(request, &event);
+    }
+
+    /// Nothing can be retried of which the client has seen a part.
+    fn try_again_or_fail(&mut self, request: u32, event: &RequestEvent) {
+        let record = &self.requests[request as usize].record;
+        let is_seen = !record.ttft_s.is_nan() || event.elapsed_s >= self.scenario.life.head_after_s;
+        if u32::from(record.attempts) <= self.scenario.retries_max && !is_seen {
+            if self.scenario.life.retries.untried_only {
+                self.fate.note_tried(request, record.host);
+            }
             self.undecided.push_back(request);
         } else {
             self.end(request, Status::Failed);
         }
     }
 
-    /// The client gets the host's error.
+    /// The client gets the host's error, unless it is tried again.
     pub(super) fn answer_error(&mut self, request: u32, policy: &mut dyn Policy) {
         if self.requests[request as usize].is_over {
             return;
         }
-        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0 };
+        let outcome = runtime::Outcome { status: runtime::Status::Failure, output_tokens: 0, cached_tokens: None };
         let event = self.end_attempt(request, &outcome);
         self.piggyback(&event, policy);
         policy.on_done(&event, &outcome);
-        self.end(request, Status::Failed);
+        if self.scenario.life.retries.on_error {
+            self.try_again_or_fail(request, &event);
+        } else {
+            self.end(request, Status::Failed);
+        }
     }
 
-    /// How long it takes until the host answers a request with an error; `None` if it works.
-    fn error_after_s(&mut self, host: usize) -> Option<f64> {
-        match self.lies[host] {
-            Some(Lie::FailsFast { share, after_s }) => (uniform(&mut self.lie_rng) < share).then_some(after_s),
-            Some(Lie::ReportsIdle) | None => None,
+    /// What ends a request at a host that does not work on it, and after how long; `None` if it
+    /// works.
+    fn unworked(&mut self, request: u32, host: usize) -> Option<(f64, Event)> {
+        let progress = &self.requests[request as usize];
+        let no_work = Event::NoWork { request, attempt: progress.record.attempts + 1 };
+        let answer = match self.lies[host] {
+            Some(Lie::FailsFast { share, after_s }) => {
+                (uniform(&mut self.lie_rng) < share).then_some((after_s, Event::Error { request }))
+            }
+            Some(Lie::NoWork { share, after_s }) => (uniform(&mut self.lie_rng) < share).then_some((after_s, no_work)),
+            Some(Lie::ReportsIdle | Lie::ReportsStep { .. } | Lie::RepeatsReport { .. }) | None => None,
+        };
+        if answer.is_none() && progress.is_exchange {
+            return Some((self.fate.open_exchange(request), no_work));
         }
+        answer
     }
 
     pub(super) fn time_out(&mut self, request: u32, policy: &mut dyn Policy) {
@@ -147,7 +175,7 @@ impl Simulation {
             return;
         }
         if progress.is_sent {
-            let outcome = runtime::Outcome { status: runtime::Status::Timeout, output_tokens: 0 };
+            let outcome = runtime::Outcome { status: runtime::Status::Timeout, output_tokens: 0, cached_tokens: None };
             let event = self.end_attempt(request, &outcome);
             policy.on_done(&event, &outcome);
         }
@@ -161,6 +189,7 @@ impl Simulation {
         lost.clear();
         self.hosts[host as usize].crash(self.now_s, &mut lost);
         self.reschedule(host);
+        self.lose_exchanges(host, &mut lost);
         for request in &lost {
             self.fail(*request, policy);
         }
@@ -168,30 +197,37 @@ impl Simulation {
     }
 
     /// Tells the balancer's state that a request ended at its host.
-    fn end_attempt(&mut self, request: u32, outcome: &runtime::Outcome) -> RequestEvent {
+    pub(super) fn end_attempt(&mut self, request: u32, outcome: &runtime::Outcome) -> RequestEvent {
         let progress = &mut self.requests[request as usize];
         progress.is_sent = false;
-        let balancer = &self.balancers[progress.record.balancer as usize];
-        balancer.finish(&progress.ticket, outcome, &self.setting.service, microseconds(self.now_s));
+        let upstream = self.balancers[progress.record.balancer as usize].upstream();
+        let job = job(&self.window, &self.workload, &self.service_s, request);
+        let (service, now_us) = (&self.setting.service, microseconds(self.now_s));
+        let finished =
+            upstream.finish(Some(service), &progress.ticket, &facts(&job, progress.claimed_tokens), outcome, now_us);
+        finished.expect("nothing is taken back in a single process");
         self.request_event(request)
     }
 
     /// The client's wait is over.
-    fn end(&mut self, request: u32, status: Status) {
+    pub(super) fn end(&mut self, request: u32, status: Status) {
         let progress = &mut self.requests[request as usize];
         debug_assert!(!progress.is_over, "request {request} ended twice");
         progress.is_over = true;
         progress.record.status = status;
         progress.record.latency_s = self.now_s - progress.record.arrival_s;
-        self.accrued.advance(self.now_s);
-        self.accrued.present -= 1;
-        if progress.record.ttft_s.is_nan() {
-            self.accrued.tokenless -= 1;
-        }
         self.over += 1;
+        if !progress.is_exchange {
+            self.accrued.advance(self.now_s);
+            self.accrued.present -= 1;
+            if progress.record.ttft_s.is_nan() {
+                self.accrued.tokenless -= 1;
+            }
+        }
+        self.schedule_turn(request);
     }
 
-    fn piggyback(&mut self, event: &RequestEvent, policy: &mut dyn Policy) {
+    pub(super) fn piggyback(&mut self, event: &RequestEvent, policy: &mut dyn Policy) {
         if self.scenario.telemetry.piggyback {
             let telemetry = self.reported(event.host);
             self.deliver(event.balancer, event.host, Source::Piggyback, &telemetry, f64::NAN, self.now_s, policy);
@@ -210,7 +246,7 @@ impl Simulation {
     }
 
     fn servers(&self) -> f64 {
-        f64::from(self.setting.service.servers)
+        f64::from(self.setting.service.concurrency_max())
     }
 
     fn request_event(&self, request: u32) -> RequestEvent {

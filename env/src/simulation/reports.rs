@@ -38,6 +38,8 @@ pub(super) struct Reports {
     /// Of each host: the latest latencies with the requests that were ahead, oldest first.
     latencies: Vec<VecDeque<(u16, f64)>>,
     keeps_latencies: bool,
+    /// Of each host that repeats its reports: what it says, and since when.
+    repeated: Vec<Option<(f64, Telemetry)>>,
 }
 
 impl Reports {
@@ -51,6 +53,19 @@ impl Reports {
             probes_due: vec![0.0; scenario.balancers],
             latencies: vec![VecDeque::new(); scenario.fleet.hosts()],
             keeps_latencies: scenario.telemetry.probes_per_request > 0,
+            repeated: vec![None; scenario.fleet.hosts()],
+        }
+    }
+
+    /// What a host says that looks at itself only every `for_s`.
+    fn repeated(&mut self, host: usize, for_s: f64, now_s: f64, report: Telemetry) -> Telemetry {
+        let said = &mut self.repeated[host];
+        match said {
+            Some((since_s, repeated)) if now_s - *since_s < for_s => *repeated,
+            _ => {
+                *said = Some((now_s, report));
+                report
+            }
         }
     }
 
@@ -112,10 +127,19 @@ impl Reports {
 
 impl Simulation {
     /// What a host says of itself, truly or not.
-    pub(super) fn reported(&self, host: usize) -> Telemetry {
+    pub(super) fn reported(&mut self, host: usize) -> Telemetry {
+        let report = || self.hosts[host].report(self.now_s).telemetry();
         let report = match self.lies[host] {
             Some(Lie::ReportsIdle) => idle_report(self.hosts[host].idle_step_s()),
-            Some(Lie::FailsFast { .. }) | None => self.hosts[host].report(self.now_s).telemetry(),
+            Some(Lie::ReportsStep { factor }) => {
+                let report = report();
+                Telemetry { step_s: (f64::from(report.step_s) * factor) as f32, ..report }
+            }
+            Some(Lie::RepeatsReport { for_s }) => {
+                let report = report();
+                self.reports.repeated(host, for_s, self.now_s, report)
+            }
+            Some(Lie::FailsFast { .. } | Lie::NoWork { .. }) | None => report(),
         };
         self.scenario.telemetry.kind.of(report)
     }
@@ -214,7 +238,12 @@ impl Simulation {
         policy: &mut dyn Policy,
     ) {
         let now_s = self.now_s;
-        self.balancers[balancer].report(host as u32, telemetry, microseconds(measured_s), microseconds(now_s));
+        self.balancers[balancer].upstream().report(
+            host as u32,
+            telemetry,
+            microseconds(measured_s),
+            microseconds(now_s),
+        );
         policy.on_telemetry(&TelemetryEvent {
             now_s,
             measured_s,

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 enum Input {
     Job(LlmJob),
     Stretch(f64),
+    /// The client of a request leaves.
+    Abort(u32),
 }
 
 /// When a request got its first token, and when it was complete.
@@ -30,6 +32,7 @@ fn jump(options: LlmOptions, inputs: &[(f64, Input)], requests: usize) -> (Vec<T
                 match *input {
                     Input::Job(job) => host.offer(*at_s, job),
                     Input::Stretch(stretch) => host.set_stretch(*at_s, stretch),
+                    Input::Abort(request) => host.abort(*at_s, request),
                 }
                 // Reports must not disturb anything, and must stay within bounds.
                 let report = host.report(*at_s);
@@ -49,7 +52,8 @@ fn jump(options: LlmOptions, inputs: &[(f64, Input)], requests: usize) -> (Vec<T
         }
     }
     assert_eq!((host.running(), host.waiting()), (0, 0));
-    assert_eq!(host.report(1e9).pending_prefill_tokens, 0);
+    let report = host.report(1e9);
+    assert_eq!((report.pending_prefill_tokens, report.kv_use), (0, 0.0));
     (times, host.preemptions())
 }
 
@@ -90,6 +94,10 @@ fn walk(options: LlmOptions, inputs: &[(f64, Input)], requests: usize) -> Vec<Ti
                     });
                 }
                 Input::Stretch(new) => stretch = new,
+                Input::Abort(request) => {
+                    batch.retain(|running| running.job.request != request);
+                    waiting.retain(|waiting| waiting.job.request != request);
+                }
             }
             inputs.next();
         }
@@ -159,20 +167,27 @@ fn compare(options: LlmOptions, inputs: &[(f64, Input)], requests: usize) -> u64
     preemptions
 }
 
-/// Gaps, prompts, outputs, cached shares; a stretch change after each job with some
-/// probability.
+/// Gaps, prompts, outputs, cached shares; after each job, with some probability, a change of
+/// the stretch, and a client of one so far that leaves.
 fn workload(prompt_max: u32, output_max: u32, gap_max_s: f64) -> impl Strategy<Value = Vec<(f64, Input)>> {
-    let job = (0.0..gap_max_s, 1..=prompt_max, 1..=output_max, 0.0..1.0f64, prop::option::weighted(0.1, 0.3..4.0f64));
+    let stretch = prop::option::weighted(0.1, 0.3..4.0f64);
+    let left = prop::option::weighted(0.2, 0.0..1.0f64);
+    let job = (0.0..gap_max_s, 1..=prompt_max, 1..=output_max, 0.0..1.0f64, stretch, left);
     prop::collection::vec(job, 1..80).prop_map(|jobs| {
         let mut now_s = 0.0;
         let mut inputs = Vec::new();
-        for (request, (gap_s, prompt_tokens, output_tokens, cached, stretch)) in (0..).zip(jobs) {
+        for (request, (gap_s, prompt_tokens, output_tokens, cached, stretch, left)) in (0u32..).zip(jobs) {
             now_s += gap_s;
             let cached_tokens = if cached < 0.7 { 0 } else { (f64::from(prompt_tokens - 1) * cached) as u32 };
             inputs.push((now_s, Input::Job(LlmJob { request, prompt_tokens, output_tokens, cached_tokens })));
             if let Some(stretch) = stretch {
                 now_s += 0.01;
                 inputs.push((now_s, Input::Stretch(stretch)));
+            }
+            if let Some(left) = left {
+                // Mostly one of the latest, which is still there.
+                now_s += 0.01;
+                inputs.push((now_s, Input::Abort(request - (f64::from(request) * left * left) as u32)));
             }
         }
         inputs

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use evenkeel_export::onnx::{self, OnnxModel, Translation};
 use evenkeel_export::{Parity, Program, ROW_COUNTS, verify};
-use evenkeel_runtime::{ServiceKind, ServiceModel};
+use evenkeel_runtime::{Engine, Llm, ServiceModel};
 
 /// Largest relative difference that counts as equal.
 pub(crate) const TOLERANCE: f64 = 1e-5;
@@ -12,17 +12,16 @@ pub(crate) const TOLERANCE: f64 = 1e-5;
 /// A plausible language-model service.
 pub(crate) fn service() -> ServiceModel {
     ServiceModel {
-        kind: ServiceKind::Llm,
-        step_base_s: 0.012,
-        step_per_request_s: 0.0002,
-        step_per_kv_token_s: 2.5e-8,
-        step_per_prefill_token_s: 9e-5,
-        batch_max: 256.0,
-        kv_capacity_tokens: 400_000.0,
+        engine: Engine::Llm(Llm {
+            step_base_s: 0.012,
+            step_per_request_s: 0.0002,
+            step_per_kv_token_s: 2.5e-8,
+            step_per_prefill_token_s: 9e-5,
+            batch_max: 256.0,
+            kv_capacity_tokens: 400_000.0,
+        }),
         prompt_tokens_mean: 1155.0,
         output_tokens_mean: 211.0,
-        service_mean_s: 0.0,
-        servers: 1.0,
         step_typical_s: 0.02,
         latency_typical_s: 4.5,
         ttft_typical_s: 0.3,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::abi::LogLevel;
 use crate::artifact::Artifact;
+use crate::demand;
 use crate::envoy::{self, BootstrapMetrics, BootstrapView, MetricError, MetricId, Timer};
 use crate::fields::{self, ConfigError, NoFields};
 use crate::gauges::Gauges;
@@ -130,8 +131,8 @@ impl Bootstrap {
 
     fn refresh_gauges(&self, region: &Region, used: &Used) {
         let artifact = used.artifact.current();
-        region.forecast.tick(artifact.model());
-        let replicas = region.forecast.read(artifact.model(), &used.scale).replicas;
+        region.tick(artifact.model(), used.slow_start);
+        let replicas = demand::read(&region.upstream(), artifact.model(), &used.scale).replicas;
         self.gauges.set(self.metrics, region, replicas, &used.artifact.identity());
     }
 

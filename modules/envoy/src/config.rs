@@ -28,11 +28,11 @@ pub(crate) struct Options {
     /// Use of the policy's choice.
     #[serde(default)]
     pub(crate) mode: Mode,
-    /// Request header with the prompt's length in tokens; without it, the content length divided
-    /// by 4.
+    /// Request header with the prompt's length in tokens. Without it, and so on: what the body says.
     pub(crate) tokens: Option<HeaderName>,
-    /// Request header that requests with a common prefix share.
-    pub(crate) key: Option<HeaderName>,
+    /// Request headers of which the first that is there names the session.
+    #[serde(default = "session_headers", deserialize_with = "fields::header_names")]
+    pub(crate) key: Vec<HeaderName>,
     /// Request header whose value tells requests apart by how much they generate.
     pub(crate) class: Option<HeaderName>,
     /// Request header with the most tokens that may be generated.
@@ -47,6 +47,10 @@ pub(crate) struct Options {
     /// The unit of demand, in place of what the artifact says.
     #[serde(default)]
     pub(crate) scale: ScaleOptions,
+}
+
+fn session_headers() -> Vec<HeaderName> {
+    ["x-session-affinity", "x-session-id"].map(HeaderName::known).into()
 }
 
 /// Numbers in place of those of the artifact's scale model.
@@ -108,7 +112,7 @@ mod tests {
                 artifact: "/a.ekm".into(),
                 mode: Mode::Shadow,
                 tokens: header("x-tokens"),
-                key: header("x-session"),
+                key: header("x-session").into_iter().collect(),
                 class: header("x-model"),
                 max_tokens: header("x-max"),
                 output_tokens: header("x-output-tokens"),
@@ -128,6 +132,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_be_one_of_several_headers() {
+        let options = Options::parse(br#"{"artifact":"a","key":["X-A","x-b"]}"#).expect("a valid configuration");
+        assert_eq!(options.key, [header("x-a"), header("x-b")].map(|name| name.expect("it is one")));
+        let default = Options::parse(br#"{"artifact":"a"}"#).expect("a valid configuration").key;
+        assert_eq!(
+            default,
+            [header("x-session-affinity"), header("x-session-id")].map(|name| name.expect("it is one"))
+        );
+        assert_eq!(Options::parse(br#"{"artifact":"a","key":[]}"#).expect("a valid configuration").key, []);
+    }
+
+    #[test]
     fn wrong_fields_are_named() {
         let cases = [
             ("", "artifact"),
@@ -139,6 +155,8 @@ mod tests {
             (r#"{"artifact":"a","mode":true}"#, "mode"),
             (r#"{"artifact":"a","tokens":"two words"}"#, "tokens"),
             (r#"{"artifact":"a","key":""}"#, "key"),
+            (r#"{"artifact":"a","key":7}"#, "key"),
+            (r#"{"artifact":"a","key":["x","a b"]}"#, "key"),
             (r#"{"artifact":"a","class":"a:b"}"#, "class"),
             (r#"{"artifact":"a","max_tokens":512}"#, "max_tokens"),
             (r#"{"artifact":"a","output_tokens":[]}"#, "output_tokens"),

@@ -1,23 +1,19 @@
 //! The demand on a cluster, foreseen and in replica-equivalents.
 
-use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use evenkeel_runtime::Model;
-use evenkeel_runtime::demand::{Demand, DemandReading, ScaleModel};
+use evenkeel_runtime::demand::{DemandReading, ScaleModel};
 use evenkeel_runtime::forecast::{History, Rolling, features};
+use evenkeel_runtime::upstream::{Clock, Upstream};
 
 use crate::clock;
 use crate::config::ScaleOptions;
 
-/// A cluster's demand: counted by all workers, ticked by the main thread.
+/// A cluster's past demand, in steps of the forecaster. The main thread ticks it.
 #[derive(Debug, Default)]
-pub(crate) struct Forecast {
-    demand: Demand,
-    past: Mutex<Past>,
-}
-
-#[derive(Debug, Default)]
-struct Past {
+pub(crate) struct Past {
+    step_s: f32,
     values: Vec<f32>,
     pushed: u64,
     /// Errors of earlier forecasts, by which later ones are corrected.
@@ -25,43 +21,39 @@ struct Past {
     scratch: Vec<f32>,
 }
 
-impl Forecast {
-    /// A request came in.
-    pub(crate) fn arrived(&self) {
-        self.demand.arrived();
-    }
-
-    /// About once a second.
-    pub(crate) fn tick(&self, model: &Model<'_>) {
-        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        let past = &mut *past;
+impl Past {
+    /// Notes the time, about once a second.
+    pub(crate) fn tick(&mut self, upstream: &Upstream<'_>, model: &Model<'_>, slow_start: Duration) {
         if let Some(forecaster) = model.forecaster() {
-            let needed = features::history_len(forecaster.calibration().step_s);
-            if past.values.len() != needed {
-                // Another step, which the values so far do not fit.
-                past.values = vec![f32::NAN; needed];
-                past.pushed = 0;
-                *past.rolling = Rolling::new();
+            let step_s = forecaster.calibration().step_s;
+            if step_s.to_bits() != self.step_s.to_bits() {
+                // The values so far do not fit.
+                self.step_s = step_s;
+                self.values = vec![f32::NAN; features::history_len(step_s)];
+                self.pushed = 0;
+                *self.rolling = Rolling::new();
+                upstream.demand().restart();
             }
-            past.scratch.resize(forecaster.scratch_len(), 0.0);
+            self.scratch.resize(forecaster.scratch_len(), 0.0);
         }
-        let mut history = History::attach(&mut past.values, past.pushed).with_rolling(&mut past.rolling);
-        let now_us = clock::now_us();
-        self.demand.tick(model.forecaster(), &mut history, now_us, clock::unix_s(), &mut past.scratch);
-        past.pushed = history.pushed();
+        let mut history = History::attach(&mut self.values, self.pushed).with_rolling(&mut self.rolling);
+        let clock =
+            Clock { now_us: clock::now_us(), epoch_s: clock::unix_s(), slow_start_us: slow_start.as_micros() as u64 };
+        upstream.tick(&clock, Some(model), &mut history, &mut self.scratch);
+        self.pushed = history.pushed();
     }
+}
 
-    /// Reads the present demand; replicas are NaN if neither artifact nor options say what one of
-    /// them carries.
-    pub(crate) fn read(&self, model: &Model<'_>, options: &ScaleOptions) -> DemandReading {
-        let or_nan = |option: Option<f32>| option.unwrap_or(f32::NAN);
-        let configured = ScaleModel {
-            replica_requests_per_s: or_nan(options.capacity),
-            lead_s: or_nan(options.lead),
-            quantile: or_nan(options.quantile),
-            headroom: or_nan(options.headroom),
-            trend: or_nan(options.trend),
-        };
-        self.demand.read(model.forecaster(), &ScaleModel::merged(&configured, model.scale()))
-    }
+/// Reads the present demand; replicas are NaN if neither artifact nor options say what one of
+/// them carries.
+pub(crate) fn read(upstream: &Upstream<'_>, model: &Model<'_>, options: &ScaleOptions) -> DemandReading {
+    let or_nan = |option: Option<f32>| option.unwrap_or(f32::NAN);
+    let configured = ScaleModel {
+        replica_requests_per_s: or_nan(options.capacity),
+        lead_s: or_nan(options.lead),
+        quantile: or_nan(options.quantile),
+        headroom: or_nan(options.headroom),
+        trend: or_nan(options.trend),
+    };
+    upstream.demand().read(model.forecaster(), &ScaleModel::merged(&configured, model.scale()))
 }

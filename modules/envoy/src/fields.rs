@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::{DeserializeOwned, Error, Unexpected, Visitor};
+use serde::de::{DeserializeOwned, Error, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -76,6 +76,60 @@ impl TryFrom<String> for HeaderName {
             Err(NotAHeaderName(name))
         }
     }
+}
+
+/// Reads the name of a header, or a list of them.
+pub(crate) fn header_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HeaderName>, D::Error> {
+    struct Names;
+
+    impl<'de> Visitor<'de> for Names {
+        type Value = Vec<HeaderName>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the name of a header, or a list of such names")
+        }
+
+        fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+            HeaderName::try_from(name.to_owned()).map(|name| vec![name]).map_err(E::custom)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Self::Value, A::Error> {
+            let mut known = Vec::new();
+            while let Some(name) = names.next_element()? {
+                known.push(name);
+            }
+            Ok(known)
+        }
+    }
+
+    deserializer.deserialize_any(Names)
+}
+
+/// Reads a switch: `true` or `false`, which YAML's `on` and `off` become, or these as text.
+pub(crate) fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    struct Switch;
+
+    impl Visitor<'_> for Switch {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("on or off")
+        }
+
+        fn visit_bool<E: Error>(self, is_on: bool) -> Result<bool, E> {
+            Ok(is_on)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
+            match text {
+                "on" => Ok(true),
+                "off" => Ok(false),
+                _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+            }
+        }
+    }
+
+    deserializer.deserialize_any(Switch)
 }
 
 /// Reads a path that is not empty.

@@ -46,7 +46,7 @@ impl Gauges {
             set(self.replicas, replicas.round() as u64);
             set(self.millireplicas, (replicas * 1e3).round() as u64);
         }
-        set(self.in_flight, region.state().hosts().map(|(_, host)| u64::from(host.in_flight())).sum());
+        set(self.in_flight, region.upstream().state().hosts().map(|(_, host)| u64::from(host.in_flight())).sum());
         let (hosts, not_scored) = region.host_counts();
         set(self.hosts, hosts as u64);
         set(self.hosts_not_scored, not_scored as u64);

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_runtime::decide::scratch_len;
-use evenkeel_runtime::state::HOSTS_MAX;
-use evenkeel_runtime::{Eligible, Model, Reason, Request, decide};
+use evenkeel_runtime::upstream::{self, Facts};
+use evenkeel_runtime::{Eligible, Model, Reason};
 
 use crate::abi::HOST_STAT_REQUESTS_ACTIVE;
 use crate::clock;
 use crate::config::Mode;
-use crate::eligible::{self, SlowStart};
 use crate::envoy::{ContextView, HostStatistics, LoadBalancerView};
-use crate::feedback;
+use crate::facts;
 use crate::least_request;
-use crate::prompt::RequestFacts;
 use crate::random::Random;
+use crate::reconcile;
 use crate::rotation::Rotation;
 use crate::settings::Settings;
-use crate::table::{Healthy, NO_SLOT, Table};
+use crate::table::{Healthy, Table};
 use crate::tickets::Open;
+use crate::tried::Tried;
 use crate::worker::{Statistics, Worker};
 
 /// Interval of what need not be done at each decision.
@@ -41,9 +41,8 @@ pub(crate) struct LoadBalancer {
     table: Table,
     rotation: Rotation,
     random: Random,
-    memory: Memory,
-    /// Hosts that this request may go to, where they are not simply the healthy ones.
-    eligible: eligible::Eligible,
+    scratch: Scratch,
+    tried: Tried,
     /// Decision times not yet flushed to Envoy.
     times_ns: Vec<u64>,
     reconciled_us: u64,
@@ -60,13 +59,14 @@ pub(crate) struct Choice {
 impl LoadBalancer {
     pub(crate) fn new(settings: Arc<Settings>, view: LoadBalancerView<'_>, statistics: HostStatistics) -> Self {
         let worker = Worker::of_cluster(&String::from_utf8_lossy(view.cluster()), &settings);
-        worker.region.use_settings(&settings);
+        worker.region.take_over(settings.used());
+        worker.region.warm(settings.options.slow_start, clock::now_us());
         let mut lb = Self {
             table: Table::new(worker.region.clone()),
             rotation: Rotation::default(),
             random: Random::new(clock::now_ns()),
-            memory: Memory::new(),
-            eligible: eligible::Eligible::default(),
+            scratch: Scratch::default(),
+            tried: Tried::default(),
             times_ns: Vec::with_capacity(TIMES_MAX),
             reconciled_us: 0,
             second_us: 0,
@@ -83,7 +83,7 @@ impl LoadBalancer {
         let now_us = clock::now_us();
         let places = self.table.rebuild(view, now_us);
         for place in self.table.came_up(now_us) {
-            self.worker.region.state().restarted(place, now_us);
+            self.worker.region.upstream().restarted(place, now_us);
         }
         self.worker.update_places(places);
         self.statistics.update(self.table.indices());
@@ -94,7 +94,7 @@ impl LoadBalancer {
     /// Memory for a decision among all hosts.
     fn reserve(&mut self) {
         let hosts = self.table.priorities.iter().map(|priority| priority.healthy.len()).max().unwrap_or(0);
-        self.memory.reserve(self.settings.artifact.current().model(), hosts);
+        self.scratch.reserve(self.settings.artifact.current().model(), hosts);
     }
 
     /// Chooses a host; `None` if none is healthy.
@@ -108,20 +108,23 @@ impl LoadBalancer {
             priority = self.draw_priority();
         }
         let priority = priority?;
-        feedback::reconcile(&self.worker, &self.table, view, &mut self.reconciled_us, now_us);
-        let facts =
-            context.map_or(RequestFacts::default(), |context| RequestFacts::of(context, &self.settings.options));
-        let choice = self.decide(view, context, priority, facts, now_us);
-        self.worker.region.forecast.arrived();
+        reconcile::reconcile(&self.worker, &self.table, view, &mut self.reconciled_us, now_us);
+        let facts = context.map_or(Facts::default(), |context| facts::of(context, &self.settings.options));
+        let choice = self.decide(view, context, priority, &facts, now_us);
+        let upstream = self.worker.region.upstream();
+        if context.is_some_and(|context| !context.is_retry()) {
+            upstream.arrived();
+        }
         let elapsed_ns = clock::now_ns() - started_ns;
-        self.worker.region.decision_time.record(elapsed_ns);
+        upstream.choice_time().record(elapsed_ns);
         self.times_ns.push(elapsed_ns);
         if self.times_ns.len() == TIMES_MAX {
             self.flush_times();
         }
         if now_us.saturating_sub(self.second_us) >= SECOND_US {
             self.second_us = now_us;
-            feedback::forget_old(&self.worker, now_us);
+            reconcile::forget_old(&self.worker, now_us);
+            self.worker.region.warm(self.settings.options.slow_start, now_us);
             self.flush_times();
             if self.table.may_score_more() {
                 self.update(view);
@@ -148,33 +151,27 @@ impl LoadBalancer {
         view: LoadBalancerView<'_>,
         context: Option<ContextView<'_>>,
         priority: u32,
-        facts: RequestFacts,
+        facts: &Facts,
         now_us: u64,
     ) -> Option<Choice> {
         let hosts = self.table.priorities.get(priority as usize)?;
         let is_tried =
             |host: &Healthy| context.is_some_and(|context| view.wants_another(context, priority, host.all_index));
-        let is_retry = context.is_some_and(ContextView::is_retry);
-        let slow_start_us = self.settings.options.slow_start.as_micros() as u64;
-        let slow_start = SlowStart::of(hosts, slow_start_us, now_us);
-        let mask = if is_retry || slow_start.is_some() {
-            self.eligible.reset(hosts);
-            if is_retry {
-                self.eligible.remove(hosts, is_tried);
-            }
-            if let Some(slow_start) = slow_start {
-                let random = &mut self.random;
-                self.eligible.remove(hosts, |host| slow_start.sits_out(host, random));
-            }
-            self.eligible.mask()
-        } else {
-            &hosts.mask
-        };
+        let region = &self.worker.region;
+        let upstream = region.upstream();
+        let artifact = self.settings.artifact.current();
+        let model = artifact.model();
         let scored = if hosts.is_scored {
-            let slot = score(&self.worker, &self.settings, &facts, mask, &mut self.memory, now_us)?;
-            Some(hosts.healthy_index(slot)?)
+            let is_retry = context.is_some_and(ContextView::is_retry);
+            let tried = if is_retry { self.tried.among(hosts, is_tried) } else { &[] };
+            let attempt = upstream::Attempt { eligible: Eligible::Mask(&hosts.mask), tried };
+            // More than before only where an artifact with a larger network has come.
+            let scratch = self.scratch.reserve(model, hosts.healthy.len());
+            let choice = upstream.choose(Some(model), facts, &attempt, now_us, scratch);
+            self.settings.count(choice.reason);
+            Some(hosts.healthy_index(choice.host?)?)
         } else {
-            self.worker.region.unscored.fetch_add(1, Relaxed);
+            region.unscored.fetch_add(1, Relaxed);
             self.settings.count(Reason::NoScore);
             None
         };
@@ -182,7 +179,7 @@ impl LoadBalancer {
             Mode::Active => scored,
             Mode::Shadow => {
                 let served = self.rotation.next(&hosts.healthy);
-                self.settings.count_shadow(&self.worker.region, scored == served);
+                self.settings.count_shadow(region, scored == served);
                 served
             }
         };
@@ -199,77 +196,34 @@ impl LoadBalancer {
                 .or(served)
                 .or_else(|| least_request::of_two(count, &mut self.random, |_| true, requests_for_weight))
         })?;
-        let slot = hosts.healthy[index].slot;
-        if facts.key != 0 && slot != NO_SLOT {
-            self.worker.region.affinity().note(facts.key, slot, facts.prompt_tokens, now_us);
-        }
         if self.worker.silence_since_us.get() == 0 {
             self.worker.silence_since_us.set(now_us);
         }
-        let artifact = self.settings.artifact.current();
-        let booked_tokens = artifact.model().service().booked_prompt_tokens(facts.prompt_tokens);
+        let slot = hosts.healthy[index].slot;
         // Connections that are made ahead of requests are not logged.
         if context.is_some()
-            && let Some(ticket) = self.worker.region.state().begin(slot, booked_tokens, now_us)
+            && let Ok(ticket) = upstream.begin(None, Some(model.service()), facts, slot, now_us)
         {
-            self.worker.tickets.borrow_mut().push(Open::new(ticket, facts.key, facts.class));
+            self.worker.tickets.borrow_mut().push(Open::new(ticket, *facts));
         }
         Some(Choice { priority, healthy_index: index as u32 })
     }
 }
 
 /// Memory that decisions use again.
-#[derive(Debug)]
-struct Memory {
-    scratch: Vec<f32>,
-    /// By slot in the region: tokens of the prompt that each host probably has cached.
-    cached_tokens: Vec<u32>,
-}
+#[derive(Debug, Default)]
+struct Scratch(Vec<f32>);
 
-impl Memory {
-    fn new() -> Self {
-        Self { scratch: Vec::new(), cached_tokens: vec![0; HOSTS_MAX] }
-    }
-
+impl Scratch {
     /// Makes room for a decision among so many hosts.
-    fn reserve(&mut self, model: &Model<'_>, hosts: usize) {
+    fn reserve(&mut self, model: &Model<'_>, hosts: usize) -> &mut [f32] {
         let needed = scratch_len(model, hosts) + SCRATCH_ALIGNMENT / size_of::<f32>();
-        if self.scratch.len() < needed {
-            self.scratch.resize(needed, 0.0);
+        if self.0.len() < needed {
+            self.0.resize(needed, 0.0);
         }
+        let begin = self.0.as_ptr().align_offset(SCRATCH_ALIGNMENT).min(SCRATCH_ALIGNMENT / size_of::<f32>());
+        self.0.get_mut(begin..).unwrap_or_default()
     }
-}
-
-/// Slot of the host with the best score of those in the mask; `None` if there is none.
-fn score(
-    worker: &Worker,
-    settings: &Settings,
-    facts: &RequestFacts,
-    mask: &[u64],
-    memory: &mut Memory,
-    now_us: u64,
-) -> Option<u32> {
-    let artifact = settings.artifact.current();
-    let model = artifact.model();
-    let state = worker.region.state();
-    // More than before only where hosts have come, or an artifact with a larger network.
-    memory.reserve(model, mask.iter().map(|word| word.count_ones() as usize).sum());
-    let Memory { scratch, cached_tokens } = memory;
-    let begin = scratch.as_ptr().align_offset(SCRATCH_ALIGNMENT).min(SCRATCH_ALIGNMENT / size_of::<f32>());
-    let cached_tokens = if facts.key == 0 {
-        &[]
-    } else {
-        let cached = &mut cached_tokens[..state.host_end()];
-        cached.fill(0);
-        worker.region.affinity().cached_tokens(facts.key, facts.prompt_tokens, now_us, cached);
-        &*cached
-    };
-    let class_mean = (facts.class != 0).then(|| worker.region.classes().expected_output_tokens(facts.class)).flatten();
-    let output_tokens = facts.expected_output_tokens(class_mean, model.service().output_tokens_mean);
-    let request = Request { prompt_tokens: facts.prompt_tokens, cached_tokens, output_tokens };
-    let decision = decide(Some(model), &state, &request, Eligible::Mask(mask), now_us, &mut scratch[begin..]);
-    settings.count(decision.reason);
-    decision.host
 }
 
 impl Drop for LoadBalancer {

@@ -1,19 +1,9 @@
-//! The outcome of an exchange with a host, from what the access log knows of it.
-//!
-//! Envoy says of an attempt that it broke off, or exceeded a limit of its own. Where it gave
-//! one up for the request as a whole, because the route's timeout is over or because the
-//! client has left, it says so of the request alone, which the log of the attempt does not
-//! see. What tells the two apart is the host's count of timeouts: it is raised just before
-//! the attempt is logged, on the same thread.
+//! The outcome of an exchange with a host, from what the access log and the filter know of it.
 
 use evenkeel_runtime::Status;
 
-use crate::envoy::{LogEntry, ResponseFlags};
-use crate::prompt;
-use crate::worker::Worker;
-
-/// Request header in which the router tells hosts how long it is going to wait.
-const TIMEOUT_HEADER: &[u8] = b"x-envoy-expected-rq-timeout-ms";
+use crate::decimal;
+use crate::envoy::ResponseFlags;
 
 /// Response header, or trailer, with the outcome of a gRPC call, whose HTTP status is 200.
 pub(crate) const GRPC_STATUS_HEADER: &[u8] = b"grpc-status";
@@ -34,22 +24,45 @@ pub(crate) struct End {
     pub(crate) grpc_status: Option<u32>,
     /// Bytes of the response's body.
     pub(crate) body_bytes: u64,
+    /// Set if the engine reports an error inside of the body.
+    pub(crate) is_error: bool,
     /// Set if the whole response has come.
     pub(crate) is_complete: bool,
 }
 
 impl End {
-    /// HTTP status with a gRPC status in a 200 taken into it.
-    fn status(&self) -> Option<u64> {
-        match (self.status, self.grpc_status) {
-            (Some(200), Some(grpc_status)) => Some(http_status(grpc_status)),
-            (status, _) => status,
-        }
+    /// Checks if what came of the response is work done, as far as HTTP says.
+    pub(crate) fn has_work(&self) -> bool {
+        self.body_bytes > 0 && self.is_success() && self.grpc_outcome().is_none()
     }
 
-    /// Checks if what came of the response is work done.
-    pub(crate) fn has_work(&self) -> bool {
-        self.body_bytes > 0 && self.status().is_some_and(|status| (200..300).contains(&status))
+    fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// Outcome that a gRPC status says of a response which HTTP takes for a success; `None` for a
+    /// success, and without such a status.
+    ///
+    /// Codes and the statuses of HTTP that they stand for are those of google/rpc/code.proto.
+    fn grpc_outcome(&self) -> Option<Status> {
+        match self.grpc_status.filter(|_| self.is_success())? {
+            0 => None,
+            // Deadline exceeded: 504.
+            4 => Some(Status::Timeout),
+            // Unknown: 500. Resource exhausted: 429. Internal: 500. Unavailable: 503. Data loss: 500.
+            2 | 8 | 13 | 14 | 15 => Some(Status::Failure),
+            // Of the client's making: 4xx. Unimplemented. No code at all.
+            _ => Some(Status::NoWork),
+        }
+    }
+}
+
+/// Reads a gRPC status. Whatever is no code becomes one that does not exist.
+pub(crate) fn grpc_status(value: &[u8]) -> u32 {
+    match (value, decimal::parse(value)) {
+        (b"0", _) => 0,
+        (_, 0) => u32::MAX,
+        (_, code) => code,
     }
 }
 
@@ -61,87 +74,25 @@ pub(crate) fn classify(end: &End, timed_out: impl FnOnce() -> bool) -> Status {
     if end.flags.is_timeout() {
         return Status::Timeout;
     }
-    match end.status() {
+    match end.status {
         _ if end.flags.is_failure() => Status::Failure,
         Some(status) if status >= 500 || status == TOO_MANY_REQUESTS => Status::Failure,
         // What follows is a conversation of any length, ended by either side.
         Some(SWITCHING_PROTOCOLS) => Status::NoWork,
-        Some(_) if end.is_complete && end.has_work() => Status::Success,
-        Some(_) if end.is_complete => Status::NoWork,
+        Some(_) if end.is_complete => complete(end),
         _ if timed_out() => Status::Timeout,
         _ => Status::ClientAbort,
     }
 }
 
-/// HTTP status of a gRPC status: google.rpc.Code, as Envoy's outlier detection maps it, but for
-/// "unimplemented", which is no failure of the host.
-pub(crate) const fn http_status(grpc_status: u32) -> u64 {
-    match grpc_status {
-        0 => 200,
-        // Cancelled, by the client.
-        1 => 499,
-        // Invalid argument, failed precondition, out of range.
-        3 | 9 | 11 => 400,
-        16 => 401,
-        7 => 403,
-        // Not found, and unimplemented: a method that is not there.
-        5 | 12 => 404,
-        // Already exists, aborted.
-        6 | 10 => 409,
-        // Resource exhausted.
-        8 => TOO_MANY_REQUESTS,
-        14 => 503,
-        // Deadline exceeded, which the client has set.
-        4 => 504,
-        // Unknown, internal, data loss, and what is no code.
-        _ => 500,
-    }
-}
-
-/// One attempt at a host, as far as it got.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attempt<'h> {
-    pub(crate) entry: LogEntry<'h>,
-    pub(crate) address: &'h [u8],
-    /// Slot of the host in the region.
-    pub(crate) slot: u32,
-    /// From its start to its end.
-    pub(crate) elapsed_us: u64,
-    /// Set if any of it went out to the host.
-    pub(crate) was_sent: bool,
-    pub(crate) end: End,
-}
-
-impl Attempt<'_> {
-    pub(crate) fn status(self, worker: &Worker) -> Status {
-        let status = classify(&self.end, || self.timed_out(worker));
-        if status == Status::Timeout && self.end.flags.is_timeout() {
-            // What Envoy has counted for it is not the next one's.
-            let _ = self.claim_timeout(worker);
-        }
-        status
-    }
-
-    /// Decides if Envoy gave the attempt up because it took too long.
-    ///
-    /// It cannot be told by the time alone: Envoy measures timeouts from when its thread woke
-    /// up, which is before the attempt began, and on a busy machine long before.
-    fn timed_out(self, worker: &Worker) -> bool {
-        let timeout_us = u64::from(self.entry.request_header(TIMEOUT_HEADER).map_or(0, prompt::number)) * 1_000;
-        match self.claim_timeout(worker) {
-            // An eighth, so that a client which leaves at once is not given a timeout that
-            // was counted but never logged.
-            Some(is_counted) if self.was_sent => is_counted && self.elapsed_us >= timeout_us / 8,
-            // Nobody counts it: the router has no host before there is a connection, or the
-            // host is gone.
-            _ => timeout_us > 0 && self.elapsed_us >= timeout_us / 2,
-        }
-    }
-
-    /// Claims a timeout of the host that nobody has claimed yet; `None` if it has no counts.
-    fn claim_timeout(self, worker: &Worker) -> Option<bool> {
-        let total = worker.timeouts(self.slot, self.address)?;
-        Some(worker.region.timeouts.claim(self.slot, total))
+/// Classifies a whole response that HTTP does not take for a failure.
+fn complete(end: &End) -> Status {
+    match end.grpc_outcome() {
+        Some(outcome) => outcome,
+        None if !end.has_work() => Status::NoWork,
+        // The head was out before the engine failed.
+        None if end.is_error => Status::Failure,
+        None => Status::Success,
     }
 }
 
@@ -149,8 +100,14 @@ impl Attempt<'_> {
 mod tests {
     use super::*;
 
-    const DONE: End =
-        End { flags: ResponseFlags(0), status: Some(200), grpc_status: None, body_bytes: 9, is_complete: true };
+    const DONE: End = End {
+        flags: ResponseFlags(0),
+        status: Some(200),
+        grpc_status: None,
+        body_bytes: 9,
+        is_error: false,
+        is_complete: true,
+    };
 
     fn classified(end: End) -> Status {
         classify(&end, || false)
@@ -174,28 +131,40 @@ mod tests {
     }
 
     #[test]
+    fn an_error_inside_of_a_body_is_a_failure() {
+        let failed = End { is_error: true, ..DONE };
+        assert_eq!(classified(failed), Status::Failure);
+        assert_eq!(classified(End { status: Some(404), ..failed }), Status::NoWork, "it is the client's");
+        assert_eq!(classified(End { is_complete: false, ..failed }), Status::ClientAbort, "it did not end");
+    }
+
+    #[test]
     fn grpc_calls_are_told_by_their_own_status() {
         for (grpc_status, outcome) in [
             (0, Status::Success),
             (1, Status::NoWork),
             (2, Status::Failure),
             (3, Status::NoWork),
-            (4, Status::Failure),
+            (4, Status::Timeout),
             (5, Status::NoWork),
             (7, Status::NoWork),
             (8, Status::Failure),
             (12, Status::NoWork),
             (13, Status::Failure),
             (14, Status::Failure),
+            (15, Status::Failure),
             (16, Status::NoWork),
-            (99, Status::Failure),
+            (99, Status::NoWork),
         ] {
             for body_bytes in [0, 9] {
                 let end = End { grpc_status: Some(grpc_status), body_bytes, ..DONE };
                 let expected = if grpc_status == 0 && body_bytes == 0 { Status::NoWork } else { outcome };
                 assert_eq!(classified(end), expected, "{end:?}");
+                assert_eq!(end.has_work(), expected == Status::Success, "{end:?}");
             }
         }
+        let read = ["0", "8", "", "x", "-1"].map(|value| grpc_status(value.as_bytes()));
+        assert_eq!(read, [0, 8, u32::MAX, u32::MAX, u32::MAX]);
         let not_found = End { status: Some(404), grpc_status: Some(0), ..DONE };
         assert_eq!(classified(not_found), Status::NoWork, "the HTTP status comes first");
     }

@@ -36,11 +36,6 @@ impl Random {
         // Multiply-shift, as above.
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
-
-    /// True with this probability.
-    pub(crate) fn happens(&mut self, probability: f64) -> bool {
-        (self.next() >> 11) as f64 * 2.0_f64.powi(-53) < probability
-    }
 }
 
 #[cfg(test)]

@@ -7,24 +7,22 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use evenkeel_runtime::affinity::Affinity;
 use evenkeel_runtime::affinity::Set;
-use evenkeel_runtime::classes::Classes;
-use evenkeel_runtime::histogram::Histogram;
 use evenkeel_runtime::state::{HOSTS_MAX, RegisterError};
 use evenkeel_runtime::telemetry_file::host_key;
-use evenkeel_runtime::{HostSlot, State, StateHeader};
+use evenkeel_runtime::upstream::{Header, Memory, Upstream};
+use evenkeel_runtime::{HostSlot, Model};
 
 use crate::abi::LogLevel;
 use crate::artifact::Artifact;
 use crate::claims::Claims;
 use crate::clock;
 use crate::config::ScaleOptions;
-use crate::demand::Forecast;
+use crate::demand::Past;
 use crate::envoy;
-use crate::settings::Settings;
 
 /// Time for which a host that no worker has any more keeps its slot.
 const HOST_LINGERS_US: u64 = 60_000_000;
@@ -32,7 +30,8 @@ const HOST_LINGERS_US: u64 = 60_000_000;
 /// Time for which a region without load balancers is kept.
 const REGION_LINGERS_US: u64 = 600_000_000;
 
-/// Keys that are remembered, divided by those that share a place: half a megabyte.
+/// Keys of prefixes and sessions that are remembered, divided by those that share a place: half a
+/// megabyte.
 const AFFINITY_SETS: usize = 2048;
 
 /// Classes that are remembered, divided by those that share a place.
@@ -45,8 +44,11 @@ fn sets(count: usize) -> Box<[Set]> {
 /// The hosts of one cluster.
 pub(crate) struct Region {
     cluster: Box<str>,
-    header: StateHeader,
+    header: Header,
     slots: Box<[HostSlot]>,
+    affinity: Box<[Set]>,
+    classes: Box<[Set]>,
+    past: Mutex<Past>,
     /// Of Envoy's count of each host's failures, what the state knows of.
     pub(crate) errors: Claims,
     /// Of Envoy's count of each host's timeouts, what the state knows of.
@@ -60,12 +62,6 @@ pub(crate) struct Region {
     pub(crate) shadow_agreed: AtomicU64,
     /// Choices in shadow mode in which it was not.
     pub(crate) shadow_differed: AtomicU64,
-    affinity: OnceLock<Box<[Set]>>,
-    classes: OnceLock<Box<[Set]>>,
-    /// Times of decisions.
-    pub(crate) decision_time: Histogram,
-    /// Demand, present and forecast.
-    pub(crate) forecast: Forecast,
     /// Configuration that the main thread works with.
     used: Mutex<Option<Used>>,
 }
@@ -75,6 +71,7 @@ pub(crate) struct Region {
 pub(crate) struct Used {
     pub(crate) artifact: Arc<Artifact>,
     pub(crate) scale: ScaleOptions,
+    pub(crate) slow_start: Duration,
     pub(crate) telemetry: Option<PathBuf>,
 }
 
@@ -101,8 +98,11 @@ impl Region {
     fn new(cluster: &str) -> Self {
         Self {
             cluster: cluster.into(),
-            header: StateHeader::new(host_key(cluster.as_bytes()) ^ clock::now_ns()),
+            header: Header::new(host_key(cluster.as_bytes()) ^ clock::now_ns()),
             slots: (0..HOSTS_MAX).map(|_| HostSlot::default()).collect(),
+            affinity: sets(AFFINITY_SETS),
+            classes: sets(CLASS_SETS),
+            past: Mutex::default(),
             errors: Claims::default(),
             timeouts: Claims::default(),
             hosts: Mutex::default(),
@@ -111,10 +111,6 @@ impl Region {
             unscored: AtomicU64::new(0),
             shadow_agreed: AtomicU64::new(0),
             shadow_differed: AtomicU64::new(0),
-            affinity: OnceLock::new(),
-            classes: OnceLock::new(),
-            decision_time: Histogram::default(),
-            forecast: Forecast::default(),
             used: Mutex::default(),
         }
     }
@@ -125,8 +121,21 @@ impl Region {
     }
 
     /// The runtime's view; all of it is atomic.
-    pub(crate) fn state(&self) -> State<'_> {
-        State::new(&self.header, &self.slots)
+    pub(crate) fn upstream(&self) -> Upstream<'_> {
+        let Self { header, slots, affinity, classes, .. } = self;
+        // All workers are threads of one process, and end together.
+        Upstream::new(&Memory { header, slots, affinity, classes, ledger: None })
+    }
+
+    /// Brings slow starts up to date, for when nobody [ticks](Self::tick).
+    pub(crate) fn warm(&self, slow_start: Duration, now_us: u64) {
+        self.upstream().state().warm(slow_start.as_micros() as u64, now_us);
+    }
+
+    /// Notes the time, about once a second: slow starts and the demand go on.
+    pub(crate) fn tick(&self, model: &Model<'_>, slow_start: Duration) {
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.tick(&self.upstream(), model, slow_start);
     }
 
     /// The configuration in force, once there is one.
@@ -135,23 +144,8 @@ impl Region {
     }
 
     /// Takes over a configuration.
-    pub(crate) fn use_settings(&self, settings: &Settings) {
-        let used = Used {
-            artifact: settings.artifact.clone(),
-            scale: settings.options.scale,
-            telemetry: settings.options.telemetry.clone(),
-        };
+    pub(crate) fn take_over(&self, used: Used) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(used);
-    }
-
-    /// Hosts that served a key last; made on first use.
-    pub(crate) fn affinity(&self) -> Affinity<'_> {
-        Affinity::new(self.affinity.get_or_init(|| sets(AFFINITY_SETS)))
-    }
-
-    /// Output tokens by class of request; made on first use.
-    pub(crate) fn classes(&self) -> Classes<'_> {
-        Classes::new(self.classes.get_or_init(|| sets(CLASS_SETS)))
     }
 
     /// Holds hosts' slots, to be released once for each.
@@ -196,7 +190,7 @@ impl Region {
         hosts.retain(|key, host| {
             let keeps = host.holders > 0 || now_us.saturating_sub(host.released_us) < lingers_us;
             if !keeps {
-                self.state().remove(*key);
+                self.upstream().state().remove(*key);
             }
             keeps
         });
@@ -229,7 +223,7 @@ impl Holder<'_> {
                 && weight != host.weight
             {
                 host.weight = weight;
-                region.state().set_weight(host.slot, weight as f32);
+                region.upstream().state().set_weight(host.slot, weight as f32);
             }
             return Some(host.slot);
         }
@@ -238,10 +232,11 @@ impl Holder<'_> {
         }
         let weight = weight.unwrap_or(1);
         region.expire(&mut self.hosts, now_us, HOST_LINGERS_US);
-        let registered = match region.state().register(key, weight as f32, now_us) {
+        let register = || region.upstream().state().register(key, weight as f32, now_us);
+        let registered = match register() {
             Err(RegisterError::Full) => {
                 region.expire(&mut self.hosts, now_us, 0);
-                region.state().register(key, weight as f32, now_us)
+                register()
             }
             result => result,
         };
@@ -307,9 +302,9 @@ mod tests {
         region.release(key, 5);
         assert_eq!(region.hosts().len(), 1);
         hold(&region, b"10.0.0.3:80", 1, 10).expect("a place");
-        assert_eq!(region.state().find(key), Some(slot), "it lingers");
+        assert_eq!(region.upstream().state().find(key), Some(slot), "it lingers");
         hold(&region, b"10.0.0.4:80", 1, 10 + HOST_LINGERS_US).expect("a place");
-        assert_eq!(region.state().find(key), None, "it has made room");
+        assert_eq!(region.upstream().state().find(key), None, "it has made room");
     }
 
     #[test]
@@ -328,6 +323,6 @@ mod tests {
         let region = Region::new("test");
         let slot = hold(&region, b"a", 1, 0).expect("a place");
         hold(&region, b"a", 7, 0).expect("a place");
-        assert_eq!(region.state().host(slot).map(HostSlot::weight), Some(7.0));
+        assert_eq!(region.upstream().state().host(slot).map(HostSlot::weight), Some(7.0));
     }
 }

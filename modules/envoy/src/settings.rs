@@ -9,7 +9,7 @@ use crate::artifact::{Artifact, LoadError};
 use crate::config::Options;
 use crate::envoy::{LoadBalancerMetrics, MetricError, MetricId};
 use crate::fields::ConfigError;
-use crate::region::Region;
+use crate::region::{Region, Used};
 
 /// Reason for refusing a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,12 @@ impl Settings {
             options,
             metrics,
         })
+    }
+
+    /// The part that concerns the cluster as a whole.
+    pub(crate) fn used(&self) -> Used {
+        let Options { scale, slow_start, ref telemetry, .. } = self.options;
+        Used { artifact: self.artifact.clone(), scale, slow_start, telemetry: telemetry.clone() }
     }
 
     /// Counts a decision.

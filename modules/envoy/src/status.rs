@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::artifact::Artifact;
 use crate::clock;
+use crate::demand;
 use crate::region::{self, Region, Registration};
 
 /// Paths, and what they show.
@@ -69,14 +70,19 @@ fn describe(artifact: &Artifact) -> Value {
 }
 
 fn cluster(region: &Region) -> Value {
-    let state = region.state();
-    let mut decisions: Map<String, Value> =
-        Reason::ALL.iter().map(|reason| (reason.name().into(), state.decisions(*reason).into())).collect();
+    let upstream = region.upstream();
+    let state = upstream.state();
+    let counters = upstream.counters();
+    let mut decisions: Map<String, Value> = Reason::ALL
+        .iter()
+        .zip(counters.decisions)
+        .map(|(reason, count)| (reason.name().into(), count.into()))
+        .collect();
     decisions.insert("too_many_hosts".into(), region.unscored.load(Relaxed).into());
     let (hosts_total, hosts_without_slot) = region.host_counts();
     let now_us = clock::now_us();
     let hosts: Vec<Value> = region.hosts().iter().filter_map(|host| describe_host(region, host, now_us)).collect();
-    let time = &region.decision_time;
+    let time = upstream.choice_time();
     json!({
         "cluster": region.cluster(),
         "arrivals_per_s": state.arrivals_per_s(),
@@ -93,7 +99,7 @@ fn cluster(region: &Region) -> Value {
             "p50": time.quantile_ns(0.5),
             "p99": time.quantile_ns(0.99),
         },
-        "demand": demand(region),
+        "demand": demand_of(region),
         "artifact": region.used().map(|used| used.artifact.path().to_string_lossy().into_owned()),
         "hosts": hosts,
     })
@@ -102,19 +108,20 @@ fn cluster(region: &Region) -> Value {
 /// Demand of clusters by their names, as the NGINX module's page has it; shares of several
 /// proxies add up.
 fn scale(regions: &[&Region]) -> Value {
-    regions.iter().map(|region| (region.cluster().to_owned(), demand(region))).collect()
+    regions.iter().map(|region| (region.cluster().to_owned(), demand_of(region))).collect()
 }
 
-fn demand(region: &Region) -> Value {
+fn demand_of(region: &Region) -> Value {
     let Some(used) = region.used() else { return json!({ "upstream": region.cluster() }) };
-    let reading = region.forecast.read(used.artifact.current().model(), &used.scale);
+    let upstream = region.upstream();
+    let reading = demand::read(&upstream, used.artifact.current().model(), &used.scale);
     json!({
         "upstream": region.cluster(),
         "demand": reading.replicas,
         "present_per_s": reading.present_per_s,
         "forecast_per_s": reading.forecast_per_s,
         "history_days": reading.history_days,
-        "decide_p99_s": region.decision_time.quantile_ns(0.99) as f64 * 1e-9,
+        "decide_p99_s": upstream.choice_time().quantile_ns(0.99) as f64 * 1e-9,
         "artifacts_taken": used.artifact.swaps(),
         "artifacts_refused": used.artifact.refusals(),
     })
@@ -122,8 +129,8 @@ fn demand(region: &Region) -> Value {
 
 /// Describes a host; unknown numbers are null, as JSON has no NaN.
 fn describe_host(region: &Region, registration: &Registration, now_us: u64) -> Option<Value> {
-    let state = region.state();
-    let host = state.host(registration.slot)?;
+    let upstream = region.upstream();
+    let host = upstream.state().host(registration.slot)?;
     let telemetry = host.telemetry();
     Some(json!({
         "host": &*registration.address,

@@ -127,12 +127,15 @@ impl Table {
         hosts <= HOSTS_MAX && self.priorities.iter().any(|priority| !priority.is_scored)
     }
 
-    /// Slots of the healthy hosts that came up at a moment when the table was built. What is there
-    /// from the start has not just come up.
+    /// Slots of the healthy hosts that came up at a moment when the table was built. Those which a
+    /// new table finds, as after an update of the cluster, and that had requests before, did not.
     pub(crate) fn came_up(&self, at_us: u64) -> impl Iterator<Item = u32> {
         let is_first = self.built_us == Some(at_us);
+        let upstream = self.region.upstream();
+        let is_known = move |slot| upstream.state().host(slot).is_some_and(|host| host.sent_total() > 0);
         let hosts = self.priorities.iter().flat_map(|priority| &priority.healthy);
-        hosts.filter(move |host| !is_first && host.since_us == at_us && host.slot != NO_SLOT).map(|host| host.slot)
+        let slots = hosts.filter(move |host| host.since_us == at_us && host.slot != NO_SLOT).map(|host| host.slot);
+        slots.filter(move |slot| !(is_first && is_known(*slot)))
     }
 
     /// Holds the slots of a priority's hosts, as far as there are any. By the hosts' keys.

@@ -41,5 +41,5 @@ pub(crate) fn read(path: &Path, region: &Region) -> Result<u32, TelemetryError> 
     let words: Vec<AtomicU64> =
         bytes.as_chunks::<8>().0.iter().map(|word| AtomicU64::new(u64::from_ne_bytes(*word))).collect();
     let file = TelemetryFile::parse(&words).map_err(TelemetryError::Refused)?;
-    Ok(file.apply(&region.state(), clock::now_us()))
+    Ok(file.apply(region.upstream().state(), clock::now_us()))
 }

@@ -7,8 +7,10 @@
 
 use std::collections::VecDeque;
 
-use evenkeel_runtime::Ticket;
+use evenkeel_runtime::body::ResponseBody;
 use evenkeel_runtime::state::HOSTS_MAX;
+use evenkeel_runtime::upstream::{Facts, Upstream};
+use evenkeel_runtime::{Model, Outcome, Status, Ticket};
 
 /// A choice is followed by its request on the same thread, with nothing in between but
 /// what keeps the thread from running.
@@ -24,23 +26,32 @@ const HOLES_MIN: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Open {
     pub(crate) ticket: Ticket,
-    /// Key of its session or prefix; 0 for none.
-    pub(crate) key: u64,
-    /// Key of its class; 0 for none.
-    pub(crate) class: u64,
-    /// Output tokens parsed from the response's body; 0 where unknown.
-    pub(crate) output_tokens: u32,
+    pub(crate) facts: Facts,
+    /// The response's body, once the filter has seen its end: its log is the next to come.
+    pub(crate) response: Option<ResponseBody>,
     /// Set if an upstream filter reports its first token.
     pub(crate) claimed: bool,
     /// Set if a load report in the response's head has been taken.
     pub(crate) reported: bool,
-    /// Set once the filter has seen the end of the response: its log is the next to come.
-    pub(crate) ended: bool,
 }
 
 impl Open {
-    pub(crate) fn new(ticket: Ticket, key: u64, class: u64) -> Self {
-        Self { ticket, key, class, output_tokens: 0, claimed: false, reported: false, ended: false }
+    pub(crate) fn new(ticket: Ticket, facts: Facts) -> Self {
+        Self { ticket, facts, response: None, claimed: false, reported: false }
+    }
+
+    /// Counts the request out, and learns from its end.
+    pub(crate) fn end(&self, upstream: &Upstream<'_>, model: &Model<'_>, outcome: &Outcome, now_us: u64) {
+        let ended_us = now_us.max(self.ticket.sent_us);
+        // Without a ledger nothing can be refused.
+        let _ = upstream.finish(Some(model.service()), &self.ticket, &self.facts, outcome, ended_us);
+    }
+
+    /// Counts the request out, whose time is not known: an end at its start adds nothing to
+    /// averages.
+    pub(crate) fn end_unseen(&self, upstream: &Upstream<'_>, status: Status) {
+        let outcome = Outcome { status, output_tokens: 0, cached_tokens: None };
+        let _ = upstream.finish(None, &self.ticket, &self.facts, &outcome, self.ticket.sent_us);
     }
 }
 
@@ -97,7 +108,7 @@ impl Queue {
                 break;
             }
             let Some(open) = &place.open else { continue };
-            let rank = (!open.ended, place.sent_us.abs_diff(moment_us));
+            let rank = (open.response.is_none(), place.sent_us.abs_diff(moment_us));
             if nearest.is_none_or(|(best, _)| rank < best) {
                 nearest = Some((rank, index));
             }
@@ -184,7 +195,8 @@ mod tests {
     use super::*;
 
     fn open(host: u32, sent_us: u64) -> Open {
-        Open::new(Ticket { host, prompt_tokens: 1, sent_us, first_token_us: 0, in_flight_at_send: 1 }, 0, 0)
+        let ticket = Ticket { host, prompt_tokens: 1, sent_us, in_flight_at_send: 1, ..Ticket::default() };
+        Open::new(ticket, Facts::default())
     }
 
     fn sent(open: Option<Open>) -> Option<u64> {
@@ -219,7 +231,7 @@ mod tests {
         for sent_us in [60_000, 60_100, 60_300] {
             tickets.push(open(3, sent_us));
         }
-        tickets.queues[3].places[2].open.as_mut().expect("it is open").ended = true;
+        tickets.queues[3].places[2].open.as_mut().expect("it is open").response = Some(ResponseBody::default());
         assert_eq!(sent(tickets.take(3, 60_110)), Some(60_300), "its response has ended");
         assert_eq!(sent(tickets.take(3, 60_110)), Some(60_100));
         assert_eq!(sent(tickets.take(3, 60_110)), Some(60_000));

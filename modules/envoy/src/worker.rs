@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use evenkeel_runtime::Status;
 use evenkeel_runtime::telemetry_file::host_key;
 
 use crate::clock;
 use crate::envoy::HostStatistics;
-use crate::feedback;
 use crate::panic_mode::PanicMode;
 use crate::region::{self, Region};
 use crate::settings::Settings;
@@ -116,9 +116,9 @@ impl Worker {
     /// Takes in the slots of hosts that a load balancer has. Hosts that are gone keep theirs as
     /// long as requests to them are under way, whose ends are still to be counted.
     pub(crate) fn update_places(&self, places: HashMap<u64, u32>) {
-        let (state, tickets) = (self.region.state(), self.tickets.borrow());
+        let (upstream, tickets) = (self.region.upstream(), self.tickets.borrow());
         let known = &mut *self.places.borrow_mut();
-        known.retain(|key, slot| match state.host(*slot) {
+        known.retain(|key, slot| match upstream.state().host(*slot) {
             Some(host) => host.key() == *key,
             None => tickets.oldest_us(*slot).is_some(),
         });
@@ -130,16 +130,16 @@ impl Worker {
     pub(crate) fn place(&self, address: &[u8]) -> Option<u32> {
         let key = host_key(address);
         let slot = *self.places.borrow().get(&key)?;
-        self.region.state().host(slot).is_none_or(|host| host.key() == key).then_some(slot)
+        self.region.upstream().state().host(slot).is_none_or(|host| host.key() == key).then_some(slot)
     }
 }
 
 impl Drop for Worker {
     /// Nobody will tell of the end of what is still under way.
     fn drop(&mut self) {
-        let state = self.region.state();
+        let upstream = self.region.upstream();
         for open in self.tickets.get_mut().drain() {
-            feedback::forget(&state, &open.ticket);
+            open.end_unseen(&upstream, Status::ClientAbort);
         }
     }
 }

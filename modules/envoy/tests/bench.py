@@ -11,7 +11,8 @@ import random
 import statistics
 
 from harness import Envoy, built_in
-from hosts import Host, Load
+from hosts import Host
+from load import Load
 
 HOSTS = 16
 ROUNDS = 40

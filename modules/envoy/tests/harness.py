@@ -7,13 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
 from free_port import free_port
-from hosts import Load
+from proxy import Proxy
+from waiting import until
 
 MODULE = os.environ["EVENKEEL_ENVOY_MODULE"]
-AGENT = os.environ["EVENKEEL_AGENT"]
 ARTIFACT = os.environ["EVENKEEL_ARTIFACT"]
 # Paths by version, the newest last: "1.39=/path,1.40=/path".
 ENVOYS = dict(pair.split("=", 1) for pair in os.environ["EVENKEEL_ENVOYS"].split(","))
@@ -101,7 +100,7 @@ def request_filter(options):
     return module_filter("request", options)
 
 
-class Envoy:
+class Envoy(Proxy):
     """One Envoy in front of hosts that come from a file, which can be changed."""
 
     def __init__(self, hosts, options=None, workers=1, log=True, lb_policy=None, cluster=None, route=None, version=None,
@@ -302,20 +301,6 @@ class Envoy:
         lines = self.ask(f"/stats?filter={pattern}")[1].splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 
-    def get(self, path="/", headers=None, body=None, timeout_s=10, method=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
-        try:
-            method = method or ("POST" if body is not None else "GET")
-            connection.request(method, path, body=body, headers=headers or {})
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
-
-    def load(self, requests, clients=8, **options):
-        """Sends requests and counts the answers."""
-        return Load(self.port, clients, **options).start(requests).finish()
-
     def stop(self):
         code = 0
         if self.process is not None:
@@ -339,11 +324,3 @@ def _address(port, ip="127.0.0.1"):
 def _endpoint(host):
     host, fields = host if isinstance(host, tuple) else (host, {})
     return {"endpoint": {"address": _address(host.port, getattr(host, "ip", "127.0.0.1"))}, **fields}
-
-
-def until(condition, complaint, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(complaint() if callable(complaint) else complaint)
-        time.sleep(0.02)

@@ -9,8 +9,10 @@ import os
 import sys
 import time
 
-from harness import ARTIFACT, RETRIES, Envoy, until
-from hosts import Host, Load
+from harness import ARTIFACT, RETRIES, Envoy
+from hosts import Host
+from load import Load
+from waiting import until
 
 # Half of the run warms up: allocators grow to what the load needs at once.
 WARM_UP = 0.5

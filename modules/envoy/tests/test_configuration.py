@@ -3,9 +3,11 @@
 import os
 import unittest
 
-from case import Case, llm
-from harness import ARTIFACT, module_filter, request_filter, struct_of, until
-from hosts import Load
+from case import Case
+from harness import ARTIFACT, module_filter, request_filter, struct_of
+from hosts import llm
+from load import Load
+from waiting import until
 
 
 class Artifacts(Case):
@@ -77,6 +79,7 @@ class Configuration(Case):
             ({"artifact": ARTIFACT, "mode": "on"}, "mode"),
             ({"artifact": ARTIFACT, "tokens": "two words"}, "tokens"),
             ({"artifact": ARTIFACT, "key": ""}, "key"),
+            ({"artifact": ARTIFACT, "key": ["x-a", "a b"]}, "key"),
             ({"artifact": ARTIFACT, "class": "a:b"}, "class"),
             ({"artifact": ARTIFACT, "max_tokens": 512}, "max_tokens"),
             ({"artifact": ARTIFACT, "output_tokens": []}, "output_tokens"),
@@ -96,9 +99,9 @@ class Configuration(Case):
         for filters, named in (
             ([request_filter({"token": "x"})], "token"),
             ([request_filter({"panic_percent": 101})], "panic_percent"),
-            ([request_filter({"key": "a b"})], "key"),
-            ([request_filter({"class": 7})], "class"),
-            ([request_filter({"max_tokens": ""})], "max_tokens"),
+            ([request_filter({"bodies": "none"})], "bodies"),
+            ([request_filter({"bodies": 1})], "bodies"),
+            ([module_filter("response", {"panic_percent": 1})], "panic_percent"),
             ([module_filter("requests", {})], "requests"),
         ):
             accepted, said = self.envoy([host], filters=filters).validate()
@@ -126,8 +129,8 @@ class Configuration(Case):
 
     def test_a_good_configuration_is_accepted(self):
         [host] = self.hosts({})
-        options = {"artifact": ARTIFACT, "mode": "active", "tokens": "x-prompt-tokens", "key": "x-session",
-                   "class": "x-evenkeel-class", "max_tokens": "x-evenkeel-max-tokens", "output_tokens": "x-output-tokens", "slow_start": 1.5, "telemetry": "/run/evenkeel/llm.tel",
+        options = {"artifact": ARTIFACT, "mode": "active", "tokens": "x-prompt-tokens", "key": ["x-session", "x-user"],
+                   "class": "x-model", "max_tokens": "x-max-tokens", "output_tokens": "x-output-tokens", "slow_start": 1.5, "telemetry": "/run/evenkeel/llm.tel",
                    "scale": {"capacity": 2.5, "lead": 85, "quantile": 0.9, "headroom": 1.1}}
         accepted, said = self.envoy([host], options=options).validate()
         self.assertTrue(accepted, said)

@@ -7,10 +7,12 @@ import time
 import types
 import unittest
 
-from case import Case, answered, llm
+from case import Case
 from free_port import free_port
-from harness import RETRIES, built_in, module_filter, until
-from hosts import Load
+from harness import RETRIES, built_in, module_filter
+from hosts import llm
+from load import Load, answered
+from waiting import until
 
 
 class Failures(Case):

@@ -5,54 +5,51 @@ import json
 import threading
 import unittest
 
-from case import Case, answered, llm
-from harness import ARTIFACT, module_filter, request_filter, until
+from case import Case
+from facts import facts_of, key_of
+from harness import module_filter, request_filter
+from hosts import llm
+from load import answered
+from waiting import until
 
 
 class Filters(Case):
     def test_the_body_tells_the_prompt(self):
         [host] = self.hosts({})
         envoy = self.envoy([host], filters=[request_filter({})]).start()
-        kept = {"content-type": "application/json; charset=utf-8", "x-evenkeel-prompt-tokens": "7",
-                "x-evenkeel-prefix": "mine"}
+        kept = {"content-type": "application/json; charset=utf-8", "x-evenkeel-facts": "7-7-7-7-7-7-7-7-7"}
 
         def told(body, headers=None):
-            status, _ = envoy.get(headers=headers or kept, body=body)
-            self.assertEqual(status, 200)
-            head = dict(line.split(": ", 1) for line in host.requests[-1].split("\r\n")[1:])
-            return head.get("x-evenkeel-prompt-tokens"), head.get("x-evenkeel-prefix")
+            self.assertEqual(envoy.get(headers=headers or kept, body=body)[0], 200)
+            return facts_of(host.requests[-1])
 
         short = told('{"prompt": "%s"}' % ("a" * 400))
-        self.assertEqual(short[0], "100")
-        self.assertRegex(short[1], "^[0-9a-f]{16}$")
+        self.assertEqual((short["prompt_tokens"], len(short["prefix_keys"])), (100, 1))
         long = told('{"model": "m", "prompt": "%s"}' % ("a" * 400_000))
-        self.assertTrue(abs(int(long[0]) - 100_000) < 20, long)
-        self.assertNotEqual(long[1], short[1])
-        self.assertEqual(told("not json at all"), (None, None))
-        self.assertEqual(told("{}"), (None, None))
-        self.assertEqual(told(b"\x00" * 100), (None, None))
-        self.assertEqual(told('{"prompt": "a"}', {**kept, "content-type": "text/plain"}), (None, None))
+        self.assertAlmostEqual(long["prompt_tokens"], 100_000, delta=1000)
+        self.assertEqual(long["prefix_keys"][0], short["prefix_keys"][0])
+        self.assertIsNone(told("not json at all"))
+        self.assertIsNone(told("{}"))
+        self.assertIsNone(told(b"\x00" * 100))
+        self.assertIsNone(told('{"prompt": "a"}', {**kept, "content-type": "application/octet-stream"}))
         self.assertEqual(envoy.get(headers=kept)[0], 200)
+        self.assertIsNone(facts_of(host.requests[-1]))
 
     def test_the_body_tells_the_model_and_what_it_may_generate(self):
         [host] = self.hosts({})
         envoy = self.envoy([host], filters=[request_filter({})]).start()
-        kept = {"content-type": "application/json", "x-evenkeel-class": "mine", "x-evenkeel-max-tokens": "9"}
 
         def told(body):
-            self.assertEqual(envoy.get(headers=kept, body=body)[0], 200)
-            head = dict(line.split(": ", 1) for line in host.requests[-1].split("\r\n")[1:])
-            return head.get("x-evenkeel-class"), head.get("x-evenkeel-max-tokens")
+            self.assertEqual(envoy.get(headers={"content-type": "application/json"}, body=body)[0], 200)
+            facts = facts_of(host.requests[-1])
+            return facts["class"], facts["max_tokens"]
 
-        self.assertEqual(told('{"model": "org/m-8b", "prompt": "a", "max_tokens": 512}'), ("org/m-8b", "512"))
-        self.assertEqual(told('{"prompt": "a"}'), (None, None))
-        self.assertEqual(told('{"model": "a\r\nx-admin: yes", "prompt": "a"}'), (None, None))
-        self.assertNotIn("x-admin", host.requests[-1])
+        self.assertEqual(told('{"model": "org/m-8b", "prompt": "a", "max_tokens": 512}'), (key_of("org/m-8b"), 512))
+        self.assertEqual(told('{"prompt": "a"}'), (0, 0))
 
     def test_a_session_returns_to_the_host_that_has_its_prefix(self):
         hosts = self.hosts(*[llm(0.02)] * 4)
-        options = {"artifact": ARTIFACT, "tokens": "x-evenkeel-prompt-tokens", "key": "x-evenkeel-prefix"}
-        envoy = self.envoy(hosts, options=options, filters=[request_filter({})]).start()
+        envoy = self.envoy(hosts, filters=[request_filter({})]).start()
         envoy.load(100)
         headers = {"content-type": "application/json"}
         served = [envoy.get(headers=headers, body='{"prompt": "%s"}' % ("a" * 20_000))[1] for _ in range(12)]
@@ -94,8 +91,7 @@ class Filters(Case):
         ):
             with self.subTest(kind):
                 [host] = self.hosts({"headers": {"content-type": kind}, "body": body})
-                envoy = self.envoy([host], options={"artifact": ARTIFACT, "class": "x-evenkeel-class"},
-                                   filters=[request_filter({})], upstream_filters=[module_filter("response", {})]).start()
+                envoy = self.envoy([host], filters=[request_filter({})], upstream_filters=[module_filter("response", {})]).start()
                 # The first requests of all wait for their connections, and count like the others.
                 answers = envoy.load(8, headers=[("content-type", "application/json")],
                                      body=b'{"model": "m-8b", "prompt": "a"}')

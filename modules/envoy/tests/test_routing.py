@@ -5,9 +5,11 @@ import threading
 import time
 import unittest
 
-from case import Case, answered, llm
-from harness import ARTIFACT, policy, until
-from hosts import Load
+from case import Case
+from harness import ARTIFACT, policy
+from hosts import llm
+from load import Load, answered
+from waiting import until
 
 
 class Routing(Case):

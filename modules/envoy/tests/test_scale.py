@@ -3,9 +3,10 @@
 import resource
 import unittest
 
-from case import Case, answered
-from harness import until
+from case import Case
 from http2 import HoldingHost, requests
+from load import answered
+from waiting import until
 
 # Of the runtime: hosts that can be scored.
 HOSTS_SCORED = 1024

@@ -71,20 +71,12 @@ enum {
  */
 typedef struct {
     uint64_t                       layout;      /* first: nothing is read before it */
-    ek_state                      *state;
+    ek_upstream                   *upstream;
     uint32_t                       processes_max;
     uint32_t                       hosts_max;
-    ek_histogram                  *decide_time;
-    void                          *affinity;
-    size_t                         affinity_size;
-    void                          *classes;
-    size_t                         classes_size;
-    void                          *demand;      /* NULL: no room for it */
-    size_t                         demand_size;
-    ngx_uint_t                     has_demand;  /* a model has begun it */
 
     ngx_uint_t                     serves;      /* has had a server */
-    ngx_atomic_t                   timekeeper;  /* process that ticks the demand */
+    ngx_atomic_t                   timekeeper;  /* process that tells the time */
     ngx_atomic_t                   swapped;     /* artifacts taken without a reload */
     ngx_atomic_t                   refused;     /* artifacts refused meanwhile */
     ngx_atomic_t                   unguided;    /* started without an artifact */
@@ -149,7 +141,7 @@ typedef struct {
 
     ngx_shm_zone_t                *shm_zone;
     ngx_http_evenkeel_shared_t    *shared;
-    ek_demand                     *demand;
+    ngx_int_t                      tick_code;     /* of the last tick */
 
     ngx_uint_t                     place;         /* this worker's, among all */
     ngx_uint_t                     counts;        /* it is a row, and joined */
@@ -160,10 +152,6 @@ typedef struct {
     ngx_uint_t                     nhosts;
     ngx_uint_t                     hosts_max;
     ngx_uint_t                     list;          /* which change of the list */
-
-    /* By host: tokens of the request at hand that are cached there. */
-    uint32_t                      *cached_tokens;
-    uint32_t                       ncached_tokens;
 
     /* By host: the server that a request at hand can be given. */
     ngx_http_evenkeel_candidate_t *candidates;
@@ -177,13 +165,10 @@ typedef struct {
     ngx_http_upstream_rr_peers_t      *primary;
     ngx_http_request_t                *request;
     ngx_http_evenkeel_srv_conf_t      *conf;
-    uint32_t                           prompt_tokens;
-    uint64_t                           key;       /* of the session; 0: none */
-    uint64_t                           class_key; /* 0: none */
-    uint32_t                           expected_tokens;
+    ek_facts                           facts;
 
-    /* The last decision, for variables. */
-    ek_decision                        decision;
+    /* The last choice, for variables. */
+    ek_choice                          choice;
     ngx_str_t                          host;
     uint64_t                           decide_ns;
     ngx_uint_t                         reason;
@@ -216,7 +201,7 @@ typedef struct {
 ngx_int_t ngx_http_evenkeel_load(ngx_str_t *path,
     ngx_http_evenkeel_artifact_t *artifact, ngx_log_t *log, ngx_str_t *reason);
 void ngx_http_evenkeel_unload(ngx_http_evenkeel_artifact_t *artifact);
-/* Memory for decisions among the upstream's servers and for forecasts. */
+/* Memory for choices among the upstream's servers and for ticks. */
 ngx_int_t ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_http_evenkeel_artifact_t *artifact, void **scratch, size_t *size);
 
@@ -250,18 +235,6 @@ ngx_http_evenkeel_candidate_t *ngx_http_evenkeel_decide(
 void ngx_http_evenkeel_fall_back(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_uint_t cause);
 
-/* ngx_http_evenkeel_demand.c */
-
-/* Its memory in a new zone. */
-void ngx_http_evenkeel_create_demand(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
-/* The configuration is in force. */
-void ngx_http_evenkeel_open_demand(ngx_http_evenkeel_srv_conf_t *conf,
-    ngx_log_t *log);
-/* So is another artifact, without a reload. */
-void ngx_http_evenkeel_adopt_demand(ngx_http_evenkeel_srv_conf_t *conf);
-void ngx_http_evenkeel_tick_demand(ngx_http_evenkeel_srv_conf_t *conf);
-
 /* ngx_http_evenkeel_exchange.c */
 
 /* How an exchange ended that is just about to be given back: NGX_HTTP_EVENKEEL_SUCCESS... */
@@ -278,7 +251,7 @@ ngx_int_t ngx_http_evenkeel_init_filters(ngx_conf_t *cf);
 
 /* ngx_http_evenkeel_hosts.c */
 
-/* Makes room for the hosts, and checks that the state has room for them; writes nothing. */
+/* Makes room for the hosts, and checks that the zone has room for them; writes nothing. */
 ngx_int_t ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_log_t *log);
 /* The configuration is in force: registers its servers; those that it lacks make room. */
@@ -287,8 +260,6 @@ void ngx_http_evenkeel_take_hosts(ngx_http_evenkeel_srv_conf_t *conf,
 /* Keeps up with servers that come and go; the primary list must be locked. */
 void ngx_http_evenkeel_follow(ngx_http_evenkeel_srv_conf_t *conf,
     ngx_log_t *log);
-/* Brings slow starts up to date. */
-void ngx_http_evenkeel_warm(ngx_http_evenkeel_srv_conf_t *conf);
 uint64_t ngx_http_evenkeel_host_key(ngx_http_upstream_rr_peer_t *peer);
 
 /* ngx_http_evenkeel_peer.c */
@@ -328,6 +299,9 @@ void ngx_http_evenkeel_read_telemetry(ngx_http_evenkeel_srv_conf_t *conf,
 /* ngx_http_evenkeel_timer.c */
 
 ngx_int_t ngx_http_evenkeel_start_timers(ngx_cycle_t *cycle);
+/* Tells the upstream the time: slow starts and the demand go on. */
+void ngx_http_evenkeel_tell_time(ngx_http_evenkeel_srv_conf_t *conf,
+    ngx_log_t *log);
 /* Whether this worker does what one of them does for all. */
 ngx_uint_t ngx_http_evenkeel_keeps_time(ngx_http_evenkeel_srv_conf_t *conf);
 

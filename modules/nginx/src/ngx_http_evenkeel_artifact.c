@@ -185,10 +185,7 @@ ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,
         return NGX_OK;
     }
 
-    /* A worker does one thing at a time: one scratch serves both. */
-
-    *size = ngx_max(ek_scratch_size(artifact->model, (uint32_t) conf->hosts_max),
-                    ek_forecast_scratch_size(artifact->model));
+    *size = ek_scratch_size(artifact->model, (uint32_t) conf->hosts_max);
 
     *scratch = ngx_pmemalign(artifact->pool, ngx_max(*size, 1),
                              EK_MODEL_ALIGNMENT);

@@ -1,7 +1,7 @@
 /*
  * The choice of a server, in one pass over NGINX's list: those that NGINX itself would not
- * take (tried, down, failing, full) are left out; of the others, libevenkeel chooses, and
- * the server that was found for its host is the one that is taken.
+ * take (down, failing, full) are left out; of those that were not tried, libevenkeel
+ * chooses, and the server that was found for its host is the one that is taken.
  *
  * A worker whose requests cannot be counted takes the server with the fewest connections
  * by NGINX's own counts: what others have counted would send all of its requests to one
@@ -15,24 +15,28 @@
 
 static ngx_int_t ngx_http_evenkeel_may_decide(
     ngx_http_evenkeel_peer_data_t *ekp);
-static ngx_uint_t ngx_http_evenkeel_eligible(ngx_http_evenkeel_peer_data_t *ekp,
-    uint64_t *eligible);
+static void ngx_http_evenkeel_eligible(ngx_http_evenkeel_peer_data_t *ekp,
+    uint64_t *hosts, uint64_t *tried);
+static ngx_uint_t ngx_http_evenkeel_tried(
+    ngx_http_upstream_rr_peer_data_t *rrp, ngx_uint_t index);
 static ngx_uint_t ngx_http_evenkeel_available(
-    ngx_http_upstream_rr_peer_data_t *rrp, ngx_http_upstream_rr_peer_t *peer,
-    ngx_uint_t index);
+    ngx_http_upstream_rr_peer_t *peer);
 static ngx_http_evenkeel_candidate_t *ngx_http_evenkeel_least_conn(
-    ngx_http_evenkeel_srv_conf_t *conf, const uint64_t *eligible);
-static ek_code ngx_http_evenkeel_score(ngx_http_evenkeel_peer_data_t *ekp,
-    const uint64_t *eligible);
+    ngx_http_evenkeel_srv_conf_t *conf, const uint64_t *hosts,
+    const uint64_t *tried);
+static ek_code ngx_http_evenkeel_choose(ngx_http_evenkeel_peer_data_t *ekp,
+    const uint64_t *hosts, const uint64_t *tried);
 
 
 ngx_http_evenkeel_candidate_t *
 ngx_http_evenkeel_decide(ngx_http_evenkeel_peer_data_t *ekp)
 {
-    uint64_t                       eligible[NGX_HTTP_EVENKEEL_WORDS];
-    ek_code                        code;
-    ngx_int_t                      fallback;
-    ngx_http_evenkeel_srv_conf_t  *conf;
+    uint64_t                        hosts[NGX_HTTP_EVENKEEL_WORDS];
+    uint64_t                        tried[NGX_HTTP_EVENKEEL_WORDS];
+    ek_code                         code;
+    ngx_int_t                       fallback;
+    ngx_http_evenkeel_srv_conf_t   *conf;
+    ngx_http_evenkeel_candidate_t  *found;
 
     conf = ekp->conf;
 
@@ -43,24 +47,33 @@ ngx_http_evenkeel_decide(ngx_http_evenkeel_peer_data_t *ekp)
         return NULL;
     }
 
-    if (ngx_http_evenkeel_eligible(ekp, eligible) == 0) {
+    ngx_http_evenkeel_eligible(ekp, hosts, tried);
+
+    if (!conf->counts) {
+        found = ngx_http_evenkeel_least_conn(conf, hosts, tried);
+
+        if (found == NULL) {
+            ngx_http_evenkeel_fall_back(ekp, NGX_HTTP_EVENKEEL_UNAVAILABLE);
+            return NULL;
+        }
+
+        ngx_http_evenkeel_fall_back(ekp, NGX_HTTP_EVENKEEL_NO_ROW);
+        ekp->reason = NGX_HTTP_EVENKEEL_LEAST_CONN;
+
+        return found;
+    }
+
+    code = ngx_http_evenkeel_choose(ekp, hosts, tried);
+
+    if (code == EK_CODE_NO_HOST) {
         ngx_http_evenkeel_fall_back(ekp, NGX_HTTP_EVENKEEL_UNAVAILABLE);
         return NULL;
     }
 
-    if (!conf->counts) {
-        ngx_http_evenkeel_fall_back(ekp, NGX_HTTP_EVENKEEL_NO_ROW);
-        ekp->reason = NGX_HTTP_EVENKEEL_LEAST_CONN;
-
-        return ngx_http_evenkeel_least_conn(conf, eligible);
-    }
-
-    code = ngx_http_evenkeel_score(ekp, eligible);
-
     if (code != EK_CODE_OK
-        || ekp->decision.host >= conf->shared->hosts_max
-        || !(eligible[ekp->decision.host / 64]
-             & (uint64_t) 1 << (ekp->decision.host % 64)))
+        || ekp->choice.host >= conf->shared->hosts_max
+        || !(hosts[ekp->choice.host / 64]
+             & (uint64_t) 1 << (ekp->choice.host % 64)))
     {
         ngx_log_error(NGX_LOG_WARN, ekp->request->connection->log, 0,
                       "evenkeel: no decision, round robin chooses: %s",
@@ -69,9 +82,9 @@ ngx_http_evenkeel_decide(ngx_http_evenkeel_peer_data_t *ekp)
         return NULL;
     }
 
-    ekp->reason = ekp->decision.reason;
+    ekp->reason = ekp->choice.reason;
 
-    return &conf->candidates[ekp->decision.host];
+    return &conf->candidates[ekp->choice.host];
 }
 
 
@@ -110,21 +123,24 @@ ngx_http_evenkeel_may_decide(ngx_http_evenkeel_peer_data_t *ekp)
 }
 
 
-/* Marks the hosts of servers that can take the request, and notes the servers. */
-static ngx_uint_t
+/*
+ * Marks the hosts of servers that NGINX would take, and of those that had the request
+ * before, and notes the servers. An address that is listed twice is one host.
+ */
+static void
 ngx_http_evenkeel_eligible(ngx_http_evenkeel_peer_data_t *ekp,
-    uint64_t *eligible)
+    uint64_t *hosts, uint64_t *tried)
 {
     uint32_t                        host;
     uint64_t                        bit;
-    ngx_uint_t                      i, n;
+    ngx_uint_t                      i;
     ngx_http_upstream_rr_peer_t    *peer;
     ngx_http_evenkeel_srv_conf_t   *conf;
 
     conf = ekp->conf;
-    n = 0;
 
-    ngx_memzero(eligible, NGX_HTTP_EVENKEEL_WORDS * sizeof(uint64_t));
+    ngx_memzero(hosts, NGX_HTTP_EVENKEEL_WORDS * sizeof(uint64_t));
+    ngx_memzero(tried, NGX_HTTP_EVENKEEL_WORDS * sizeof(uint64_t));
 
     for (peer = ekp->rrp.peers->peer, i = 0;
          peer && i < conf->nhosts;
@@ -138,38 +154,36 @@ ngx_http_evenkeel_eligible(ngx_http_evenkeel_peer_data_t *ekp,
 
         bit = (uint64_t) 1 << (host % 64);
 
-        /* An address that is listed twice is one host. */
+        if (ngx_http_evenkeel_tried(&ekp->rrp, i)) {
+            tried[host / 64] |= bit;
+        }
 
-        if ((eligible[host / 64] & bit)
-            || !ngx_http_evenkeel_available(&ekp->rrp, peer, i))
-        {
+        if ((hosts[host / 64] & bit) || !ngx_http_evenkeel_available(peer)) {
             continue;
         }
 
-        eligible[host / 64] |= bit;
+        hosts[host / 64] |= bit;
         conf->candidates[host].peer = peer;
         conf->candidates[host].index = i;
-        n++;
     }
-
-    return n;
 }
 
 
 static ngx_uint_t
-ngx_http_evenkeel_available(ngx_http_upstream_rr_peer_data_t *rrp,
-    ngx_http_upstream_rr_peer_t *peer, ngx_uint_t index)
+ngx_http_evenkeel_tried(ngx_http_upstream_rr_peer_data_t *rrp,
+    ngx_uint_t index)
 {
-    uintptr_t   m;
-    ngx_uint_t  n;
+    ngx_uint_t  bits;
 
-    n = index / (8 * sizeof(uintptr_t));
-    m = (uintptr_t) 1 << index % (8 * sizeof(uintptr_t));
+    bits = 8 * sizeof(uintptr_t);
 
-    if (rrp->tried[n] & m) {
-        return 0;
-    }
+    return (rrp->tried[index / bits] & (uintptr_t) 1 << index % bits) != 0;
+}
 
+
+static ngx_uint_t
+ngx_http_evenkeel_available(ngx_http_upstream_rr_peer_t *peer)
+{
     if (peer->down) {
         return 0;
     }
@@ -188,7 +202,7 @@ ngx_http_evenkeel_available(ngx_http_upstream_rr_peer_data_t *rrp,
 /* The fewest connections for its weight; one of those with as few at random. */
 static ngx_http_evenkeel_candidate_t *
 ngx_http_evenkeel_least_conn(ngx_http_evenkeel_srv_conf_t *conf,
-    const uint64_t *eligible)
+    const uint64_t *hosts, const uint64_t *tried)
 {
     uint32_t                        host;
     ngx_uint_t                      n;
@@ -201,7 +215,9 @@ ngx_http_evenkeel_least_conn(ngx_http_evenkeel_srv_conf_t *conf,
 
     for (host = 0; host < conf->shared->hosts_max; host++) {
 
-        if (!(eligible[host / 64] & (uint64_t) 1 << (host % 64))) {
+        if (!(hosts[host / 64] & ~tried[host / 64]
+              & (uint64_t) 1 << (host % 64)))
+        {
             continue;
         }
 
@@ -227,42 +243,34 @@ ngx_http_evenkeel_least_conn(ngx_http_evenkeel_srv_conf_t *conf,
 
 
 static ek_code
-ngx_http_evenkeel_score(ngx_http_evenkeel_peer_data_t *ekp,
-    const uint64_t *eligible)
+ngx_http_evenkeel_choose(ngx_http_evenkeel_peer_data_t *ekp,
+    const uint64_t *hosts, const uint64_t *tried)
 {
     uint64_t                       started_ns;
     ek_code                        code;
-    ek_request                     request;
+    ek_eligible                    eligible;
     ngx_http_evenkeel_srv_conf_t  *conf;
 
     conf = ekp->conf;
 
-    ngx_memzero(&request, sizeof(ek_request));
-    request.struct_size = sizeof(ek_request);
-    request.prompt_tokens = ekp->prompt_tokens;
-    request.output_tokens = ekp->expected_tokens;
+    eligible.struct_size = sizeof(ek_eligible);
+    eligible.words = NGX_HTTP_EVENKEEL_WORDS;
+    eligible.hosts = hosts;
+    eligible.tried = (ekp->tries > 1) ? tried : NULL;
 
-    ekp->decision.struct_size = sizeof(ek_decision);
+    ekp->choice.struct_size = sizeof(ek_choice);
 
     started_ns = ngx_http_evenkeel_now_ns();
 
-    if (ekp->key != 0
-        && ek_affinity_lookup(conf->shared->affinity,
-                              conf->shared->affinity_size, ekp->key,
-                              ekp->prompt_tokens, started_ns / 1000,
-                              conf->cached_tokens, conf->ncached_tokens)
-           == EK_CODE_OK)
-    {
-        request.cached_tokens = conf->cached_tokens;
-        request.cached_tokens_len = conf->ncached_tokens;
-    }
-
-    code = ek_decide(conf->artifact.model, conf->shared->state, &request,
-                     eligible, NGX_HTTP_EVENKEEL_WORDS, started_ns / 1000,
-                     conf->scratch, conf->scratch_size, &ekp->decision);
+    code = ek_upstream_choose(conf->shared->upstream, conf->artifact.model,
+                              &ekp->facts, &eligible, started_ns / 1000,
+                              conf->scratch, conf->scratch_size, &ekp->choice);
 
     ekp->decide_ns = ngx_http_evenkeel_now_ns() - started_ns;
-    ek_histogram_record(conf->shared->decide_time, ekp->decide_ns);
+
+    if (code == EK_CODE_OK) {
+        (void) ek_upstream_timed(conf->shared->upstream, ekp->decide_ns);
+    }
 
     return code;
 }

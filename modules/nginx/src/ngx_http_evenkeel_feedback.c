@@ -116,8 +116,8 @@ ngx_http_evenkeel_piece(ngx_http_evenkeel_peer_data_t *ekp, ngx_buf_t *b)
     u = ekp->request->upstream;
 
     if (u->state && u->state->status < NGX_HTTP_SPECIAL_RESPONSE) {
-        (void) ek_first_token(ekp->conf->shared->state, &ekp->ticket,
-                              ekp->first_body_us);
+        (void) ek_upstream_first_token(ekp->conf->shared->upstream,
+                                       &ekp->ticket, ekp->first_body_us);
     }
 }
 
@@ -140,11 +140,9 @@ ngx_http_evenkeel_under_way(ngx_http_request_t *r)
 static void
 ngx_http_evenkeel_header(ngx_http_evenkeel_peer_data_t *ekp)
 {
-    uint64_t                       now_us;
-    ek_code                        code;
-    ngx_table_elt_t               *report;
-    ngx_http_upstream_t           *u;
-    ngx_http_evenkeel_srv_conf_t  *conf;
+    ek_code               code;
+    ngx_table_elt_t      *report;
+    ngx_http_upstream_t  *u;
 
     if (ekp->header_seen) {
         return;
@@ -156,15 +154,7 @@ ngx_http_evenkeel_header(ngx_http_evenkeel_peer_data_t *ekp)
         return;
     }
 
-    conf = ekp->conf;
     u = ekp->request->upstream;
-    now_us = ngx_http_evenkeel_now_us();
-
-    if (ekp->key != 0 && u->headers_in.status_n < NGX_HTTP_BAD_REQUEST) {
-        ek_affinity_note(conf->shared->affinity, conf->shared->affinity_size,
-                         ekp->key, ekp->ticket.host, ekp->prompt_tokens,
-                         now_us);
-    }
 
     report = ngx_http_evenkeel_find(&u->headers_in.headers,
                                     "endpoint-load-metrics");
@@ -172,9 +162,9 @@ ngx_http_evenkeel_header(ngx_http_evenkeel_peer_data_t *ekp)
         return;
     }
 
-    code = ek_report_orca(conf->shared->state, ekp->ticket.host,
-                          (const char *) report->value.data, report->value.len,
-                          now_us);
+    code = ek_host_report_orca(ekp->conf->shared->upstream, ekp->ticket.host,
+                               (const char *) report->value.data,
+                               report->value.len, ngx_http_evenkeel_now_us());
 
     if (code != EK_CODE_OK) {
         ngx_log_error(NGX_LOG_INFO, ekp->request->connection->log, 0,
@@ -189,6 +179,7 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_peer_connection_t *pc, ngx_uint_t state)
 {
     ek_outcome                     outcome;
+    uint64_t                       header_us;
     ngx_uint_t                     ended;
     ngx_http_upstream_t           *u;
     ngx_http_evenkeel_srv_conf_t  *conf;
@@ -207,19 +198,26 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
 
     /*
      * A stream in which no token was found began with its body; one that went to a cache,
-     * since the client is gone, with its header.
+     * since the client is gone, with its header. NGINX has that in whole milliseconds: of
+     * none, half a one is the mean.
      */
 
     if (ended == NGX_HTTP_EVENKEEL_SUCCESS && !ekp->token_seen) {
-        (void) ek_first_token(conf->shared->state, &ekp->ticket,
-                              ekp->first_body_us ? ekp->first_body_us
-                              : ekp->begun_us
-                                + (uint64_t) u->state->header_time * 1000);
+        header_us = u->state->header_time
+                    ? (uint64_t) u->state->header_time * 1000 : 500;
+        (void) ek_upstream_first_token(conf->shared->upstream, &ekp->ticket,
+                                       ekp->first_body_us ? ekp->first_body_us
+                                       : ngx_min(ekp->begun_us + header_us,
+                                                 ngx_http_evenkeel_now_us()));
     }
 
     ngx_memzero(&outcome, sizeof(ek_outcome));
     outcome.struct_size = sizeof(ek_outcome);
     outcome.status = ngx_http_evenkeel_status_of(ended);
+    outcome.cached_tokens = (ekp->body.cached_tokens != EK_UNKNOWN)
+                            ? (uint32_t) ngx_min(ekp->body.cached_tokens,
+                                                 0x7fffffff)
+                            : EK_UNKNOWN_TOKENS;
 
     if (ekp->body.output_tokens != EK_UNKNOWN) {
         outcome.output_tokens = (uint32_t) ngx_min(ekp->body.output_tokens,
@@ -235,15 +233,11 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
         ekp->body.output_tokens = outcome.output_tokens;
     }
 
-    if (ekp->class_key != 0 && outcome.status == EK_STATUS_SUCCESS
-        && outcome.output_tokens != 0)
-    {
-        ek_classes_note(conf->shared->classes, conf->shared->classes_size,
-                        ekp->class_key, outcome.output_tokens);
-    }
+    /* Refused if the request was not counted. */
 
-    ek_finish(conf->shared->state, conf->artifact.model, &ekp->ticket,
-              &outcome, ngx_http_evenkeel_now_us());
+    (void) ek_upstream_finish(conf->shared->upstream, conf->artifact.model,
+                              &ekp->ticket, &ekp->facts, &outcome,
+                              ngx_http_evenkeel_now_us());
 }
 
 

@@ -1,5 +1,5 @@
 /*
- * Which server of NGINX's lists is which host of the shared state. Servers are known by
+ * Which server of NGINX's lists is which host of the zone. Servers are known by
  * their addresses; those of names ("resolve") come and go while NGINX runs.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
@@ -40,14 +40,11 @@ ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
 #endif
 
     conf->hosts = ngx_palloc(conf->pool, conf->hosts_max * sizeof(uint32_t));
-    conf->cached_tokens = ngx_palloc(conf->pool, conf->shared->hosts_max
-                                                 * sizeof(uint32_t));
     conf->candidates = ngx_palloc(conf->pool,
                                   conf->shared->hosts_max
                                   * sizeof(ngx_http_evenkeel_candidate_t));
 
-    if (conf->hosts == NULL || conf->cached_tokens == NULL
-        || conf->candidates == NULL
+    if (conf->hosts == NULL || conf->candidates == NULL
         || ngx_http_evenkeel_scratch(conf, &conf->artifact, &conf->scratch,
                                      &conf->scratch_size)
            != NGX_OK)
@@ -59,7 +56,7 @@ ngx_http_evenkeel_init_hosts(ngx_http_evenkeel_srv_conf_t *conf,
 }
 
 
-/* A configuration with more servers than the state has room for is refused. */
+/* A configuration with more servers than the zone has room for is refused. */
 static ngx_int_t
 ngx_http_evenkeel_fit(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
 {
@@ -72,7 +69,9 @@ ngx_http_evenkeel_fit(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
     stats.struct_size = sizeof(ek_stats);
 
     for (host = 0; host < conf->shared->hosts_max; host++) {
-        if (ek_host_stats(conf->shared->state, host, 0, &stats) != EK_CODE_OK) {
+        if (ek_host_stats(conf->shared->upstream, host, 0, &stats)
+            != EK_CODE_OK)
+        {
             room++;
         }
     }
@@ -81,7 +80,7 @@ ngx_http_evenkeel_fit(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
         for (peer = peers->peer; peer; peer = peer->next) {
 
             if (ngx_http_evenkeel_is_repeated(conf->upstream->peer.data, peer)
-                || ek_host_find(conf->shared->state,
+                || ek_host_find(conf->shared->upstream,
                                 ngx_http_evenkeel_host_key(peer), &host)
                    == EK_CODE_OK)
             {
@@ -151,15 +150,8 @@ ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
     backup = primary->next;
 
     conf->nhosts = 0;
-    conf->ncached_tokens = 0;
 
     ngx_memzero(listed, NGX_HTTP_EVENKEEL_WORDS * sizeof(uint64_t));
-
-    /* Before the first server that starts slowly. */
-
-    if (!ngx_exiting) {
-        ngx_http_evenkeel_warm(conf);
-    }
 
     /* One process at a time; NGINX unlocks it for one that is killed meanwhile. */
 
@@ -168,10 +160,6 @@ ngx_http_evenkeel_register(ngx_http_evenkeel_srv_conf_t *conf,
 
     for (peer = primary->peer; peer; peer = peer->next) {
         host = ngx_http_evenkeel_register_peer(conf, peer, listed, log);
-
-        if (host != EK_NO_HOST) {
-            conf->ncached_tokens = ngx_max(conf->ncached_tokens, host + 1);
-        }
 
         if (conf->nhosts < conf->hosts_max) {
             conf->hosts[conf->nhosts++] = host;
@@ -205,19 +193,20 @@ ngx_http_evenkeel_register_peer(ngx_http_evenkeel_srv_conf_t *conf,
     key = ngx_http_evenkeel_host_key(peer);
     now_us = ngx_http_evenkeel_now_us();
 
-    code = ek_host_find(conf->shared->state, key, &host);
+    code = ek_host_find(conf->shared->upstream, key, &host);
 
     /* A worker that is to exit follows a list which is no longer in force. */
 
     if (code == EK_CODE_OK && !ngx_exiting) {
-        (void) ek_host_weight(conf->shared->state, host, (float) peer->weight);
+        (void) ek_host_weight(conf->shared->upstream, host,
+                              (float) peer->weight);
 
     } else if (!ngx_exiting) {
-        code = ek_host_register(conf->shared->state, key, (float) peer->weight,
-                                now_us, &host);
+        code = ek_host_register(conf->shared->upstream, key,
+                                (float) peer->weight, now_us, &host);
 
         if (code == EK_CODE_OK && conf->shared->serves) {
-            (void) ek_host_restarted(conf->shared->state, host, now_us);
+            (void) ek_host_restarted(conf->shared->upstream, host, now_us);
         }
     }
 
@@ -254,10 +243,10 @@ ngx_http_evenkeel_forget(ngx_http_evenkeel_srv_conf_t *conf, uint64_t *listed)
     for (host = 0; host < conf->shared->hosts_max; host++) {
 
         if (!(listed[host / 64] & (uint64_t) 1 << (host % 64))
-            && ek_host_stats(conf->shared->state, host, 0, &stats)
+            && ek_host_stats(conf->shared->upstream, host, 0, &stats)
                == EK_CODE_OK)
         {
-            ek_host_remove(conf->shared->state, stats.key);
+            ek_host_remove(conf->shared->upstream, stats.key);
         }
     }
 
@@ -316,19 +305,6 @@ ngx_http_evenkeel_update(ngx_http_evenkeel_srv_conf_t *conf,
     if (forgets) {
         ngx_http_evenkeel_forget(conf, listed);
     }
-}
-
-
-void
-ngx_http_evenkeel_warm(ngx_http_evenkeel_srv_conf_t *conf)
-{
-    uint64_t  slow_start_us;
-
-    slow_start_us = (conf->slow_start == NGX_CONF_UNSET_MSEC)
-                    ? 0 : (uint64_t) conf->slow_start * 1000;
-
-    (void) ek_hosts_warm(conf->shared->state, slow_start_us,
-                         ngx_http_evenkeel_now_us());
 }
 
 

@@ -31,7 +31,7 @@ ngx_http_evenkeel_field(telemetry_age_s)
 ngx_http_evenkeel_field(running)
 ngx_http_evenkeel_field(waiting)
 ngx_http_evenkeel_field(kv_use)
-ngx_http_evenkeel_field(slow_start)
+ngx_http_evenkeel_field(full_share)
 
 
 const ngx_http_evenkeel_metric_t
@@ -62,8 +62,8 @@ ngx_http_evenkeel_metrics[NGX_HTTP_EVENKEEL_METRICS] = {
       ngx_http_evenkeel_waiting },
     { "evenkeel_report_kv_use", "gauge", "kv_use",
       ngx_http_evenkeel_kv_use },
-    { "evenkeel_slow_start", "gauge", "slow_start",
-      ngx_http_evenkeel_slow_start }
+    { "evenkeel_full_share", "gauge", "full_share",
+      ngx_http_evenkeel_full_share }
 };
 
 
@@ -80,7 +80,7 @@ ngx_http_evenkeel_reading(replicas, view->demand.replicas)
 ngx_http_evenkeel_reading(present, view->demand.present_per_s)
 ngx_http_evenkeel_reading(forecast, view->demand.forecast_per_s)
 ngx_http_evenkeel_reading(history, view->demand.history_days)
-ngx_http_evenkeel_reading(decide_p99, (double) view->decide_p99_ns / 1e9)
+ngx_http_evenkeel_reading(decide_p99, (double) view->counters.choice_time_p99_ns / 1e9)
 ngx_http_evenkeel_reading(stale, view->counters.stale_telemetry)
 ngx_http_evenkeel_reading(taken_back, view->counters.taken_back)
 ngx_http_evenkeel_reading(swapped, view->conf->shared->swapped)

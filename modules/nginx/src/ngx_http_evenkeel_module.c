@@ -11,7 +11,7 @@
  *     ngx_http_evenkeel_worker.c     a worker's start
  *     ngx_http_evenkeel_places.c     the workers' rows in the ledger, and those of dead ones
  *     ngx_http_evenkeel_hosts.c      servers of NGINX's lists and hosts of the policy
- *     ngx_http_evenkeel_request.c    what the policy is told of a request
+ *     ngx_http_evenkeel_request.c    what is known of a request before the choice
  *     ngx_http_evenkeel_bodies.c     what the bodies of requests and responses say
  *     ngx_http_evenkeel_decide.c     the choice of a server
  *     ngx_http_evenkeel_peer.c       taking it, and giving it back
@@ -19,7 +19,6 @@
  *     ngx_http_evenkeel_feedback.c   what a response teaches
  *     ngx_http_evenkeel_telemetry.c  the file that an agent writes
  *     ngx_http_evenkeel_scale.c      the directive of what a replica carries
- *     ngx_http_evenkeel_demand.c     arrivals, and what they let foresee
  *     ngx_http_evenkeel_timer.c      what happens from time to time, another artifact
  *     ngx_http_evenkeel_variables.c  variables of the last decision
  *     ngx_http_evenkeel_status.c     the status page (and _view, _metrics, _json,

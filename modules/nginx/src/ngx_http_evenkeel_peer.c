@@ -117,8 +117,8 @@ ngx_http_evenkeel_get_peer(ngx_peer_connection_t *pc, void *data)
     ngx_int_t                       rc;
     ngx_http_evenkeel_candidate_t  *found;
 
-    if (ekp->tries++ == 0 && ekp->conf->demand != NULL) {
-        ek_demand_arrived(ekp->conf->demand);
+    if (ekp->tries++ == 0) {
+        (void) ek_upstream_arrived(ekp->conf->shared->upstream);
     }
 
     ngx_http_upstream_rr_peers_rlock(ekp->rrp.peers);
@@ -167,7 +167,7 @@ round_robin:
         ngx_http_evenkeel_name_host(ekp, ekp->rrp.current);
     }
 
-    if (ek_host_find(ekp->conf->shared->state,
+    if (ek_host_find(ekp->conf->shared->upstream,
                      ngx_http_evenkeel_host_key(ekp->rrp.current), &host)
         != EK_CODE_OK)
     {
@@ -268,6 +268,10 @@ ngx_http_evenkeel_take(ngx_peer_connection_t *pc,
 static void
 ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp, uint32_t host)
 {
+    ngx_http_evenkeel_srv_conf_t  *conf;
+
+    conf = ekp->conf;
+
     ekp->under_way = 1;
     ekp->header_seen = 0;
     ekp->token_seen = 0;
@@ -276,17 +280,15 @@ ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp, uint32_t host)
     ekp->verdict = NGX_OK;
     ekp->begun_us = ngx_http_evenkeel_now_us();
 
-    if (!ekp->conf->counts || host == EK_NO_HOST) {
+    if (!conf->counts || host == EK_NO_HOST) {
         return;
     }
 
     /* Refused, and not counted, if a reload has removed the server meanwhile. */
 
-    (void) ek_process_begin(ekp->conf->shared->state,
-                            (uint32_t) ekp->conf->place, host,
-                            ek_booked_prompt_tokens(ekp->conf->artifact.model,
-                                                    ekp->prompt_tokens),
-                            ekp->begun_us, &ekp->ticket);
+    (void) ek_upstream_begin(conf->shared->upstream, (uint32_t) conf->place,
+                             conf->artifact.model, &ekp->facts, host,
+                             ekp->begun_us, &ekp->ticket);
 }
 
 
@@ -326,7 +328,7 @@ ngx_http_evenkeel_free_peer(ngx_peer_connection_t *pc, void *data,
         ngx_http_evenkeel_finish(ekp, pc, state);
 
         if (is_counted && ngx_http_evenkeel_came_back(&ekp->rrp, state)) {
-            (void) ek_host_restarted(ekp->conf->shared->state, host,
+            (void) ek_host_restarted(ekp->conf->shared->upstream, host,
                                      ngx_http_evenkeel_now_us());
         }
     }

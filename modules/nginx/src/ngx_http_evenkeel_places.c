@@ -1,5 +1,5 @@
 /*
- * The places of workers in a zone. A worker's requests are counted in a row of the state's
+ * The places of workers in a zone. A worker's requests are counted in a row of the zone's
  * ledger, so that they can be taken back when it is killed; the places say which process
  * has which row. There are rows for several generations of workers. One that finds none
  * waits at a place without a row, where it can be seen, and goes by NGINX's own counts of
@@ -113,7 +113,7 @@ ngx_http_evenkeel_join_row(ngx_http_evenkeel_srv_conf_t *conf, ngx_uint_t row,
     ek_code   code;
     uint32_t  taken_back;
 
-    code = ek_process_join(conf->shared->state, (uint32_t) row, &taken_back);
+    code = ek_upstream_join(conf->shared->upstream, (uint32_t) row, &taken_back);
 
     if (code != EK_CODE_OK) {
 

@@ -110,8 +110,8 @@ ngx_http_evenkeel_prometheus_histogram(u_char *p,
     total = 0;
 
     for (bucket = 0; bucket < EK_HISTOGRAM_BUCKETS; bucket++) {
-        if (ek_histogram_bucket(view->conf->shared->decide_time, bucket,
-                                &end_ns, &count)
+        if (ek_upstream_time_bucket(view->conf->shared->upstream, bucket,
+                                    &end_ns, &count)
             != EK_CODE_OK)
         {
             return p;
@@ -131,7 +131,7 @@ ngx_http_evenkeel_prometheus_histogram(u_char *p,
     }
 
     p = ngx_sprintf(p, "evenkeel_decide_seconds_sum{upstream=\"%V\"} %.9f\n",
-                    upstream, (double) view->decide_sum_ns / 1e9);
+                    upstream, (double) view->counters.choice_time_sum_ns / 1e9);
 
     return ngx_sprintf(p, "evenkeel_decide_seconds_count{upstream=\"%V\"} "
                        "%uL\n", upstream, total);

@@ -1,6 +1,6 @@
 /*
- * What the policy is told of a request: its tokens, the session that it belongs to, and
- * how long the answers of its class are.
+ * What is known of a request before a server is chosen: its tokens, the keys of its
+ * prompt's prefixes, and those of its session and its class.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -8,55 +8,109 @@
 #include "ngx_http_evenkeel.h"
 
 
+static uint32_t ngx_http_evenkeel_prompt(ngx_http_evenkeel_peer_data_t *ekp,
+    const ek_request_body *body);
+static uint64_t ngx_http_evenkeel_session(ngx_http_evenkeel_peer_data_t *ekp);
 static uint64_t ngx_http_evenkeel_key(ngx_http_request_t *r,
     ngx_http_complex_value_t *value);
+
+
+/* Of these, where no directive names the session, the first that a client sends does. */
+static const char *const  ngx_http_evenkeel_sessions[] = {
+    "x-session-affinity",
+    "x-session-id"
+};
 
 
 void
 ngx_http_evenkeel_describe(ngx_http_evenkeel_peer_data_t *ekp)
 {
-    off_t                          bytes;
+    ek_facts                      *facts;
     ek_request_body                body;
-    ngx_http_request_t            *r;
     ngx_http_evenkeel_srv_conf_t  *conf;
 
-    r = ekp->request;
     conf = ekp->conf;
+    facts = &ekp->facts;
 
     if (ngx_http_evenkeel_read_request(ekp, &body) != NGX_OK) {
         ngx_memzero(&body, sizeof(ek_request_body));
     }
 
-    if (conf->tokens == NULL
-        || ngx_http_evenkeel_tokens(r, conf->tokens, &ekp->prompt_tokens)
-           != NGX_OK)
-    {
-        ekp->prompt_tokens = ngx_http_evenkeel_body_tokens(&body);
-    }
+    ngx_memzero(facts, sizeof(ek_facts));
+    facts->struct_size = sizeof(ek_facts);
+    facts->prompt_tokens = ngx_http_evenkeel_prompt(ekp, &body);
+    facts->output_tokens_max = body.max_tokens;
+    ngx_memcpy(facts->prefix_keys, body.prefix_keys,
+               sizeof(facts->prefix_keys));
 
-    if (ekp->prompt_tokens == 0) {
-        /* Four bytes a token, roughly. */
-        bytes = ngx_min(r->headers_in.content_length_n, 0x7fffffff);
-        ekp->prompt_tokens = (bytes > 0) ? (uint32_t) bytes / 4 : 0;
-    }
+    facts->session_key = ngx_http_evenkeel_session(ekp);
 
-    ekp->key = ngx_http_evenkeel_key(r, conf->key);
+    if (facts->session_key == 0) {
+        facts->session_key = body.session_hash;
+    }
 
     /* Models have answers of different lengths. */
 
-    ekp->class_key = (conf->request_class != NULL)
-                     ? ngx_http_evenkeel_key(r, conf->request_class)
-                     : body.model_hash;
+    facts->class_key = (conf->request_class != NULL)
+                       ? ngx_http_evenkeel_key(ekp->request,
+                                               conf->request_class)
+                       : body.model_hash;
+}
 
-    if (ekp->class_key != 0) {
-        (void) ek_classes_expected(conf->shared->classes,
-                                   conf->shared->classes_size, ekp->class_key,
-                                   &ekp->expected_tokens);
+
+/* By the directive, else by the body's text, else by its length. */
+static uint32_t
+ngx_http_evenkeel_prompt(ngx_http_evenkeel_peer_data_t *ekp,
+    const ek_request_body *body)
+{
+    off_t                bytes;
+    uint32_t             tokens;
+    ngx_http_request_t  *r;
+
+    r = ekp->request;
+
+    if (ekp->conf->tokens != NULL
+        && ngx_http_evenkeel_tokens(r, ekp->conf->tokens, &tokens) == NGX_OK)
+    {
+        return tokens;
     }
 
-    if (body.max_tokens != 0 && ekp->expected_tokens > body.max_tokens) {
-        ekp->expected_tokens = body.max_tokens;
+    tokens = ngx_http_evenkeel_body_tokens(body);
+
+    if (tokens != 0) {
+        return tokens;
     }
+
+    /* Four bytes a token, roughly. */
+
+    bytes = ngx_min(r->headers_in.content_length_n, 0x7fffffff);
+
+    return (bytes > 0) ? (uint32_t) bytes / 4 : 0;
+}
+
+
+/* By the directive, or without one by a header; 0 where there is none. */
+static uint64_t
+ngx_http_evenkeel_session(ngx_http_evenkeel_peer_data_t *ekp)
+{
+    ngx_uint_t        i;
+    ngx_table_elt_t  *header;
+
+    if (ekp->conf->key != NULL) {
+        return ngx_http_evenkeel_key(ekp->request, ekp->conf->key);
+    }
+
+    for (i = 0; i < 2; i++) {
+        header = ngx_http_evenkeel_find(&ekp->request->headers_in.headers,
+                                        ngx_http_evenkeel_sessions[i]);
+
+        if (header != NULL && header->value.len != 0) {
+            return ek_host_key((const char *) header->value.data,
+                               header->value.len);
+        }
+    }
+
+    return 0;
 }
 
 

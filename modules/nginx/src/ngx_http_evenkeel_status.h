@@ -36,8 +36,6 @@ typedef struct {
 typedef struct {
     ngx_http_evenkeel_srv_conf_t    *conf;
     ek_demand_reading                demand;
-    uint64_t                         decide_sum_ns;
-    uint64_t                         decide_p99_ns;
     uint64_t                         decisions[NGX_HTTP_EVENKEEL_REASONS];
     ek_counters                      counters;
     ngx_array_t                      hosts;

@@ -47,7 +47,7 @@ ngx_http_evenkeel_read_telemetry(ngx_http_evenkeel_srv_conf_t *conf,
     }
 
     code = ek_telemetry_file_apply(conf->telemetry_buffer, (size_t) n,
-                                   conf->shared->state,
+                                   conf->shared->upstream,
                                    ngx_http_evenkeel_now_us(), NULL);
 
 done:

@@ -1,7 +1,7 @@
 /*
  * What happens from time to time. Once a second, each worker looks for another artifact and
- * for servers that came or went, and one of them ticks the forecast of the demand and the
- * slow starts. Twice a second that one takes back the requests of killed workers, and fifty
+ * for servers that came or went, and one of them tells the upstream the time, for slow
+ * starts and the demand. Twice a second that one takes back the requests of killed workers, and fifty
  * times a second it reads telemetry files: requests sent between a host's measurement and
  * its reading here are in neither count.
  *
@@ -57,6 +57,10 @@ ngx_http_evenkeel_start_timers(ngx_cycle_t *cycle)
         }
 
         conf->shared->timekeeper = (ngx_atomic_uint_t) ngx_pid;
+
+        /* The one before may have told it by another configuration since the reload. */
+
+        ngx_http_evenkeel_tell_time(conf, cycle->log);
     }
 
     ngx_http_evenkeel_dumb.fd = (ngx_socket_t) -1;
@@ -138,10 +142,6 @@ ngx_http_evenkeel_second(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
         ngx_http_evenkeel_join(conf, log);
     }
 
-    if (conf->demand == NULL) {
-        ngx_http_evenkeel_adopt_demand(conf);
-    }
-
     if (conf->watch == 1) {
         ngx_http_evenkeel_watch(conf, log);
     }
@@ -152,14 +152,56 @@ ngx_http_evenkeel_second(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
     ngx_http_evenkeel_follow(conf, log);
     ngx_http_upstream_rr_peers_unlock(primary);
 
-    if (!ngx_http_evenkeel_keeps_time(conf)) {
+    if (ngx_http_evenkeel_keeps_time(conf)) {
+        ngx_http_evenkeel_tell_time(conf, log);
+    }
+}
+
+
+void
+ngx_http_evenkeel_tell_time(ngx_http_evenkeel_srv_conf_t *conf, ngx_log_t *log)
+{
+    double            epoch_s;
+    ek_code           code;
+    uint64_t          slow_start_us;
+    ngx_time_t       *tp;
+    ngx_slab_pool_t  *shpool;
+
+    tp = ngx_timeofday();
+    epoch_s = (double) tp->sec + (double) tp->msec / 1000;
+
+    slow_start_us = (conf->slow_start == NGX_CONF_UNSET_MSEC)
+                    ? 0 : (uint64_t) conf->slow_start * 1000;
+
+    /* One process at a time; NGINX unlocks it for one that is killed meanwhile. */
+
+    shpool = (ngx_slab_pool_t *) conf->shm_zone->shm.addr;
+    ngx_shmtx_lock(&shpool->mutex);
+
+    code = ek_upstream_tick(conf->shared->upstream, conf->artifact.model,
+                            slow_start_us, ngx_http_evenkeel_now_us(), epoch_s,
+                            conf->scratch, conf->scratch_size);
+
+    ngx_shmtx_unlock(&shpool->mutex);
+
+    /* Once, and not every second. */
+
+    if ((ngx_int_t) code == conf->tick_code) {
         return;
     }
 
-    ngx_http_evenkeel_warm(conf);
+    conf->tick_code = code;
 
-    if (conf->demand != NULL) {
-        ngx_http_evenkeel_tick_demand(conf);
+    if (code == EK_CODE_HISTORY_SHORT) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "zone \"%V\" has no room for the demand's history of "
+                      "%uD values: there are no forecasts (give it a larger "
+                      "size and another name)", &conf->shm_zone->shm.name,
+                      ek_model_history(conf->artifact.model));
+
+    } else if (code != EK_CODE_OK) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "zone \"%V\": %s",
+                      &conf->shm_zone->shm.name, ek_strerror(code));
     }
 }
 
@@ -234,7 +276,6 @@ ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
     conf->scratch = scratch;
     conf->scratch_size = size;
 
-    ngx_http_evenkeel_adopt_demand(conf);
     conf->shared->unguided = 0;
 
     ngx_log_error(NGX_LOG_NOTICE, log, 0, "artifact \"%V\" taken",

@@ -23,6 +23,7 @@ enum {
     NGX_HTTP_EVENKEEL_TRIES,
     NGX_HTTP_EVENKEEL_PROMPT_TOKENS,
     NGX_HTTP_EVENKEEL_EXPECTED_TOKENS,
+    NGX_HTTP_EVENKEEL_EXPECTED_CACHED,
     NGX_HTTP_EVENKEEL_OUTPUT_TOKENS,
     NGX_HTTP_EVENKEEL_CACHED_TOKENS,
     NGX_HTTP_EVENKEEL_FIRST_TOKEN_TIME
@@ -51,6 +52,10 @@ static ngx_http_variable_t  ngx_http_evenkeel_vars[] = {
 
     { ngx_string("evenkeel_expected_tokens"), NULL,
       ngx_http_evenkeel_variable, NGX_HTTP_EVENKEEL_EXPECTED_TOKENS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("evenkeel_expected_cached_tokens"), NULL,
+      ngx_http_evenkeel_variable, NGX_HTTP_EVENKEEL_EXPECTED_CACHED,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("evenkeel_output_tokens"), NULL, ngx_http_evenkeel_variable,
@@ -129,7 +134,7 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
             return p;
         }
 
-        return ngx_sprintf(p, "%.4f", (double) ekp->decision.score);
+        return ngx_sprintf(p, "%.4f", (double) ekp->choice.score);
 
     case NGX_HTTP_EVENKEEL_DECIDE_NS:
         return ngx_sprintf(p, "%uL", ekp->decide_ns);
@@ -150,7 +155,7 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
             return ngx_sprintf(p, "%uL", ekp->body.prompt_tokens);
         }
 
-        return ngx_sprintf(p, "%uD", ekp->prompt_tokens);
+        return ngx_sprintf(p, "%uD", ekp->facts.prompt_tokens);
 
     case NGX_HTTP_EVENKEEL_OUTPUT_TOKENS:
         return ngx_http_evenkeel_print_count(p, ekp,
@@ -161,7 +166,10 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
                                              ekp->body.cached_tokens);
 
     case NGX_HTTP_EVENKEEL_EXPECTED_TOKENS:
-        return ngx_sprintf(p, "%uD", ekp->expected_tokens);
+        return ngx_sprintf(p, "%uD", ekp->choice.output_tokens);
+
+    case NGX_HTTP_EVENKEEL_EXPECTED_CACHED:
+        return ngx_sprintf(p, "%uD", ekp->choice.cached_tokens);
 
     default: /* NGX_HTTP_EVENKEEL_FIRST_TOKEN_TIME */
         if (ekp->first_body_us == 0) {

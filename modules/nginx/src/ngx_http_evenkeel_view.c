@@ -11,6 +11,7 @@
 
 static ngx_int_t ngx_http_evenkeel_view(ngx_http_evenkeel_view_t *view,
     ngx_http_evenkeel_srv_conf_t *conf, ngx_pool_t *pool);
+static void ngx_http_evenkeel_view_counters(ngx_http_evenkeel_view_t *view);
 static void ngx_http_evenkeel_view_demand(ngx_http_evenkeel_view_t *view);
 static ngx_int_t ngx_http_evenkeel_view_hosts(ngx_http_evenkeel_view_t *view,
     ngx_http_upstream_rr_peers_t *peers, ngx_pool_t *pool);
@@ -54,24 +55,13 @@ static ngx_int_t
 ngx_http_evenkeel_view(ngx_http_evenkeel_view_t *view,
     ngx_http_evenkeel_srv_conf_t *conf, ngx_pool_t *pool)
 {
-    ngx_uint_t                     reason;
     ngx_http_upstream_rr_peers_t  *peers;
 
     ngx_memzero(view, sizeof(ngx_http_evenkeel_view_t));
     view->conf = conf;
 
+    ngx_http_evenkeel_view_counters(view);
     ngx_http_evenkeel_view_demand(view);
-
-    (void) ek_histogram_summary(conf->shared->decide_time,
-                                &view->decide_sum_ns, &view->decide_p99_ns);
-
-    for (reason = 0; reason < NGX_HTTP_EVENKEEL_REASONS; reason++) {
-        (void) ek_decisions(conf->shared->state, (uint32_t) reason,
-                            &view->decisions[reason]);
-    }
-
-    view->counters.struct_size = sizeof(ek_counters);
-    (void) ek_counters_read(conf->shared->state, &view->counters);
 
     if (ngx_array_init(&view->hosts, pool, ngx_max(conf->nhosts, 1),
                        sizeof(ngx_http_evenkeel_host_view_t))
@@ -91,6 +81,25 @@ ngx_http_evenkeel_view(ngx_http_evenkeel_view_t *view,
 
 
 static void
+ngx_http_evenkeel_view_counters(ngx_http_evenkeel_view_t *view)
+{
+    ek_counters  *counters;
+
+    counters = &view->counters;
+    counters->struct_size = sizeof(ek_counters);
+
+    (void) ek_upstream_counters(view->conf->shared->upstream, counters);
+
+    view->decisions[EK_REASON_POLICY] = counters->policy;
+    view->decisions[EK_REASON_ONLY_HOST] = counters->only_host;
+    view->decisions[EK_REASON_NO_POLICY] = counters->no_policy;
+    view->decisions[EK_REASON_NO_SCORE] = counters->no_score;
+    view->decisions[EK_REASON_NO_HOST] = counters->no_host;
+    view->decisions[EK_REASON_UNTRIED] = counters->untried;
+}
+
+
+static void
 ngx_http_evenkeel_view_demand(ngx_http_evenkeel_view_t *view)
 {
     const ek_scale                *scale;
@@ -103,9 +112,9 @@ ngx_http_evenkeel_view_demand(ngx_http_evenkeel_view_t *view)
     reading = &view->demand;
     reading->struct_size = sizeof(ek_demand_reading);
 
-    if (conf->demand == NULL
-        || ek_demand_read(conf->demand, conf->artifact.model, scale, reading)
-           != EK_CODE_OK)
+    if (ek_upstream_demand(conf->shared->upstream, conf->artifact.model, scale,
+                           reading)
+        != EK_CODE_OK)
     {
         reading->present_per_s = NAN;
         reading->forecast_per_s = NAN;
@@ -137,9 +146,9 @@ ngx_http_evenkeel_view_hosts(ngx_http_evenkeel_view_t *view,
         key = ngx_http_evenkeel_host_key(peer);
 
         if (ngx_http_evenkeel_is_viewed(view, key)
-            || ek_host_find(shared->state, key, &index) != EK_CODE_OK
-            || ek_host_stats(shared->state, index, ngx_http_evenkeel_now_us(),
-                             &host.stats)
+            || ek_host_find(shared->upstream, key, &index) != EK_CODE_OK
+            || ek_host_stats(shared->upstream, index,
+                             ngx_http_evenkeel_now_us(), &host.stats)
                != EK_CODE_OK)
         {
             continue;

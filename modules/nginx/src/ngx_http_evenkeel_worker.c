@@ -1,5 +1,5 @@
 /*
- * A worker's start: it takes its place among those that share a state.
+ * A worker's start: it takes its place among those that share a zone.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */

@@ -2,8 +2,9 @@
  * The shared memory of an upstream: what is known of its hosts, and who has how many
  * requests under way there. A reload with the same name and size finds it as it was left.
  *
- *     slab pool | head | places | affinity (an eighth of what is free)
- *               | classes (a page) | demand (at most a quarter) | state (the rest)
+ *     slab pool | head | places | upstream: as many hosts as there is room for beside
+ *                                 the prefixes that are remembered (an eighth of it),
+ *                                 classes, and the demand's history (at most a quarter)
  *
  * While a configuration is read, and may yet be refused, its zones are looked at and not
  * written to: what they hold is that of the configuration in force. Once it is itself in
@@ -25,7 +26,7 @@
  * Marks a head of this layout. It is part of the zone's name, too: another build's zone is
  * another one, and a reload goes on with an empty one instead of being refused.
  */
-#define NGX_HTTP_EVENKEEL_LAYOUT_NUMBER  5
+#define NGX_HTTP_EVENKEEL_LAYOUT_NUMBER  6
 #define NGX_HTTP_EVENKEEL_LAYOUT                                              \
     ((uint64_t) 0x304e474e4b454e45                                            \
      + ((uint64_t) NGX_HTTP_EVENKEEL_LAYOUT_NUMBER << 56))
@@ -35,15 +36,15 @@ static ngx_int_t ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_http_evenkeel_shared_t *ngx_http_evenkeel_head(
     ngx_shm_zone_t *shm_zone);
-static ngx_int_t ngx_http_evenkeel_create_state(ngx_shm_zone_t *shm_zone,
+static ngx_int_t ngx_http_evenkeel_create_head(ngx_shm_zone_t *shm_zone,
     ngx_http_evenkeel_srv_conf_t *conf);
-static ngx_int_t ngx_http_evenkeel_create_hosts(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_shared_t *shared);
 static uint32_t ngx_http_evenkeel_processes(ngx_http_evenkeel_srv_conf_t *conf);
-static ngx_int_t ngx_http_evenkeel_create_affinity(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_shared_t *shared);
-static ngx_int_t ngx_http_evenkeel_create_classes(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_shared_t *shared);
+static ngx_int_t ngx_http_evenkeel_create_upstream(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared);
+static void ngx_http_evenkeel_divide(ngx_http_evenkeel_srv_conf_t *conf,
+    ek_upstream_options *options, size_t room);
+static void ngx_http_evenkeel_fill(ek_upstream_options *options,
+    uint32_t *number, uint32_t max, size_t room);
 
 
 ngx_int_t
@@ -100,10 +101,10 @@ ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
     ngx_http_evenkeel_srv_conf_t  *conf = shm_zone->data;
 
-    size_t       size;
-    ek_code      code;
-    ek_state    *state;
-    ngx_uint_t   is_reload, level;
+    size_t        size;
+    ek_code       code;
+    ek_upstream  *upstream;
+    ngx_uint_t    is_reload, level;
 
     is_reload = (data != NULL);
 
@@ -118,14 +119,14 @@ ngx_http_evenkeel_init_zone(ngx_shm_zone_t *shm_zone, void *data)
             return NGX_ERROR;
         }
 
-    } else if (ngx_http_evenkeel_create_state(shm_zone, conf) != NGX_OK) {
+    } else if (ngx_http_evenkeel_create_head(shm_zone, conf) != NGX_OK) {
         return NGX_ERROR;
     }
 
     size = shm_zone->shm.addr + shm_zone->shm.size
-           - (u_char *) conf->shared->state;
+           - (u_char *) conf->shared->upstream;
 
-    code = ek_state_attach(conf->shared->state, size, &state);
+    code = ek_upstream_attach(conf->shared->upstream, size, &upstream);
 
     if (code != EK_CODE_OK) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
@@ -201,14 +202,16 @@ ngx_http_evenkeel_init_module(ngx_cycle_t *cycle)
 
         conf->shared->unguided = (conf->artifact.model == NULL);
 
-        ngx_http_evenkeel_open_demand(conf, cycle->log);
+        /* Before the first server that starts slowly. */
+
+        ngx_http_evenkeel_tell_time(conf, cycle->log);
         ngx_http_evenkeel_take_hosts(conf, cycle->log);
     }
 }
 
 
 static ngx_int_t
-ngx_http_evenkeel_create_state(ngx_shm_zone_t *shm_zone,
+ngx_http_evenkeel_create_head(ngx_shm_zone_t *shm_zone,
     ngx_http_evenkeel_srv_conf_t *conf)
 {
     ngx_slab_pool_t             *shpool;
@@ -228,21 +231,10 @@ ngx_http_evenkeel_create_state(ngx_shm_zone_t *shm_zone,
                                      (shared->processes_max
                                       + NGX_HTTP_EVENKEEL_WAITING_MAX)
                                      * sizeof(ngx_atomic_t));
-    shared->decide_time = ngx_slab_calloc(shpool, ek_histogram_size());
 
-    if (shared->places == NULL || shared->decide_time == NULL) {
-        goto failed;
-    }
-
-    if (ngx_http_evenkeel_create_affinity(shpool, shared) != NGX_OK
-        || ngx_http_evenkeel_create_classes(shpool, shared) != NGX_OK)
+    if (shared->places == NULL
+        || ngx_http_evenkeel_create_upstream(shpool, conf, shared) != NGX_OK)
     {
-        goto failed;
-    }
-
-    ngx_http_evenkeel_create_demand(shpool, conf, shared);
-
-    if (ngx_http_evenkeel_create_hosts(shpool, shared) != NGX_OK) {
         goto failed;
     }
 
@@ -260,53 +252,8 @@ failed:
 }
 
 
-/* A state for as many hosts as there is room for. */
-static ngx_int_t
-ngx_http_evenkeel_create_hosts(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_shared_t *shared)
-{
-    void              *memory;
-    size_t             size;
-    ek_state_options   options;
-
-    ngx_memzero(&options, sizeof(ek_state_options));
-    options.struct_size = sizeof(ek_state_options);
-    options.processes_max = shared->processes_max;
-    options.if_other = EK_IF_OTHER_REFUSE;
-    options.seed = ngx_http_evenkeel_now_ns() ^ ((uint64_t) ngx_pid << 32);
-
-    for (options.hosts_max = EK_HOSTS_MAX; /* void */ ; options.hosts_max--) {
-        size = ek_shared_state_size(options.hosts_max, options.processes_max);
-
-        if (size == 0) {
-            return NGX_ERROR;
-        }
-
-        if (size <= shpool->pfree * ngx_pagesize) {
-            break;
-        }
-    }
-
-    /* Whole pages, and so aligned to more than EK_STATE_ALIGNMENT. */
-
-    size = ngx_max(size, ngx_pagesize);
-    memory = ngx_slab_calloc(shpool, size);
-
-    if (memory == NULL
-        || ek_state_open(memory, size, &options, &shared->state, NULL)
-           != EK_CODE_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    shared->hosts_max = options.hosts_max;
-
-    return NGX_OK;
-}
-
-
 /*
- * Workers that a state has room for: those of today, and those of three configurations
+ * Workers that an upstream has room for: those of today, and those of three configurations
  * before, which are still at their last requests.
  */
 static uint32_t
@@ -323,44 +270,98 @@ ngx_http_evenkeel_processes(ngx_http_evenkeel_srv_conf_t *conf)
 
 
 static ngx_int_t
-ngx_http_evenkeel_create_affinity(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_shared_t *shared)
+ngx_http_evenkeel_create_upstream(ngx_slab_pool_t *shpool,
+    ngx_http_evenkeel_srv_conf_t *conf, ngx_http_evenkeel_shared_t *shared)
 {
-    uint32_t  entries;
+    void                 *memory;
+    size_t                size;
+    ek_upstream_options   options;
 
-    /* Whole pages, and so aligned to more than EK_AFFINITY_ALIGNMENT. */
+    ngx_memzero(&options, sizeof(ek_upstream_options));
+    options.struct_size = sizeof(ek_upstream_options);
+    options.processes_max = shared->processes_max;
+    options.class_entries = NGX_HTTP_EVENKEEL_CLASSES;
+    options.if_other = EK_IF_OTHER_REFUSE;
+    options.seed = ngx_http_evenkeel_now_ns() ^ ((uint64_t) ngx_pid << 32);
 
-    shared->affinity_size = ngx_max(shpool->pfree / 8, 1) * ngx_pagesize;
+    ngx_http_evenkeel_divide(conf, &options, shpool->pfree * ngx_pagesize);
 
-    for (entries = EK_AFFINITY_ENTRIES_MAX; entries > 1; entries /= 2) {
-        if (ek_affinity_size(entries) <= shared->affinity_size) {
-            break;
-        }
+    size = ek_upstream_size(&options);
+
+    if (size == 0) {
+        return NGX_ERROR;
     }
 
-    shared->affinity = ngx_slab_calloc(shpool, shared->affinity_size);
-    shared->affinity_size = ek_affinity_size(entries);
+    /* Whole pages, and so aligned to more than EK_UPSTREAM_ALIGNMENT. */
 
-    return (shared->affinity != NULL) ? NGX_OK : NGX_ERROR;
+    size = ngx_max(size, ngx_pagesize);
+    memory = ngx_slab_calloc(shpool, size);
+
+    if (memory == NULL
+        || ek_upstream_open(memory, size, &options, &shared->upstream, NULL)
+           != EK_CODE_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    shared->hosts_max = options.hosts_max;
+
+    return NGX_OK;
 }
 
 
-static ngx_int_t
-ngx_http_evenkeel_create_classes(ngx_slab_pool_t *shpool,
-    ngx_http_evenkeel_shared_t *shared)
+/* Without a model, there is room for the history of the one that will come. */
+static void
+ngx_http_evenkeel_divide(ngx_http_evenkeel_srv_conf_t *conf,
+    ek_upstream_options *options, size_t room)
 {
-    uint32_t  entries;
+    size_t  most;
 
-    for (entries = NGX_HTTP_EVENKEEL_CLASSES; entries > 1; entries /= 2) {
-        if (ek_classes_size(entries) <= ngx_pagesize) {
-            break;
+    options->hosts_max = 1;
+
+    ngx_http_evenkeel_fill(options, &options->affinity_entries, EK_ENTRIES_MAX,
+                           ek_upstream_size(options) + room / 8);
+
+    most = ek_upstream_size(options) + room / 4;
+
+    if (conf->artifact.model == NULL) {
+        ngx_http_evenkeel_fill(options, &options->history_values,
+                               EK_HISTORY_VALUES_MAX, most);
+
+    } else {
+        options->history_values = ek_model_history(conf->artifact.model);
+
+        if (ek_upstream_size(options) > most) {
+            options->history_values = 0;
         }
     }
 
-    /* A whole page, and so aligned to more than EK_CLASSES_ALIGNMENT. */
+    ngx_http_evenkeel_fill(options, &options->hosts_max, EK_HOSTS_MAX, room);
+}
 
-    shared->classes = ngx_slab_calloc(shpool, ngx_pagesize);
-    shared->classes_size = ek_classes_size(entries);
 
-    return (shared->classes != NULL) ? NGX_OK : NGX_ERROR;
+/* The largest number up to a maximum with which the upstream fits; 0 for none. */
+static void
+ngx_http_evenkeel_fill(ek_upstream_options *options, uint32_t *number,
+    uint32_t max, size_t room)
+{
+    size_t    size;
+    uint32_t  low, high;
+
+    low = 0;
+    high = max;
+
+    while (low < high) {
+        *number = low + (high - low + 1) / 2;
+        size = ek_upstream_size(options);
+
+        if (size != 0 && size <= room) {
+            low = *number;
+
+        } else {
+            high = *number - 1;
+        }
+    }
+
+    *number = low;
 }

@@ -1,8 +1,5 @@
-"""A real NGINX with the module, and HTTP hosts behind it, all on the loopback."""
+"""A real NGINX with the module, in a folder of its own, all on the loopback."""
 
-import collections
-import http.client
-import http.server
 import json
 import os
 import re
@@ -12,19 +9,18 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
-import time
 
 from free_port import free_port
+from proxy import Proxy
+from waiting import PATIENCE, until
 
 MODULE = os.environ["EVENKEEL_NGINX_MODULE"]
 ARTIFACT = os.environ["EVENKEEL_ARTIFACT"]
 SYSTEM_NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 # NGINX itself takes a variable of that name for sockets to inherit.
 NGINX = os.environ.pop("NGINX", SYSTEM_NGINX)
-# What runs NGINX, such as valgrind, and how many times longer things then take.
+# What runs NGINX, such as valgrind.
 WRAPPER = shlex.split(os.environ.get("EVENKEEL_NGINX_WRAPPER", ""))
-PATIENCE = 6 if WRAPPER else 1
 
 
 def version():
@@ -33,97 +29,7 @@ def version():
     return tuple(map(int, re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said).groups()))
 
 
-class Host:
-    """An HTTP server whose delay, status and headers can be changed at any time."""
-
-    def __init__(
-        self, delay_s=0.0, body_delay_s=0.0, status=200, headers=(), address="127.0.0.1", port=None, metrics=""
-    ):
-        self.delay_s, self.body_delay_s, self.status, self.headers = delay_s, body_delay_s, status, dict(headers)
-        self.listen, self.metrics = address, metrics
-        self.port = port or free_port()
-        self.served = 0
-        self.busy = self.busiest = 0
-        self.connections = 0
-        self.lock = threading.Lock()
-        self.server = None
-        self.start()
-
-    @property
-    def address(self):
-        return f"{self.listen}:{self.port}"
-
-    def start(self):
-        host = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def setup(self):
-                super().setup()
-                with host.lock:
-                    host.connections += 1
-
-            def do_GET(self):
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                if host.metrics and self.path == "/metrics":
-                    return self.answer(200, {}, host.metrics.encode())
-                with host.lock:
-                    host.busy += 1
-                    host.busiest = max(host.busiest, host.busy)
-                time.sleep(host.delay_s)
-                with host.lock:
-                    host.served += 1
-                    host.busy -= 1
-                # What the client asks for stands for what would be generated.
-                length = self.headers.get("X-Generate")
-                told = {"X-Output-Tokens": length} if length else {}
-                self.answer(host.status, {**host.headers, **told}, host.address.encode(), host.body_delay_s)
-
-            def answer(self, status, headers, body, body_delay_s=0.0):
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                time.sleep(body_delay_s)
-                self.wfile.write(body)
-
-            do_POST = do_GET
-
-            def log_message(self, *_):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 256
-            def process_request(self, request, client_address):
-                host.sockets.append(request)
-                super().process_request(request, client_address)
-
-            def handle_error(self, *_):
-                pass  # a client that went away
-
-        self.sockets = collections.deque(maxlen=4096)
-        self.server = Server((self.listen, self.port), Handler)
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def stop(self):
-        """Refuses connections from now on, and resets those that are open."""
-        if self.server is None:
-            return
-        self.server.shutdown()
-        self.server.server_close()
-        self.server = None
-        for open_socket in self.sockets:
-            try:
-                open_socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-
-class Nginx:
+class Nginx(Proxy):
     """One NGINX in a folder of its own."""
 
     def __init__(self, upstream, workers=1, location="", http="", is_logged=True, passes=None):
@@ -235,48 +141,6 @@ http {{
         except OSError:
             return ""
 
-    def connection(self, timeout_s=10 * PATIENCE):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
-
-    def get(self, path="/", timeout_s=10 * PATIENCE, body=None, headers=None):
-        connection = self.connection(timeout_s)
-        try:
-            connection.request("POST" if body is not None else "GET", path, body=body, headers=headers or {})
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
-
-    def load(self, requests, clients=8):
-        """Sends requests from several clients at once; counts (status, answering host)."""
-        answers = collections.Counter()
-        remaining = iter(range(requests))
-        lock = threading.Lock()
-
-        def client():
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20 * PATIENCE)
-            while True:
-                with lock:
-                    if next(remaining, None) is None:
-                        break
-                try:
-                    connection.request("GET", "/")
-                    response = connection.getresponse()
-                    answer = response.status, response.read().decode()
-                except (OSError, http.client.HTTPException) as error:
-                    connection.close()
-                    answer = 0, repr(error)
-                with lock:
-                    answers[answer] += 1
-            connection.close()
-
-        threads = [threading.Thread(target=client) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return answers
-
     def upstream(self):
         """The status page in JSON."""
         return json.loads(self.get("/status?format=json")[1])["upstreams"][0]
@@ -309,11 +173,3 @@ http {{
                 pass
             self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def until(condition, complaint, seconds=10):
-    end = time.monotonic() + seconds * PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(complaint)
-        time.sleep(0.02)

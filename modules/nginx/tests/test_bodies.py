@@ -5,8 +5,9 @@ import time
 import unittest
 
 from case import Case
-from harness import ARTIFACT, PATIENCE
+from harness import ARTIFACT
 from rawhost import RawHost, sse
+from waiting import PATIENCE
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

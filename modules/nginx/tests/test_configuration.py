@@ -6,8 +6,10 @@ import shutil
 import time
 import unittest
 
-from case import Case, answered
-from harness import ARTIFACT, NGINX, PATIENCE, until, version
+from case import Case
+from harness import ARTIFACT, NGINX, version
+from load import answered
+from waiting import PATIENCE, until
 
 FIRST = f"evenkeel {ARTIFACT};"
 
@@ -44,7 +46,7 @@ class OtherDirectives(Case):
         nginx = self.nginx(hosts, first=f"keepalive 4; {FIRST}").start()
         self.assertEqual(sum(answered(nginx.load(40, clients=2)).values()), 40)
         self.assertEqual(nginx.status()[1]["policy"], 40)
-        self.assertLess(sum(host.connections for host in hosts), 10)
+        self.assertLess(sum(host.connections_total for host in hosts), 10)
 
     def test_a_method_that_follows_and_replaces_it_is_refused(self):
         for line in ("least_conn;", "ip_hash;", "hash $uri;", "random two;"):
@@ -172,6 +174,15 @@ class Fallbacks(Case):
         self.assertEqual(sum(answered(nginx.load(60)).values()), 60)
         self.assertEqual(len(nginx.status()[0]), 2)
         self.assert_settled(nginx)
+
+    def test_an_address_that_is_listed_twice_is_not_tried_again_while_there_is_another(self):
+        failing, good = self.hosts({"status": 503}, {})
+        servers = [f"server {host.address} max_fails=0;" for host in (failing, failing, good)]
+        nginx = self.nginx(servers, location="proxy_next_upstream error http_503;").start()
+        self.assertEqual(answered(nginx.load(60, clients=4)), {good.address: 60})
+        tried = {line["upstream_addr"] for line in nginx.log(60)}
+        self.assertLessEqual(tried, {good.address, f"{failing.address}, {good.address}"})
+        self.assertGreater(failing.served, 0)
 
 
 class Tokens(Case):

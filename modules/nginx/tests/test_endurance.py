@@ -6,12 +6,12 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 
 from case import Case
 from free_port import free_port
-from harness import SYSTEM_NGINX, until
+from harness import SYSTEM_NGINX
+from waiting import until
 
 REQUESTS = 100_000
 

@@ -5,10 +5,12 @@ import os
 import re
 import unittest
 
-from case import Case, telemetry_file
+from case import Case
 from free_port import free_port
-from harness import ARTIFACT, Nginx, until
+from harness import ARTIFACT, Nginx
 from rawhost import RawHost, sse
+from telemetry import write_telemetry
+from waiting import until
 
 ROOT = os.path.join(os.path.dirname(__file__), "../../..")
 EXAMPLE = os.path.join(ROOT, "deploy/nginx/evenkeel.conf")
@@ -74,8 +76,7 @@ class Example(Case):
         return self.nginx.get(path, body=body, headers=headers or {})
 
     def test_it_serves_streams_and_logs_reports_and_shows_them(self):
-        telemetry_file(f"{self.nginx.folder}/llm.tel", self.backends[0].address, 3.0, 5.0, 0.25)
-        os.chmod(f"{self.nginx.folder}/llm.tel", 0o644)
+        write_telemetry(f"{self.nginx.folder}/llm.tel", self.backends[0].address, running=3, waiting=5, kv_use=0.25)
         self.nginx.start()
         prompt = json.dumps({"messages": [{"role": "user", "content": "x" * 4000}], "stream": True})
         for n in range(20):

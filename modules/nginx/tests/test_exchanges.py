@@ -9,10 +9,11 @@ import tempfile
 import time
 import unittest
 
-from case import Case, answered
+from case import Case
 from free_port import free_port
-from harness import PATIENCE, until
+from load import answered
 from rawhost import RawHost, fastcgi, grpc, memcached, reset, scgi, sse, uwsgi, web
+from waiting import PATIENCE, until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 SUCCESS, NO_WORK, FAILURE, TIMEOUT, ABORT = "success", "no_work", "failure", "timeout", "client_abort"

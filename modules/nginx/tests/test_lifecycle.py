@@ -10,10 +10,12 @@ import time
 import unittest
 import zlib
 
-from case import Case, answered
+from case import Case
 from free_port import free_port
-from harness import ARTIFACT, PATIENCE, until
+from harness import ARTIFACT
+from load import answered
 from rawhost import RawHost, sse
+from waiting import PATIENCE, until
 
 # The same module, built with other structures (xtask builds it).
 OTHER_MODULE = os.environ.get("EVENKEEL_NGINX_OTHER_MODULE")
@@ -92,13 +94,13 @@ class FailedReloads(Lifecycle):
             [(host["host"], host["weight"], host["sent_total"]) for host in before["hosts"]],
         )
         self.assertEqual(sum(answered(nginx.load(20)).values()), 20)
-        # Without that server the same configuration is taken.
+        # Without that server the same configuration is taken. The present demand is what it was.
         nginx.http = ""
         nginx.write(f"evenkeel other.ekm; server {hosts[0].address} weight=9;")
         self.assertNotIn("[emerg]", nginx.reload())
         until(lambda: len(nginx.worker_pids()) == 2, "the old workers stay")
         self.assertEqual([host["weight"] for host in nginx.upstream()["hosts"]], [9])
-        self.assertEqual(nginx.upstream()["present_per_s"], 0)
+        self.assertGreater(nginx.upstream()["present_per_s"], before["present_per_s"] / 3)
 
     def write_other_step(self, path):
         """The artifact with twice the step of its forecasts, to which the demand so far means nothing."""

@@ -6,9 +6,12 @@ import struct
 import threading
 import unittest
 
-from case import Case, answered, llm
+from case import Case
 from free_port import free_port
-from harness import ARTIFACT, Host, until, version
+from harness import ARTIFACT, version
+from hosts import Host, llm
+from load import answered
+from waiting import until
 
 
 # NGINX resolves names of servers at run time since that version.
@@ -57,7 +60,7 @@ class Names(Case):
         port = free_port()
         hosts = {}
         for byte in last_bytes:
-            hosts[byte] = Host(**llm(0.02, delay_s=0.005), address=f"127.0.0.{byte}", port=port)
+            hosts[byte] = Host(**llm(0.02, delay_s=0.005), ip=f"127.0.0.{byte}", port=port)
         for host in hosts.values():
             self.addCleanup(host.stop)
         names = NameServer()

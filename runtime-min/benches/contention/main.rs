@@ -63,7 +63,7 @@ fn measure(model: &Model<'_>, threads: usize) {
 /// nanoseconds.
 fn work(model: &Model<'_>, state: &State<'_>, barrier: &Barrier) -> Vec<u64> {
     let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(HOSTS))];
-    let success = Outcome { status: Status::Success, output_tokens: 100 };
+    let success = Outcome { status: Status::Success, output_tokens: 100, cached_tokens: None };
     barrier.wait();
     (0..REQUESTS)
         .map(|request| {

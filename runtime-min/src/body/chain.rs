@@ -8,7 +8,11 @@
 
 /// Lengths of text at which the prefix is read, in bytes: 64, 256, 1024, 4096 and 16384
 /// tokens of four bytes.
-pub const PREFIX_BYTES: [u64; 5] = [256, 1024, 4096, 16384, 65536];
+pub const PREFIX_BYTES: [u64; PREFIX_TOKENS.len()] = [256, 1024, 4096, 16384, 65536];
+
+const _: () = assert!(PREFIX_BYTES[0] == 4 * PREFIX_TOKENS[0] as u64 && PREFIX_BYTES[4] == 4 * PREFIX_TOKENS[4] as u64);
+
+use crate::affinity::PREFIX_TOKENS;
 
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 const FACTOR: u64 = 0xD6E8_FEB8_6659_FD93;

@@ -24,6 +24,7 @@ mod visit;
 
 use self::fields::Place;
 use self::visit::Facts;
+pub use self::visit::MODEL_BYTES_MAX;
 use super::json::Scanner;
 
 pub use super::chain::PREFIX_BYTES;
@@ -31,8 +32,16 @@ pub use super::chain::PREFIX_BYTES;
 /// Most bytes of a body that are looked at: about half a millisecond's work.
 pub const READ_BYTES_MAX: u64 = 1 << 20;
 
-/// Most bytes of a model's name that are kept.
-pub const MODEL_BYTES_MAX: usize = 128;
+/// Bytes of text for a token of a prompt, where nothing better is known.
+pub const BYTES_PER_TOKEN: f32 = 4.0;
+
+/// Tokens of an image, where nothing better is known: one of a megapixel at a token for 28 by 28
+/// pixels, as Qwen2-VL has it.
+pub const TOKENS_PER_IMAGE: u32 = 1300;
+
+/// Tokens of a piece of audio, where nothing better is known: half a minute at 25 tokens a second,
+/// as Qwen2-Audio has it.
+pub const TOKENS_PER_AUDIO: u32 = 750;
 
 /// What a request's body says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +78,7 @@ impl RequestBody {
     /// nothing of these.
     pub fn prompt_tokens(&self, bytes_per_token: f32, tokens_per_image: u32, tokens_per_audio: u32) -> u32 {
         let is_usable = bytes_per_token.is_finite() && bytes_per_token > 0.0;
-        let bytes_per_token = if is_usable { bytes_per_token } else { 4.0 };
+        let bytes_per_token = if is_usable { bytes_per_token } else { BYTES_PER_TOKEN };
         // From floating point to integers, Rust saturates.
         let text = (self.text_bytes as f64 / f64::from(bytes_per_token)) as u64;
         let text = if self.text_bytes > 0 { text.max(1) } else { 0 };

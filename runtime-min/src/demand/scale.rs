@@ -8,7 +8,7 @@
 //! All little-endian. An artifact without the section publishes rates and no replicas.
 
 use super::Trend;
-use crate::artifact::ArtifactError;
+use crate::artifact::error::ArtifactError;
 
 /// Length of the section.
 pub const SCALE_BYTES: usize = 32;

@@ -9,7 +9,7 @@ use super::{HOST_FEATURES, LN_RATIO_MAX, TELEMETRY_STALE_S};
 use crate::LANES;
 use crate::candidates::{Candidates, Rows};
 use crate::request::Request;
-use crate::service::{FAILURE_COST, ServiceKind, ServiceModel};
+use crate::service::{Engine, FAILURE_COST, Fifo, Llm, ServiceModel};
 use crate::simd::{Block, Kernel, Lanes, math};
 use crate::slot::{AVERAGING_TIME_S, HOT_WORDS, HostSlot, word};
 use crate::state::State;
@@ -121,8 +121,8 @@ struct Shared<'a> {
     per_latency: f32,
     per_ttft: f32,
     per_batch: f32,
-    per_server: f32,
     per_kv_token: f32,
+    prefill_token_s: f32,
     per_latency_held: f32,
     ln_prompt_ratio: Block,
 }
@@ -154,9 +154,9 @@ impl<'a> Shared<'a> {
             per_step: 1.0 / service.step_typical_s,
             per_latency: 1.0 / service.latency_typical_s,
             per_ttft: 1.0 / service.ttft_typical_s,
-            per_batch: 1.0 / service.batch_max,
-            per_server: 1.0 / service.servers,
-            per_kv_token: 1.0 / service.kv_capacity_tokens,
+            per_batch: 1.0 / service.concurrency_max(),
+            per_kv_token: 1.0 / service.kv_capacity_tokens(),
+            prefill_token_s: service.step_per_prefill_token_s(),
             per_latency_held: 1.0 / state.latency_held_s(),
             ln_prompt_ratio,
         }
@@ -201,7 +201,6 @@ impl<'a> Shared<'a> {
         let held = slots.number(word::UNWORKED) / ((faded * lanes.fill(0.5) + one) * faded + one);
         let requests = (running + waiting + sent - done).max(in_flight) + held;
         // What is under way at a host that has just come up counts for more.
-        let requests = requests * slots.number(word::SLOW_START);
         // A host not measured yet is taken to be like those that are, not like the service
         // trained for: on other hardware, the first one measured would look unlike all the
         // rest and take, or lose, all the traffic.
@@ -212,8 +211,8 @@ impl<'a> Shared<'a> {
             .max(lanes.fill(1e-7));
         let slowness = step_s * lanes.fill(self.per_step);
         // Work announced before the report's age could be done has been done since.
-        let prefill_s = slowness * lanes.fill(self.service.step_per_prefill_token_s);
-        let prefilled = if self.service.step_per_prefill_token_s > 0.0 { age_s / prefill_s } else { zero };
+        let prefill_s = slowness * lanes.fill(self.prefill_token_s);
+        let prefilled = if self.prefill_token_s > 0.0 { age_s / prefill_s } else { zero };
         let waiting_tokens = waiting * lanes.fill(self.service.prompt_tokens_mean);
         let reported_tokens = report.number(word::PENDING_PREFILL_TOKENS).or(waiting_tokens);
         let pending = (reported_tokens + prompt_tokens_sent - prefilled).max(zero).min(lanes.fill(1e7));
@@ -225,9 +224,9 @@ impl<'a> Shared<'a> {
         let kv_after = (pending + prompt_tokens + half_output).mul_add(lanes.fill(self.per_kv_token), kv_use);
 
         let load = Loads { requests, pending, kv_after, step_s, slowness, prefill_s, prompt_tokens };
-        let healthy_s = match self.service.kind {
-            ServiceKind::Llm => self.llm_estimate_s(lanes, &load),
-            ServiceKind::Fifo => self.fifo_estimate_s(lanes, &load),
+        let healthy_s = match &self.service.engine {
+            Engine::Llm(llm) => self.llm_estimate_s(lanes, llm, &load),
+            Engine::Fifo(fifo) => self.fifo_estimate_s(lanes, fifo, &load),
         };
         let cost = failure_share.mul_add(lanes.fill(FAILURE_COST), one);
         let estimate_s = (healthy_s * cost).max(lanes.fill(1e-9)).min(lanes.fill(1e9));
@@ -282,10 +281,10 @@ impl<'a> Shared<'a> {
 
     /// [`ServiceModel::estimate_s`] for a language model, before failures.
     #[inline(always)]
-    fn llm_estimate_s<V: Lanes>(&self, lanes: V, load: &Loads<V>) -> V {
+    fn llm_estimate_s<V: Lanes>(&self, lanes: V, llm: &Llm, load: &Loads<V>) -> V {
         let zero = lanes.fill(0.0);
         let service = self.service;
-        let batch_max = lanes.fill(service.batch_max);
+        let batch_max = lanes.fill(llm.batch_max);
         let queued = (load.requests + lanes.fill(1.0) - batch_max).max(zero) * lanes.fill(self.per_batch);
         let output_tokens = lanes.fill(self.output_tokens);
         let decode_s = load.step_s * output_tokens;
@@ -295,7 +294,7 @@ impl<'a> Shared<'a> {
             + overflow.mul_add(lanes.fill(service.kv_weight * service.latency_typical_s), queue_s);
         let context_tokens = load.prompt_tokens + lanes.fill(0.5 * self.output_tokens);
         let per_request_s =
-            context_tokens.mul_add(lanes.fill(service.step_per_kv_token_s), lanes.fill(service.step_per_request_s));
+            context_tokens.mul_add(lanes.fill(llm.step_per_kv_token_s), lanes.fill(llm.step_per_request_s));
         let slower_steps_s = load.slowness * per_request_s * output_tokens;
         let inflicted = load.requests.min(batch_max) * load.prefill_s.mul_add(load.prompt_tokens, slower_steps_s);
         inflicted.mul_add(lanes.fill(service.delay_weight), own)
@@ -303,9 +302,9 @@ impl<'a> Shared<'a> {
 
     /// [`ServiceModel::estimate_s`] for first in, first out, before failures.
     #[inline(always)]
-    fn fifo_estimate_s<V: Lanes>(&self, lanes: V, load: &Loads<V>) -> V {
-        let beyond = load.requests + lanes.fill(1.0) - lanes.fill(self.service.servers);
-        let ahead = beyond.max(lanes.fill(0.0)) * lanes.fill(self.per_server);
+    fn fifo_estimate_s<V: Lanes>(&self, lanes: V, fifo: &Fifo, load: &Loads<V>) -> V {
+        let beyond = load.requests + lanes.fill(1.0) - lanes.fill(fifo.servers);
+        let ahead = beyond.max(lanes.fill(0.0)) * lanes.fill(self.per_batch);
         load.step_s * ahead.mul_add(lanes.fill(self.service.queue_weight), lanes.fill(1.0))
     }
 

@@ -9,7 +9,7 @@ use crate::math;
 use crate::outcome::{Outcome, Status};
 use crate::program::stride;
 use crate::request::Request;
-use crate::service::{ServiceKind, ServiceModel};
+use crate::service::{Engine, Fifo, Llm, ServiceModel};
 use crate::simd::Level;
 use crate::slot::{AVERAGING_TIME_S, HostSlot};
 use crate::state::{State, StateHeader};
@@ -86,19 +86,26 @@ impl Random {
     }
 }
 
-fn service(random: &mut Random) -> ServiceModel {
-    ServiceModel {
-        kind: if random.below(2) == 0 { ServiceKind::Llm } else { ServiceKind::Fifo },
+fn llm(random: &mut Random) -> Llm {
+    Llm {
         step_base_s: 0.015,
         step_per_request_s: 1e-4,
         step_per_kv_token_s: 3e-7,
         step_per_prefill_token_s: if random.below(4) == 0 { 0.0 } else { 1e-4 },
         batch_max: 1.0 + random.below(64) as f32,
         kv_capacity_tokens: 1e4 + 1e5 * random.share(),
+    }
+}
+
+fn fifo(random: &mut Random) -> Fifo {
+    Fifo { service_mean_s: 1.0, servers: 1.0 + random.below(4) as f32 }
+}
+
+fn service(random: &mut Random) -> ServiceModel {
+    ServiceModel {
+        engine: if random.below(2) == 0 { Engine::Llm(llm(random)) } else { Engine::Fifo(fifo(random)) },
         prompt_tokens_mean: 100.0 + 2000.0 * random.share(),
         output_tokens_mean: 200.0,
-        service_mean_s: 1.0,
-        servers: 1.0 + random.below(4) as f32,
         step_typical_s: 0.01 + random.share(),
         latency_typical_s: 0.1 + 10.0 * random.share(),
         ttft_typical_s: 0.2,
@@ -135,7 +142,7 @@ fn live(state: &State<'_>, service: &ServiceModel, hosts: u64, random: &mut Rand
                 };
                 state.finish(
                     &ticket,
-                    &Outcome { status, output_tokens: random.below(300) as u32 },
+                    &Outcome { status, output_tokens: random.below(300) as u32, cached_tokens: None },
                     Some(service),
                     now_us,
                 );
@@ -182,7 +189,7 @@ fn columns_agree_with_the_naive_features_and_between_levels() {
         let output_tokens = random.below(2) as u32 * random.below(3000) as u32;
         // A third of the prompts are of unknown length.
         let prompt_tokens = random.below(3).min(1) as u32 * random.below(4000) as u32;
-        let request = Request { prompt_tokens, cached_tokens: &cached_tokens, output_tokens };
+        let request = Request { prompt_tokens, cached_tokens: &cached_tokens, output_tokens, ..Request::default() };
 
         let candidates = Candidates::new(&state, eligible);
         let rows = eligible.hosts(&state).count();
@@ -220,7 +227,8 @@ fn columns_agree_with_the_naive_features_and_between_levels() {
 #[test]
 fn a_prompt_of_unknown_length_is_like_the_others() {
     let mut random = Random(3);
-    let service = ServiceModel { kind: ServiceKind::Llm, prompt_tokens_mean: 700.0, ..service(&mut random) };
+    let service =
+        ServiceModel { engine: Engine::Llm(llm(&mut random)), prompt_tokens_mean: 700.0, ..service(&mut random) };
     let (header, slots) = (StateHeader::new(1), (0..9).map(|_| HostSlot::default()).collect::<Vec<_>>());
     let state = State::new(&header, &slots);
     let now_us = live(&state, &service, 9, &mut random);
@@ -237,7 +245,10 @@ fn a_prompt_of_unknown_length_is_like_the_others() {
 #[test]
 fn without_reports_what_was_answered_is_no_work_ahead() {
     let mut random = Random(7);
-    let service = ServiceModel { kind: ServiceKind::Llm, step_per_prefill_token_s: 1e-3, ..service(&mut random) };
+    let service = ServiceModel {
+        engine: Engine::Llm(Llm { step_per_prefill_token_s: 1e-3, ..llm(&mut random) }),
+        ..service(&mut random)
+    };
     let (header, slots) = (StateHeader::new(1), [HostSlot::default()]);
     let state = State::new(&header, &slots);
     let _ = state.register(1, 1.0, 1);
@@ -251,7 +262,7 @@ fn without_reports_what_was_answered_is_no_work_ahead() {
     let pass = |now_us: u64, count| {
         for _ in 0..count {
             let ticket = state.begin(0, 5000, now_us).expect("the host is registered");
-            let outcome = Outcome { status: Status::Success, output_tokens: 100 };
+            let outcome = Outcome { status: Status::Success, output_tokens: 100, cached_tokens: None };
             state.finish(&ticket, &outcome, Some(&service), now_us + 1_000_000);
         }
     };

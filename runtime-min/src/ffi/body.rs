@@ -34,7 +34,7 @@ const _: () = assert!(
 const REQUEST_MARK: u64 = u64::from_le_bytes(*b"EKbodreq");
 const RESPONSE_MARK: u64 = u64::from_le_bytes(*b"EKbodres");
 
-/// What kind of body a response has.
+/// Kind of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkBodyKind {
@@ -47,7 +47,7 @@ pub enum EkBodyKind {
 }
 
 /// A reader of one request's body, in memory of the caller. Functions return
-/// `EK_CODE_STATE_FOREIGN` for memory that holds none.
+/// `EK_CODE_READER_FOREIGN` for memory that holds none.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct EkRequestReader {
@@ -56,7 +56,7 @@ pub struct EkRequestReader {
 }
 
 /// A reader of one response's body, in memory of the caller. Functions return
-/// `EK_CODE_STATE_FOREIGN` for memory that holds none.
+/// `EK_CODE_READER_FOREIGN` for memory that holds none.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct EkResponseReader {
@@ -64,7 +64,7 @@ pub struct EkResponseReader {
     reader: ResponseReader,
 }
 
-/// What a request's body says.
+/// Contents of a request's body.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkRequestBody {
@@ -100,7 +100,7 @@ pub struct EkRequestBody {
     pub prefix_keys: [u64; EK_PREFIX_KEYS],
 }
 
-/// What a response's body says.
+/// Contents of a response's body.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkResponseBody {
@@ -433,7 +433,7 @@ unsafe fn marked<'a, R>(reader: *mut R, mark: u64) -> Result<&'a mut R, EkCode> 
     memory::check(reader)?;
     // SAFETY: aligned, and the caller vouches for the bytes. Only the mark is read yet.
     if unsafe { reader.cast::<u64>().read() } != mark {
-        return Err(EkCode::StateForeign);
+        return Err(EkCode::ReaderForeign);
     }
     // SAFETY: it carries the mark, so that `place` wrote all of it.
     Ok(unsafe { &mut *reader })

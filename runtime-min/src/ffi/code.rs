@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char};
 use crate::artifact::ArtifactError;
 use crate::reason::Reason;
 
-/// What a function returns: 0 for success, a negative number for each way to fail. An
+/// Result of a function: 0 for success, a negative number for each way to fail. An
 /// output is written only with `EK_CODE_OK`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -25,12 +25,13 @@ pub enum EkCode {
     MemorySize = -5,
     /// An enumeration has a value outside its range.
     Enumeration = -6,
-    /// The number of hosts is 0 or above `EK_HOSTS_MAX`.
+    /// The number of hosts is 0 or above `EK_HOSTS_MAX`, or that of processes above
+    /// `EK_PROCESSES_MAX`.
     MaxHosts = -7,
-    /// The memory holds no state, or was not initialised.
-    StateForeign = -8,
-    /// The memory holds a state of another version of this library.
-    StateLayout = -9,
+    /// The memory holds no upstream.
+    UpstreamForeign = -8,
+    /// The memory holds an upstream of another version of this library, or of other sizes.
+    UpstreamLayout = -9,
     /// Host key 0 is reserved.
     HostKeyZero = -10,
     /// Every slot for hosts is taken.
@@ -39,24 +40,22 @@ pub enum EkCode {
     HostUnknown = -12,
     /// No host is eligible.
     NoHost = -13,
-    /// The ticket is not that of a request under way in this state.
+    /// The ticket is not that of a request under way in this upstream.
     Ticket = -14,
     /// The report is older than what is known of the host.
     ReportStale = -15,
-    /// The array has fewer elements than there are results.
+    /// The array has fewer elements than there are results, or more are asked for than may be.
     Capacity = -16,
     /// The pointer is not that of a loaded model.
     ModelForeign = -17,
     /// The model has no forecaster.
     NoForecaster = -18,
-    /// The memory holds no history, or was not initialised.
-    HistoryForeign = -19,
-    /// The last day of the history has no known value.
-    HistoryEmpty = -20,
+    /// The upstream has no room for the history that the model's forecaster needs.
+    HistoryShort = -19,
+    /// No forecast was made yet.
+    NoForecast = -20,
     /// The report does not follow its format, or has nothing of use.
     ReportFormat = -21,
-    /// The memory holds no demand, or one of another step.
-    DemandForeign = -30,
     /// The model does not say what a replica carries.
     NoScale = -31,
     /// A value of the scale is out of its range.
@@ -71,9 +70,11 @@ pub enum EkCode {
     RecordGone = -25,
     /// Another process is in the way: call again.
     Busy = -26,
-    /// There is no such process, or it has not joined; or the state is one that processes
-    /// share, and the call says none.
+    /// There is no such process, or it has not joined; or processes share the upstream, and the
+    /// call says none.
     ProcessUnknown = -27,
+    /// The pointer is not that of a reader of a body.
+    ReaderForeign = -28,
     /// Artifact: ends before what it announces.
     ArtifactTruncated = -100,
     /// Artifact: not an Evenkeel artifact.
@@ -155,7 +156,7 @@ pub extern "C" fn ek_version() -> u32 {
     VERSION
 }
 
-/// What a code means and what to do, in English: a static string, never NULL.
+/// Describes a code and what to do, in English: a static string, never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn ek_strerror(code: i32) -> *const c_char {
     TEXTS.iter().find(|(known, _)| *known as i32 == code).map_or(c"unknown code", |(_, text)| text).as_ptr()
@@ -197,22 +198,24 @@ static TEXTS: [(EkCode, &CStr); 50] = [
     (EkCode::Reserved, c"a reserved field is not zero"),
     (EkCode::MemorySize, c"the memory is smaller than its _size function asks for"),
     (EkCode::Enumeration, c"a value is outside its enumeration"),
-    (EkCode::MaxHosts, c"the number of hosts is 0 or above EK_HOSTS_MAX"),
-    (EkCode::StateForeign, c"the memory holds no state: call ek_state_init first"),
-    (EkCode::StateLayout, c"the state was made by another version of the library: initialise it again"),
+    (EkCode::MaxHosts, c"the number of hosts is 0 or above EK_HOSTS_MAX, or that of processes above EK_PROCESSES_MAX"),
+    (EkCode::UpstreamForeign, c"the memory holds no upstream: call ek_upstream_open first"),
+    (EkCode::UpstreamLayout, c"the memory holds an upstream of another version of the library, or of other sizes"),
     (EkCode::HostKeyZero, c"host key 0 is reserved"),
-    (EkCode::HostsFull, c"every slot for hosts is taken: initialise the state with more"),
+    (EkCode::HostsFull, c"every slot for hosts is taken: open the upstream with more"),
     (EkCode::HostUnknown, c"there is no such host"),
     (EkCode::NoHost, c"no host is eligible"),
     (EkCode::Ticket, c"the ticket is not that of a request under way"),
     (EkCode::ReportStale, c"the report is older than what is known"),
-    (EkCode::Capacity, c"the array has fewer elements than there are results"),
+    (EkCode::Capacity, c"the array has fewer elements than there are results, or more are asked for than may be"),
     (EkCode::ModelForeign, c"the pointer is not that of a loaded model"),
     (EkCode::NoForecaster, c"the model has no forecaster"),
-    (EkCode::HistoryForeign, c"the memory holds no history: call ek_history_init first"),
-    (EkCode::HistoryEmpty, c"the last day of the history has no known value"),
+    (
+        EkCode::HistoryShort,
+        c"the upstream has no room for the forecaster's history: open it with ek_model_history values",
+    ),
+    (EkCode::NoForecast, c"no forecast was made yet"),
     (EkCode::ReportFormat, c"the report does not follow its format, or has nothing of use"),
-    (EkCode::DemandForeign, c"the memory holds no demand for this model: call ek_demand_init first"),
     (EkCode::NoScale, c"the model does not say what a replica carries"),
     (EkCode::ScaleRange, c"a value of the scale is out of its range"),
     (EkCode::RingForeign, c"the memory holds no ring: call ek_record_init first"),
@@ -220,7 +223,8 @@ static TEXTS: [(EkCode, &CStr); 50] = [
     (EkCode::RingTaken, c"another writer is at this place of the ring: give it more records"),
     (EkCode::RecordGone, c"the record is no longer in the ring: give it more records"),
     (EkCode::Busy, c"another process is in the way: call again"),
-    (EkCode::ProcessUnknown, c"there is no such process, or it has not joined: call ek_process_join first"),
+    (EkCode::ProcessUnknown, c"there is no such process, or it has not joined: call ek_upstream_join first"),
+    (EkCode::ReaderForeign, c"the pointer is not that of a reader of a body: initialise it first"),
     (EkCode::ArtifactTruncated, c_message!(ArtifactError::Truncated)),
     (EkCode::ArtifactMagic, c_message!(ArtifactError::Magic)),
     (EkCode::ArtifactVersion, c_message!(ArtifactError::Version)),

@@ -1,9 +1,12 @@
-//! The hosts of an upstream: they come, go, change, and come back.
+//! The hosts of an upstream: they come, go, change, come back, and report.
+
+use core::ffi::c_char;
 
 use super::code::{EkCode, run};
 use super::memory;
-use super::state::{self, EkState};
-use super::types::EkStats;
+use super::types::{EkStats, EkTelemetry};
+use super::upstream::{self, EkUpstream};
+use crate::orca;
 use crate::slot::HostSlot;
 use crate::state::RegisterError;
 
@@ -16,11 +19,11 @@ use crate::state::RegisterError;
 /// `host`: gets the host's index.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 /// - `host` points to a `uint32_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ek_host_register(
-    state: *mut EkState,
+    upstream: *mut EkUpstream,
     key: u64,
     weight: f32,
     now_us: u64,
@@ -28,9 +31,9 @@ pub unsafe extern "C" fn ek_host_register(
 ) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
+        let upstream = unsafe { upstream::view(upstream) }?;
         memory::check(host)?;
-        let index = state.register(key, weight, now_us).map_err(|error| match error {
+        let index = upstream.state().register(key, weight, now_us).map_err(|error| match error {
             RegisterError::KeyZero => EkCode::HostKeyZero,
             RegisterError::Full => EkCode::HostsFull,
         })?;
@@ -45,13 +48,13 @@ pub unsafe extern "C" fn ek_host_register(
 /// To be called by one thread or process at a time.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_remove(state: *mut EkState, key: u64) -> EkCode {
+pub unsafe extern "C" fn ek_host_remove(upstream: *mut EkUpstream, key: u64) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
-        if key != 0 && state.remove(key) { Ok(()) } else { Err(EkCode::HostUnknown) }
+        let upstream = unsafe { upstream::view(upstream) }?;
+        if key != 0 && upstream.state().remove(key) { Ok(()) } else { Err(EkCode::HostUnknown) }
     })
 }
 
@@ -60,15 +63,15 @@ pub unsafe extern "C" fn ek_host_remove(state: *mut EkState, key: u64) -> EkCode
 /// `host`: gets the host's index.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 /// - `host` points to a `uint32_t`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_find(state: *const EkState, key: u64, host: *mut u32) -> EkCode {
+pub unsafe extern "C" fn ek_host_find(upstream: *const EkUpstream, key: u64, host: *mut u32) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
+        let upstream = unsafe { upstream::view(upstream) }?;
         memory::check(host)?;
-        let index = state.find(key).ok_or(EkCode::HostUnknown)?;
+        let index = upstream.state().find(key).ok_or(EkCode::HostUnknown)?;
         // SAFETY: checked above.
         unsafe { host.write(index) };
         Ok(())
@@ -80,50 +83,91 @@ pub unsafe extern "C" fn ek_host_find(state: *const EkState, key: u64, host: *mu
 /// `weight`: capacity relative to the other hosts; outside 0.001 to 1000 counts as 1.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_weight(state: *mut EkState, host: u32, weight: f32) -> EkCode {
+pub unsafe extern "C" fn ek_host_weight(upstream: *mut EkUpstream, host: u32, weight: f32) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
-        if state.set_weight(host, weight) { Ok(()) } else { Err(EkCode::HostUnknown) }
+        let upstream = unsafe { upstream::view(upstream) }?;
+        if upstream.state().set_weight(host, weight) { Ok(()) } else { Err(EkCode::HostUnknown) }
     })
 }
 
 /// A host came up, or came back: it was added to a fleet that is at work, or passed its
 /// health check after having failed it. What its failures and reports told before is
-/// forgotten, and if there is a slow start (`ek_hosts_warm`), it begins.
+/// forgotten, and if there is a slow start (`ek_upstream_tick`), it begins.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_restarted(state: *mut EkState, host: u32, now_us: u64) -> EkCode {
+pub unsafe extern "C" fn ek_host_restarted(upstream: *mut EkUpstream, host: u32, now_us: u64) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
-        if state.restarted(host, now_us) { Ok(()) } else { Err(EkCode::HostUnknown) }
+        let upstream = unsafe { upstream::view(upstream) }?;
+        if upstream.restarted(host, now_us) { Ok(()) } else { Err(EkCode::HostUnknown) }
     })
 }
 
-/// Brings slow starts up to date. To be called about once a second, by one thread or process
-/// that shares the state, and once before the first `ek_host_restarted`; decisions cost no
-/// more for it.
+/// A host's own report came in: from response headers, a probe, or scraped metrics.
 ///
-/// At a host that came up `t` ago each request counts for `1 / max(0.1, t / slow_start)`, so
-/// that it gets about that share of the requests that others have under way, and one at a
-/// time in any case.
-///
-/// `slow_start_us`: the time that a host takes to get its full share; 0 for no slow start,
-/// which ends those under way.
+/// `measured_us`: when the host measured it, not when it arrived. `EK_CODE_REPORT_STALE` if that
+/// is older than what is known, or lies after `now_us`.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
+/// - `telemetry` points to `telemetry->struct_size` initialised bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_hosts_warm(state: *mut EkState, slow_start_us: u64, now_us: u64) -> EkCode {
+pub unsafe extern "C" fn ek_host_report(
+    upstream: *mut EkUpstream,
+    host: u32,
+    telemetry: *const EkTelemetry,
+    measured_us: u64,
+    now_us: u64,
+) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        unsafe { state::view(state) }?.warm(slow_start_us, now_us);
-        Ok(())
+        let upstream = unsafe { upstream::view(upstream) }?;
+        // SAFETY: forwarded to the caller.
+        let telemetry = unsafe { memory::input(telemetry) }?;
+        if upstream.state().host(host).is_none() {
+            return Err(EkCode::HostUnknown);
+        }
+        if upstream.report(host, &telemetry.to_runtime(), measured_us, now_us) {
+            Ok(())
+        } else {
+            Err(EkCode::ReportStale)
+        }
+    })
+}
+
+/// A host's own report came in with a response: the value of the header
+/// `endpoint-load-metrics`, in ORCA's text or JSON form.
+///
+/// `header`: `header_len` bytes, from the host as they are. Returns `EK_CODE_REPORT_FORMAT`
+/// for what does not follow the format, and for reports without a metric of use.
+/// `now_us`: when the response's header came in.
+///
+/// # Safety
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
+/// - `header` points to `header_len` initialised bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_host_report_orca(
+    upstream: *mut EkUpstream,
+    host: u32,
+    header: *const c_char,
+    header_len: usize,
+    now_us: u64,
+) -> EkCode {
+    run(|| {
+        // SAFETY: forwarded to the caller.
+        let upstream = unsafe { upstream::view(upstream) }?;
+        // SAFETY: forwarded to the caller.
+        let header = unsafe { memory::slice(header.cast::<u8>(), header_len) }?;
+        if upstream.state().host(host).is_none() {
+            return Err(EkCode::HostUnknown);
+        }
+        let telemetry = orca::parse(header).ok_or(EkCode::ReportFormat)?;
+        if upstream.report(host, &telemetry, now_us, now_us) { Ok(()) } else { Err(EkCode::ReportStale) }
     })
 }
 
@@ -132,16 +176,21 @@ pub unsafe extern "C" fn ek_hosts_warm(state: *mut EkState, slow_start_us: u64, 
 /// `stats`: filled in; its `struct_size` must be set.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 /// - `stats` points to `stats->struct_size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_host_stats(state: *const EkState, host: u32, now_us: u64, stats: *mut EkStats) -> EkCode {
+pub unsafe extern "C" fn ek_host_stats(
+    upstream: *const EkUpstream,
+    host: u32,
+    now_us: u64,
+    stats: *mut EkStats,
+) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
+        let upstream = unsafe { upstream::view(upstream) }?;
         // SAFETY: forwarded to the caller.
         let struct_size = unsafe { memory::struct_size(stats) }?;
-        let slot = state.host(host).ok_or(EkCode::HostUnknown)?;
+        let slot = upstream.state().host(host).ok_or(EkCode::HostUnknown)?;
         // SAFETY: checked above.
         unsafe { stats.write(read_stats(slot, now_us, struct_size as u32)) };
         Ok(())
@@ -172,7 +221,7 @@ fn read_stats(slot: &HostSlot, now_us: u64, struct_size: u32) -> EkStats {
         pending_prefill_tokens: telemetry.pending_prefill_tokens,
         kv_use: telemetry.kv_use,
         step_s: telemetry.step_s,
-        slow_start: slot.slow_start(),
+        full_share: slot.full_share(),
         knowledge: slot.knowledge(),
         reserved: 0,
     }

@@ -69,7 +69,7 @@ pub unsafe extern "C" fn ek_model_load(
     })
 }
 
-/// Where a model comes from: training data, seed, date, tool version, figures, as JSON.
+/// Reads the origin of a model: training data, seed, date, tool version, figures, as JSON.
 ///
 /// `json`: gets the text, UTF-8, *not* ended by a zero byte, part of the artifact's bytes.
 /// `json_len`: gets its length in bytes.

@@ -3,16 +3,17 @@
 use core::ffi::c_void;
 use core::sync::atomic::AtomicU64;
 
+use super::choose::{read_attempt, read_facts};
 use super::code::{EkCode, run};
-use super::decide::{read_eligible, read_request};
 use super::memory;
 use super::model::{self, EkModel};
-use super::requests::read_ticket;
-use super::state::{self, EkState};
-use super::types::{EK_NO_HOST, EkDecision, EkOutcome, EkRequest, EkRingCounts, EkTicket};
+use super::requests::{read_outcome, read_ticket};
+use super::types::{EK_NO_HOST, EkChoice, EkEligible, EkFacts, EkOutcome, EkRingCounts, EkTicket};
+use super::upstream::{self, EkUpstream};
 use crate::decide::Decision;
 use crate::reason::Reason;
 use crate::record::{self, Actual, Ring, RingError};
+use crate::state::{HOST_WORDS, HOSTS_MAX};
 
 /// Alignment in bytes of the memory of a ring.
 pub const EK_RING_ALIGNMENT: usize = 64;
@@ -93,12 +94,12 @@ pub unsafe extern "C" fn ek_record_attach(memory: *mut c_void, memory_size: usiz
 }
 
 /// Records a decision: what the policy saw of every eligible host, what it made of it, and
-/// where the request goes. To be called between `ek_decide` and `ek_begin`, with the same
-/// arguments; costs about as much as the decision itself.
+/// where the request goes. To be called between `ek_upstream_choose` and `ek_upstream_begin`,
+/// with the same arguments; costs about as much as the choice itself.
 ///
-/// `actual_host`: where the request goes. `decision->host` if the decision is followed;
+/// `actual_host`: where the request goes. `choice->host` if the choice is followed;
 /// any other one makes the record a shadow's, and so does `shadow`.
-/// `shadow`: 1 if another rule chose `actual_host` whatever the decision was, else 0.
+/// `shadow`: 1 if another rule chose `actual_host` whatever the choice was, else 0.
 /// `sequence`: gets the record's number, for `ek_record_outcome`; may be NULL.
 ///
 /// Returns `EK_CODE_CAPACITY` if more hosts are eligible than a record holds.
@@ -106,25 +107,21 @@ pub unsafe extern "C" fn ek_record_attach(memory: *mut c_void, memory_size: usiz
 /// # Safety
 /// - `ring` comes from `ek_record_init` or `ek_record_attach`, its memory still in place.
 /// - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
-/// - `request` points to `request->struct_size` initialised bytes, and its
-///   `cached_tokens` to `cached_tokens_len` numbers.
-/// - `eligible` points to `eligible_words` words.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
+/// - `facts`, `eligible` and `choice` are those of `ek_upstream_choose`.
 /// - `scratch` points to `scratch_size` bytes that nobody else uses during the call.
-/// - `decision` points to `decision->struct_size` initialised bytes.
 /// - `sequence` is NULL or points to a `uint64_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ek_record_decision(
     ring: *mut EkRing,
+    upstream: *const EkUpstream,
     model: *const EkModel,
-    state: *const EkState,
-    request: *const EkRequest,
-    eligible: *const u64,
-    eligible_words: usize,
+    facts: *const EkFacts,
+    eligible: *const EkEligible,
     now_us: u64,
     scratch: *mut c_void,
     scratch_size: usize,
-    decision: *const EkDecision,
+    choice: *const EkChoice,
     actual_host: u32,
     shadow: u32,
     sequence: *mut u64,
@@ -135,27 +132,31 @@ pub unsafe extern "C" fn ek_record_decision(
         // SAFETY: forwarded to the caller.
         let model = unsafe { model::optional(model) }?;
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
+        let upstream = unsafe { upstream::view(upstream) }?;
         // SAFETY: forwarded to the caller.
-        let request = unsafe { read_request(request) }?;
+        let facts = unsafe { read_facts(facts) }?;
         // SAFETY: forwarded to the caller.
-        let eligible = unsafe { read_eligible(eligible, eligible_words) }?;
+        let attempt = unsafe { read_attempt(eligible) }?;
         // SAFETY: forwarded to the caller.
         let scratch = unsafe { memory::slice_mut(scratch.cast::<f32>(), scratch_size / size_of::<f32>()) }?;
         // SAFETY: forwarded to the caller.
-        let decision = unsafe { memory::input(decision) }?;
+        let choice = unsafe { memory::input(choice) }?;
         if !sequence.is_null() {
             memory::check(sequence)?;
         }
         if shadow > 1 {
             return Err(EkCode::Enumeration);
         }
-        let reason = *Reason::ALL.get(decision.reason as usize).ok_or(EkCode::Enumeration)?;
-        let host = Some(decision.host).filter(|host| *host != EK_NO_HOST && reason != Reason::NoHost);
-        let made = Decision { host, score: decision.score, reason };
+        let reason = *Reason::ALL.get(choice.reason as usize).ok_or(EkCode::Enumeration)?;
+        let host = Some(choice.host).filter(|host| *host != EK_NO_HOST && reason != Reason::NoHost);
+        let made = Decision { host, score: choice.score, reason };
         let followed = shadow == 0 && host == Some(actual_host);
         let actual = if followed { Actual::AsDecided } else { Actual::Host(actual_host) };
-        let number = ring.record(model, &state, &request, eligible, now_us, scratch, &made, actual)?;
+        let mut cached = [0; HOSTS_MAX];
+        let request = upstream.resolve(model.map(crate::Model::service), &facts, now_us, &mut cached);
+        let mut words = [0; HOST_WORDS];
+        let untried = attempt.untried(&mut words);
+        let number = ring.record(model, upstream.state(), &request, untried, now_us, scratch, &made, actual)?;
         if !sequence.is_null() {
             // SAFETY: checked above.
             unsafe { sequence.write(number) };
@@ -164,7 +165,7 @@ pub unsafe extern "C" fn ek_record_decision(
     })
 }
 
-/// Adds to a record how its request ended. To be called before `ek_finish`.
+/// Adds to a record how its request ended. To be called before `ek_upstream_finish`.
 ///
 /// `sequence`: the record's number. Returns `EK_CODE_RECORD_GONE` once the ring has come
 /// round.
@@ -187,11 +188,7 @@ pub unsafe extern "C" fn ek_record_outcome(
         // SAFETY: forwarded to the caller.
         let ticket = unsafe { read_ticket(ticket) }?;
         // SAFETY: forwarded to the caller.
-        let outcome = unsafe { memory::input(outcome) }?;
-        if outcome.reserved != 0 {
-            return Err(EkCode::Reserved);
-        }
-        let outcome = outcome.to_runtime().ok_or(EkCode::Enumeration)?;
+        let outcome = unsafe { read_outcome(outcome) }?;
         Ok(ring.record_outcome(sequence, &ticket.to_runtime(), &outcome, now_us)?)
     })
 }

@@ -1,54 +1,64 @@
-//! What happens to requests and hosts: the calls that the runtime learns from.
+//! The life of a request at a host, from its beginning to what is learned of its end.
 
-use core::ffi::c_char;
-
+use super::choose::read_facts;
 use super::code::{EkCode, run};
 use super::memory;
 use super::model::{self, EkModel};
-use super::state::{self, EkState};
-use super::types::{EkOutcome, EkTelemetry, EkTicket};
+use super::types::{EK_NO_PROCESS, EK_UNKNOWN_TOKENS, EkFacts, EkOutcome, EkTicket};
+use super::upstream::{self, EkUpstream};
 use crate::Model;
-use crate::orca;
-use crate::state::State;
+use crate::ledger::LedgerError;
+use crate::outcome::Outcome;
+use crate::upstream::Upstream;
 
-/// Prompt tokens to book (`ek_begin`) for a request that claims to have so many: a client that
-/// claims more than it sends must not turn others' requests away. As claimed for a model that is
-/// NULL, or none.
+/// Counts a request of the demand; not to be called again for its retries.
 ///
 /// # Safety
-/// - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_booked_prompt_tokens(model: *const EkModel, claimed: u32) -> u32 {
-    // SAFETY: forwarded to the caller.
-    let model = unsafe { model::optional(model) }.ok().flatten();
-    model.map_or(claimed, |model| model.service().booked_prompt_tokens(claimed))
+pub unsafe extern "C" fn ek_upstream_arrived(upstream: *mut EkUpstream) -> EkCode {
+    run(|| {
+        // SAFETY: forwarded to the caller.
+        unsafe { upstream::view(upstream) }?.arrived();
+        Ok(())
+    })
 }
 
-/// A request goes to a host: the decision's, or any other. Refused where processes share
-/// the state, with `EK_CODE_PROCESS_UNKNOWN`: see `ek_process_begin`.
+/// Counts a request in at a host: the chosen one, or any other.
 ///
-/// `ticket`: filled in; to be kept until `ek_finish`, which must be called once for it.
+/// `process`: the caller's number, which has joined; its threads may begin and finish requests
+/// one at a time. `EK_NO_PROCESS` where processes do not share the memory.
+/// `model`: bounds what a prompt may claim; may be NULL.
+/// `facts`: those of the choice, which stay the caller's until `ek_upstream_finish`; NULL for
+/// none.
+/// `ticket`: filled in; to be kept until `ek_upstream_finish`, which must be called once for it
+/// by the same process.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
+/// - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
+/// - `facts` is NULL or points to `facts->struct_size` initialised bytes.
 /// - `ticket` points to an `ek_ticket`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_begin(
-    state: *mut EkState,
+pub unsafe extern "C" fn ek_upstream_begin(
+    upstream: *mut EkUpstream,
+    process: u32,
+    model: *const EkModel,
+    facts: *const EkFacts,
     host: u32,
-    prompt_tokens: u32,
     now_us: u64,
     ticket: *mut EkTicket,
 ) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        if unsafe { state::ledger(state) }?.is_some() {
-            return Err(EkCode::ProcessUnknown);
-        }
+        let upstream = unsafe { upstream::view(upstream) }?;
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
+        let service = unsafe { model::optional(model) }?.map(Model::service);
+        // SAFETY: forwarded to the caller.
+        let facts = unsafe { read_facts(facts) }?;
         memory::check(ticket)?;
-        let begun = state.begin(host, prompt_tokens, now_us).ok_or(EkCode::HostUnknown)?;
+        let process = (process != EK_NO_PROCESS).then_some(process);
+        let begun = upstream.begin(process, service, &facts, host, now_us)?;
         // SAFETY: checked above.
         unsafe { ticket.write(EkTicket::from_runtime(&begun)) };
         Ok(())
@@ -58,137 +68,87 @@ pub unsafe extern "C" fn ek_begin(
 /// Notes the first token of a response with work. Calls after the first change nothing.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 /// - `ticket` points to an initialised `ek_ticket`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_first_token(state: *mut EkState, ticket: *mut EkTicket, now_us: u64) -> EkCode {
+pub unsafe extern "C" fn ek_upstream_first_token(
+    upstream: *mut EkUpstream,
+    ticket: *mut EkTicket,
+    now_us: u64,
+) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
+        let upstream = unsafe { upstream::view(upstream) }?;
         // SAFETY: forwarded to the caller.
-        let known = unsafe { under_way(&state, ticket) }?;
+        let known = unsafe { under_way(&upstream, ticket) }?;
         let mut runtime_ticket = known.to_runtime();
-        state.first_token(&mut runtime_ticket, now_us);
+        upstream.first_token(&mut runtime_ticket, now_us);
         // SAFETY: checked above.
         unsafe { ticket.write(EkTicket { first_token_us: runtime_ticket.first_token_us, ..known }) };
         Ok(())
     })
 }
 
-/// A request ended. A second call for the same ticket is refused, so that counts stay
-/// exact. So is one for a request of a killed process that was taken back.
+/// Counts a request out and learns from its end. A second call for the same ticket is refused,
+/// so that counts stay exact. So is one for a request of a killed process that was taken back.
 ///
-/// `model`: tells what response times mean; may be NULL.
+/// `model`: says what response times mean; may be NULL.
+/// `facts`: those of `ek_upstream_begin`; NULL for none.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 /// - `model` is NULL or comes from `ek_model_load`, its storage and bytes still in place.
 /// - `ticket` points to an initialised `ek_ticket`.
+/// - `facts` is NULL or points to `facts->struct_size` initialised bytes.
 /// - `outcome` points to `outcome->struct_size` initialised bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_finish(
-    state: *mut EkState,
+pub unsafe extern "C" fn ek_upstream_finish(
+    upstream: *mut EkUpstream,
     model: *const EkModel,
     ticket: *mut EkTicket,
+    facts: *const EkFacts,
     outcome: *const EkOutcome,
     now_us: u64,
 ) -> EkCode {
     run(|| {
         // SAFETY: forwarded to the caller.
-        let ledger = unsafe { state::ledger(state) }?;
+        let upstream = unsafe { upstream::view(upstream) }?;
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
+        let service = unsafe { model::optional(model) }?.map(Model::service);
         // SAFETY: forwarded to the caller.
-        let model = unsafe { model::optional(model) }?;
+        let known = unsafe { under_way(&upstream, ticket) }?;
         // SAFETY: forwarded to the caller.
-        let known = unsafe { under_way(&state, ticket) }?;
+        let facts = unsafe { read_facts(facts) }?;
         // SAFETY: forwarded to the caller.
-        let outcome = unsafe { memory::input(outcome) }?;
-        if outcome.reserved != 0 {
-            return Err(EkCode::Reserved);
-        }
-        let outcome = outcome.to_runtime().ok_or(EkCode::Enumeration)?;
-        let service = model.map(Model::service);
-        match (ledger, known.process()) {
-            (None, None) => state.finish(&known.to_runtime(), &outcome, service, now_us),
-            (Some(ledger), Some((process, generation))) => {
-                ledger.finish(process, generation, &state, &known.to_runtime(), &outcome, service, now_us)?;
-            }
-            _ => return Err(EkCode::Ticket),
-        }
+        let outcome = unsafe { read_outcome(outcome) }?;
+        upstream.finish(service, &known.to_runtime(), &facts, &outcome, now_us)?;
         // SAFETY: checked above.
         unsafe { ticket.write(EkTicket { under_way: 0, ..known }) };
         Ok(())
     })
 }
 
-/// A host's own report came in: from response headers, a probe, or scraped metrics.
-///
-/// `measured_us`: when the host measured it, not when it arrived. `EK_CODE_REPORT_STALE` if that
-/// is older than what is known, or lies after `now_us`.
+/// Reads an outcome.
 ///
 /// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
-/// - `telemetry` points to `telemetry->struct_size` initialised bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_report(
-    state: *mut EkState,
-    host: u32,
-    telemetry: *const EkTelemetry,
-    measured_us: u64,
-    now_us: u64,
-) -> EkCode {
-    run(|| {
-        // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
-        // SAFETY: forwarded to the caller.
-        let telemetry = unsafe { memory::input(telemetry) }?;
-        if state.host(host).is_none() {
-            return Err(EkCode::HostUnknown);
-        }
-        if state.report(host, &telemetry.to_runtime(), measured_us, now_us) { Ok(()) } else { Err(EkCode::ReportStale) }
-    })
-}
-
-/// A host's own report came in with a response: the value of the header
-/// `endpoint-load-metrics`, in ORCA's text or JSON form.
-///
-/// `header`: `header_len` bytes, from the host as they are. Returns `EK_CODE_REPORT_FORMAT`
-/// for what does not follow the format, and for reports without a metric of use.
-/// `now_us`: when the response's header came in.
-///
-/// # Safety
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
-/// - `header` points to `header_len` initialised bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ek_report_orca(
-    state: *mut EkState,
-    host: u32,
-    header: *const c_char,
-    header_len: usize,
-    now_us: u64,
-) -> EkCode {
-    run(|| {
-        // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
-        // SAFETY: forwarded to the caller.
-        let header = unsafe { memory::slice(header.cast::<u8>(), header_len) }?;
-        if state.host(host).is_none() {
-            return Err(EkCode::HostUnknown);
-        }
-        let telemetry = orca::parse(header).ok_or(EkCode::ReportFormat)?;
-        if state.report(host, &telemetry, now_us, now_us) { Ok(()) } else { Err(EkCode::ReportStale) }
-    })
+/// - If neither NULL nor misaligned, `outcome` points to as many initialised bytes as its
+///   `struct_size` says.
+pub(super) unsafe fn read_outcome(outcome: *const EkOutcome) -> Result<Outcome, EkCode> {
+    // SAFETY: forwarded to the caller.
+    let outcome = unsafe { memory::input(outcome) }?;
+    let cached_tokens = (outcome.cached_tokens != EK_UNKNOWN_TOKENS).then_some(outcome.cached_tokens);
+    let status = outcome.status().ok_or(EkCode::Enumeration)?;
+    Ok(Outcome { status, output_tokens: outcome.output_tokens, cached_tokens })
 }
 
 /// Reads a ticket and checks that its request is under way.
 ///
 /// # Safety
 /// - As [`read_ticket`].
-unsafe fn under_way(state: &State<'_>, ticket: *const EkTicket) -> Result<EkTicket, EkCode> {
+unsafe fn under_way(upstream: &Upstream<'_>, ticket: *const EkTicket) -> Result<EkTicket, EkCode> {
     // SAFETY: forwarded to the caller.
     let ticket = unsafe { read_ticket(ticket) }?;
-    if (ticket.host as usize) < state.host_end() { Ok(ticket) } else { Err(EkCode::Ticket) }
+    if (ticket.host as usize) < upstream.state().host_end() { Ok(ticket) } else { Err(EkCode::Ticket) }
 }
 
 /// Reads the ticket of a request that has begun and not ended.
@@ -199,5 +159,16 @@ pub(super) unsafe fn read_ticket(ticket: *const EkTicket) -> Result<EkTicket, Ek
     memory::check(ticket)?;
     // SAFETY: aligned, initialised, and numbers only.
     let ticket = unsafe { ticket.read() };
-    if ticket.under_way % 2 == 1 { Ok(ticket) } else { Err(EkCode::Ticket) }
+    if ticket.under_way == 1 { Ok(ticket) } else { Err(EkCode::Ticket) }
+}
+
+impl From<LedgerError> for EkCode {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Process => Self::ProcessUnknown,
+            LedgerError::Busy => Self::Busy,
+            LedgerError::Host => Self::HostUnknown,
+            LedgerError::Gone => Self::Ticket,
+        }
+    }
 }

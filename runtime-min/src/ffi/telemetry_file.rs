@@ -9,7 +9,7 @@ use core::sync::atomic::AtomicU64;
 
 use super::code::{EkCode, run};
 use super::memory;
-use super::state::{self, EkState};
+use super::upstream::{self, EkUpstream};
 use crate::telemetry_file::{self, FileError, TelemetryFile};
 
 impl From<FileError> for EkCode {
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn ek_host_key(address: *const c_char, address_len: usize)
     address.map_or(0, telemetry_file::host_key)
 }
 
-/// Hands every host of the state its latest report from the telemetry file. Cheap enough for
+/// Hands every host of the upstream its latest report from the telemetry file. Cheap enough for
 /// a timer of some tens of milliseconds: a lookup for each host.
 ///
 /// `file`: the file as mapped, 8-byte aligned, of `file_size` bytes, which may change at any
@@ -47,13 +47,13 @@ pub unsafe extern "C" fn ek_host_key(address: *const c_char, address_len: usize)
 /// # Safety
 /// - `file` points to `file_size` bytes that can be read, and are written by atomic stores of
 ///   8 bytes alone, if at all.
-/// - `state` comes from `ek_state_init` or `ek_state_attach`, its memory still in place.
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
 /// - `taken` is NULL or points to a `uint32_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ek_telemetry_file_apply(
     file: *const c_void,
     file_size: usize,
-    state: *mut EkState,
+    upstream: *mut EkUpstream,
     now_us: u64,
     taken: *mut u32,
 ) -> EkCode {
@@ -61,11 +61,11 @@ pub unsafe extern "C" fn ek_telemetry_file_apply(
         // SAFETY: forwarded to the caller.
         let file = unsafe { view(file, file_size) }?;
         // SAFETY: forwarded to the caller.
-        let state = unsafe { state::view(state) }?;
+        let upstream = unsafe { upstream::view(upstream) }?;
         if !taken.is_null() {
             memory::check(taken)?;
         }
-        let news = file.apply(&state, now_us);
+        let news = file.apply(upstream.state(), now_us);
         if !taken.is_null() {
             // SAFETY: checked above.
             unsafe { taken.write(news) };
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn ek_telemetry_file_apply(
     })
 }
 
-/// When the agent last went round, in microseconds of the system's monotonic clock: whoever
+/// Reads when the agent last went round, in microseconds of the system's monotonic clock: whoever
 /// maps the file sees from it whether the agent lives.
 ///
 /// # Safety

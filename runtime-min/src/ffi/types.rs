@@ -1,18 +1,32 @@
 //! The structures and enumerations that C sees.
 //!
 //! Times are in microseconds of one monotonic clock of the caller's choice, the same for
-//! all calls on a state. NaN marks a number that is not known.
+//! all calls on an upstream. NaN marks a number that is not known.
 
+use super::body::EK_PREFIX_KEYS;
 use super::memory::Extensible;
-use crate::outcome::{Outcome, Status, Ticket};
+use crate::affinity::Guess;
+use crate::outcome::{Status, Ticket};
 use crate::reason::Reason;
 use crate::telemetry::Telemetry;
 
-/// Most hosts of a state.
+/// Most hosts of an upstream.
 pub const EK_HOSTS_MAX: u32 = 1024;
 
-/// Most processes that share a state.
+/// Most processes that share an upstream.
 pub const EK_PROCESSES_MAX: u32 = 1024;
+
+/// Most entries of a table of prefixes or classes.
+pub const EK_ENTRIES_MAX: u32 = 1 << 24;
+
+/// Most values of a demand's history.
+pub const EK_HISTORY_VALUES_MAX: u32 = 1 << 24;
+
+/// Marks an absent process.
+pub const EK_NO_PROCESS: u32 = u32::MAX;
+
+/// Marks a number of tokens that is not known, where 0 is one.
+pub const EK_UNKNOWN_TOKENS: u32 = u32::MAX;
 
 /// Marks an absent host.
 pub const EK_NO_HOST: u32 = u32::MAX;
@@ -23,7 +37,7 @@ pub const EK_HORIZONS: usize = 16;
 /// Quantiles of a forecast at each horizon: 0.1, 0.2 and so on to 0.9.
 pub const EK_QUANTILES: usize = 9;
 
-/// How a request ended.
+/// End of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkStatus {
@@ -40,7 +54,7 @@ pub enum EkStatus {
     NoWork = 4,
 }
 
-/// Why a host was chosen.
+/// Reason of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkReason {
@@ -58,82 +72,120 @@ pub enum EkReason {
     Untried = 5,
 }
 
-/// What to do with memory that holds something else than the state asked for.
+/// Treatment of memory that holds something else than the upstream asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EkIfOther {
     /// Refuse it, and leave it alone.
     Refuse = 0,
-    /// Make a new state of it.
+    /// Make a new upstream of it.
     Initialise = 1,
 }
 
-/// What state is wanted.
+/// The upstream that is wanted.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct EkStateOptions {
-    /// `sizeof(ek_state_options)`.
+pub struct EkUpstreamOptions {
+    /// `sizeof(ek_upstream_options)`.
     pub struct_size: u32,
     /// Most hosts, 1 to `EK_HOSTS_MAX`.
     pub hosts_max: u32,
-    /// Most processes that share it, up to `EK_PROCESSES_MAX`; 0 for a state without
-    /// `ek_process_join`.
+    /// Most processes that share it, up to `EK_PROCESSES_MAX`; 0 for memory of one process.
     pub processes_max: u32,
+    /// Prefixes that are remembered, up to `EK_ENTRIES_MAX`, each with a host; 0 for none. A
+    /// prompt has up to six.
+    pub affinity_entries: u32,
+    /// Classes of requests that are remembered, up to `EK_ENTRIES_MAX`; 0 for none.
+    pub class_entries: u32,
+    /// Values of the demand's history (`ek_model_history`); 0 for no forecasts.
+    pub history_values: u32,
     /// An `ek_if_other`.
     pub if_other: u32,
-    /// What random choices follow from, in a new state.
+    /// Must be 0.
+    pub reserved: u32,
+    /// Seed of the random choices in a new upstream.
     pub seed: u64,
 }
 
-/// What is known of a request before a host is chosen.
+/// Facts of a request before a host is chosen: claims of a client. 0 stands for what is
+/// not known.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct EkRequest {
-    /// `sizeof(ek_request)`.
+pub struct EkFacts {
+    /// `sizeof(ek_facts)`.
     pub struct_size: u32,
-    /// Prompt length in tokens, 0 where unknown: then the service's mean stands.
+    /// Prompt length in tokens.
     pub prompt_tokens: u32,
-    /// Of each host, by index: tokens of the prompt's prefix that it probably has cached.
-    /// May be NULL if `cached_tokens_len` is 0.
-    pub cached_tokens: *const u32,
-    /// Elements of `cached_tokens`; hosts beyond have none cached.
-    pub cached_tokens_len: u32,
-    /// Tokens that the request will probably generate (`ek_classes_expected`); 0 stands for
-    /// the service's mean.
-    pub output_tokens: u32,
+    /// Most tokens that the answer may have.
+    pub output_tokens_max: u32,
+    /// Must be 0.
+    pub reserved: u32,
+    /// Keys of the prompt's first 64, 256, 1024, 4096 and 16384 tokens, as a request's body has
+    /// them (`ek_request_body`).
+    pub prefix_keys: [u64; EK_PREFIX_KEYS],
+    /// Key of the session that the request goes on from.
+    pub session_key: u64,
+    /// Key of requests whose answers are of a length, such as a model's name.
+    pub class_key: u64,
 }
 
-/// A decision.
+/// The hosts that may be chosen: host `i` is bit `i % 64` of word `i / 64`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct EkDecision {
-    /// `sizeof(ek_decision)`, set by the caller.
+pub struct EkEligible {
+    /// `sizeof(ek_eligible)`.
     pub struct_size: u32,
-    /// Index of the chosen host.
+    /// Words of each mask; hosts beyond have no bit.
+    pub words: u32,
+    /// Hosts that the proxy would take; NULL for all.
+    pub hosts: *const u64,
+    /// Of these, hosts that had the request before; NULL for none.
+    pub tried: *const u64,
+}
+
+/// A host chosen for an attempt.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EkChoice {
+    /// `sizeof(ek_choice)`, set by the caller.
+    pub struct_size: u32,
+    /// Index of the host.
     pub host: u32,
     /// An `ek_reason`.
     pub reason: u32,
     /// The host's score, lower is better; NaN unless the reason is `EK_REASON_POLICY`.
     pub score: f32,
+    /// Tokens of the prompt that the host probably has cached.
+    pub cached_tokens: u32,
+    /// Tokens that the answer is expected to have; 0 where nothing is known of its class.
+    pub output_tokens: u32,
 }
 
-/// A request under way: kept by the caller from `ek_begin` to `ek_finish`, and changed by
-/// this library alone.
+/// A request under way: kept by the caller from `ek_upstream_begin` to `ek_upstream_finish`, and
+/// changed by this library alone.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkTicket {
     /// Host that the request was sent to.
     pub host: u32,
-    /// Prompt tokens, as announced at the start.
+    /// Prompt tokens that were booked at the host.
     pub prompt_tokens: u32,
-    /// When it was sent.
+    /// Time when it was sent.
     pub sent_us: u64,
-    /// When its first byte came back; 0 before.
+    /// Time when its first token came back; 0 before.
     pub first_token_us: u64,
-    /// Requests of this state at the host when it was sent, itself included.
+    /// Requests of this upstream at the host when it was sent, itself included.
     pub in_flight_at_send: u32,
-    /// Not 0 from `ek_begin` or `ek_process_begin` to `ek_finish`, then 0.
+    /// Tokens of the prompt that the host had been sent before.
+    pub cached_tokens: u32,
+    /// New tokens that the host took in since then.
+    pub cached_age: u32,
+    /// The process that sent it, in this library's form; 0 for none.
+    pub owner: u32,
+    /// 1 from `ek_upstream_begin` to `ek_upstream_finish`, then 0.
     pub under_way: u32,
+    /// Reserved.
+    pub reserved: u32,
 }
 
 /// The end of a request.
@@ -146,8 +198,8 @@ pub struct EkOutcome {
     pub status: u32,
     /// Tokens that were generated, 0 where unknown.
     pub output_tokens: u32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// Tokens of the prompt that the engine says it had cached, or `EK_UNKNOWN_TOKENS`.
+    pub cached_tokens: u32,
 }
 
 /// A host's own report. NaN marks what it does not report; implausible values count as
@@ -169,21 +221,6 @@ pub struct EkTelemetry {
     pub step_s: f32,
 }
 
-/// What a decision would see in one host.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct EkHostScore {
-    /// Index of the host.
-    pub host: u32,
-    /// Score by the policy, lower is better; NaN where the model has no policy.
-    pub score: f32,
-    /// Analytic estimate of the request's cost at the host, in seconds: its expected
-    /// completion time and the delay it inflicts on those already there.
-    pub estimate_s: f32,
-    /// Requests of this state in flight at the host.
-    pub in_flight: u32,
-}
-
 /// One host as a decision sees it.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -192,13 +229,13 @@ pub struct EkHostExplanation {
     pub host: u32,
     /// 1 if it may be chosen, else 0.
     pub eligible: u32,
-    /// Requests of this state in flight at the host.
+    /// Requests of this upstream in flight at the host.
     pub in_flight: u32,
     /// Analytic estimate of the request's cost at the host, in seconds: its expected
     /// completion time and the delay it inflicts on those already there. NaN without a
     /// model.
     pub estimate_s: f32,
-    /// What the network adds to the natural logarithm of the estimate; NaN without a score.
+    /// Addition of the network to the natural logarithm of the estimate; NaN without a score.
     pub residual: f32,
     /// Score by the policy, lower is better; NaN if not eligible or without a policy.
     pub score: f32,
@@ -219,7 +256,7 @@ pub struct EkExplanation {
     /// The caller's array, set by the caller: gets every registered host, in order of the
     /// hosts' indices.
     pub hosts: *mut EkHostExplanation,
-    /// Elements of the array, set by the caller. As many as the state has hosts are always
+    /// Elements of the array, set by the caller. As many as the upstream has hosts are always
     /// enough.
     pub hosts_len: u32,
     /// Elements filled in.
@@ -235,7 +272,7 @@ pub struct EkExplanation {
     pub margin: f32,
 }
 
-/// What a state has counted, each step of the fallback ladder on its own.
+/// Counts of an upstream, each step of the fallback ladder on its own.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkCounters {
@@ -260,9 +297,14 @@ pub struct EkCounters {
     pub taken_back: u64,
     /// Decisions for a host because it had not been tried for long.
     pub untried: u64,
+    /// Sum of the choices' times (`ek_upstream_timed`), in nanoseconds.
+    pub choice_time_sum_ns: u64,
+    /// The time that 99 % of the choices did not exceed, rounded up to within a quarter; 0 before
+    /// the first.
+    pub choice_time_p99_ns: u64,
 }
 
-/// What a ring of recorded decisions has seen.
+/// Counts of a ring of recorded decisions.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkRingCounts {
@@ -278,7 +320,7 @@ pub struct EkRingCounts {
     pub place_taken: u64,
 }
 
-/// What is known of a host.
+/// State of a host as it is known.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct EkStats {
@@ -324,29 +366,13 @@ pub struct EkStats {
     pub kv_use: f32,
     /// Last report: time per output token, or service time, in seconds.
     pub step_s: f32,
-    /// How many requests each one at the host counts for, since it has just come up; 1 for one
-    /// that is warm.
-    pub slow_start: f32,
-    /// How much is known of the host by own measurements, 0 (nothing) to 1.
+    /// Share of its full share of the requests that the host gets, since it has just come up; 1
+    /// for one that is warm.
+    pub full_share: f32,
+    /// Share of what own measurements can tell of the host that is known, 0 (nothing) to 1.
     pub knowledge: f32,
     /// Reserved, 0.
     pub reserved: u32,
-}
-
-/// What a model forecasts.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct EkHorizons {
-    /// `sizeof(ek_horizons)`, set by the caller.
-    pub struct_size: u32,
-    /// Seconds between two values of the history.
-    pub step_s: f32,
-    /// Values of the history that the model can use.
-    pub history_values: u32,
-    /// 0.
-    pub reserved: u32,
-    /// How many steps after the newest value each forecast is for, increasing.
-    pub steps: [u32; EK_HORIZONS],
 }
 
 /// A forecast of the demand.
@@ -358,16 +384,20 @@ pub struct EkForecast {
     /// Days of history. Under 1, no seasonal value was known and the forecast is a guess
     /// from the present level; from 7 on, all of them were.
     pub history_days: f32,
-    /// Share of the values which the forecast rests on that were missing, 0 to 1.
-    pub missing_share: f32,
+    /// Seconds of a step.
+    pub step_s: f32,
     /// 0.
     pub reserved: u32,
-    /// Quantiles at each horizon, sorted, not negative, in the unit of the history.
+    /// Horizons, in steps after the last whole one, increasing.
+    pub horizons: [u32; EK_HORIZONS],
+    /// Quantiles at each horizon, sorted, not negative, in requests a second.
     pub quantiles: [[f32; EK_QUANTILES]; EK_HORIZONS],
 }
 
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
-unsafe impl Extensible for EkStateOptions {}
+unsafe impl Extensible for EkUpstreamOptions {}
+// SAFETY: `repr(C)`, `struct_size` first, numbers only.
+unsafe impl Extensible for EkFacts {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
 unsafe impl Extensible for EkCounters {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers and a raw pointer only.
@@ -375,17 +405,15 @@ unsafe impl Extensible for EkExplanation {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
 unsafe impl Extensible for EkRingCounts {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers and a raw pointer only.
-unsafe impl Extensible for EkRequest {}
+unsafe impl Extensible for EkEligible {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
-unsafe impl Extensible for EkDecision {}
+unsafe impl Extensible for EkChoice {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
 unsafe impl Extensible for EkOutcome {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
 unsafe impl Extensible for EkTelemetry {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
 unsafe impl Extensible for EkStats {}
-// SAFETY: `repr(C)`, `struct_size` first, numbers only.
-unsafe impl Extensible for EkHorizons {}
 // SAFETY: `repr(C)`, `struct_size` first, numbers only.
 unsafe impl Extensible for EkForecast {}
 
@@ -401,25 +429,26 @@ const _: () = {
     assert!(Reason::COUNT == 6 && EkReason::Untried as u32 == Reason::Untried as u32);
     assert!(EK_HORIZONS == crate::forecast::HORIZONS && EK_QUANTILES == crate::forecast::QUANTILE_COUNT);
     // No padding, which C could leave uninitialised.
-    assert!(size_of::<EkOutcome>() == 16 && size_of::<EkTelemetry>() == 24 && size_of::<EkDecision>() == 16);
-    assert!(size_of::<EkStateOptions>() == 24 && size_of::<EkCounters>() == 72 && size_of::<EkRingCounts>() == 32);
+    assert!(size_of::<EkOutcome>() == 16 && size_of::<EkTelemetry>() == 24 && size_of::<EkChoice>() == 24);
+    assert!(size_of::<EkUpstreamOptions>() == 40 && size_of::<EkFacts>() == 72 && size_of::<EkEligible>() == 24);
+    assert!(size_of::<EkCounters>() == 88 && size_of::<EkRingCounts>() == 32);
     assert!(size_of::<EkHostExplanation>() == 32 && size_of::<EkExplanation>() == 40);
     assert!(EK_NO_HOST == crate::record::NO_HOST);
-    assert!(size_of::<EkTicket>() == 32 && size_of::<EkStats>() == 112 && size_of::<EkHostScore>() == 16);
+    assert!(size_of::<EkTicket>() == 48 && size_of::<EkStats>() == 112 && size_of::<EkForecast>() == 656);
+    assert!(EK_PREFIX_KEYS == crate::affinity::PREFIX_TOKENS.len());
 };
 
 impl EkOutcome {
-    /// The runtime's form; `None` if the status is outside its enumeration.
-    pub(super) fn to_runtime(self) -> Option<Outcome> {
-        let status = match self.status {
-            status if status == EkStatus::Success as u32 => Status::Success,
-            status if status == EkStatus::Failure as u32 => Status::Failure,
-            status if status == EkStatus::Timeout as u32 => Status::Timeout,
-            status if status == EkStatus::ClientAbort as u32 => Status::ClientAbort,
-            status if status == EkStatus::NoWork as u32 => Status::NoWork,
-            _ => return None,
-        };
-        Some(Outcome { status, output_tokens: self.output_tokens })
+    /// Gives the end as the runtime has it; `None` outside of the enumeration.
+    pub(super) fn status(&self) -> Option<Status> {
+        match self.status {
+            status if status == EkStatus::Success as u32 => Some(Status::Success),
+            status if status == EkStatus::Failure as u32 => Some(Status::Failure),
+            status if status == EkStatus::Timeout as u32 => Some(Status::Timeout),
+            status if status == EkStatus::ClientAbort as u32 => Some(Status::ClientAbort),
+            status if status == EkStatus::NoWork as u32 => Some(Status::NoWork),
+            _ => None,
+        }
     }
 }
 
@@ -435,14 +464,6 @@ impl EkTelemetry {
     }
 }
 
-/// What [`EkTicket::under_way`] says of a request in a state that processes share: 1, the
-/// process's number plus one, and the low bits of its generation.
-const PROCESS_SHIFT: u32 = 1;
-const GENERATION_SHIFT: u32 = 12;
-const PROCESS_MASK: u32 = (1 << (GENERATION_SHIFT - PROCESS_SHIFT)) - 1;
-
-const _: () = assert!(EK_PROCESSES_MAX < PROCESS_MASK && crate::ledger::GENERATIONS == 1 << (32 - GENERATION_SHIFT));
-
 impl EkTicket {
     pub(super) fn from_runtime(ticket: &Ticket) -> Self {
         Self {
@@ -451,20 +472,12 @@ impl EkTicket {
             sent_us: ticket.sent_us,
             first_token_us: ticket.first_token_us,
             in_flight_at_send: ticket.in_flight_at_send,
+            cached_tokens: ticket.cached.tokens,
+            cached_age: ticket.cached.age,
+            owner: ticket.owner,
             under_way: 1,
+            reserved: 0,
         }
-    }
-
-    pub(super) fn from_process(ticket: &Ticket, process: u32, generation: u32) -> Self {
-        let under_way = 1 | (process + 1) << PROCESS_SHIFT | generation << GENERATION_SHIFT;
-        Self { under_way, ..Self::from_runtime(ticket) }
-    }
-
-    /// Number and generation of the process that began the request; `None` in a state that
-    /// is not shared.
-    pub(super) fn process(self) -> Option<(u32, u32)> {
-        let process = (self.under_way >> PROCESS_SHIFT & PROCESS_MASK).checked_sub(1)?;
-        Some((process, self.under_way >> GENERATION_SHIFT))
     }
 
     pub(super) fn to_runtime(self) -> Ticket {
@@ -474,6 +487,8 @@ impl EkTicket {
             sent_us: self.sent_us,
             first_token_us: self.first_token_us,
             in_flight_at_send: self.in_flight_at_send,
+            cached: Guess { tokens: self.cached_tokens, age: self.cached_age },
+            owner: self.owner,
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use super::features::steps_per_day;
 use super::{Bases, Frame, HORIZONS, QUANTILE_COUNT, Quantiles};
-use crate::artifact::ArtifactError;
+use crate::artifact::error::ArtifactError;
 use crate::math;
 
 /// Length of the section.

@@ -4,7 +4,7 @@
 use core::array;
 use core::slice::IterMut;
 
-use super::features::{DAYS, bounded, compressed, known};
+use super::scaled::{DAYS, bounded, compressed, known};
 use super::{HORIZONS, Lanes, Past, steps_per_day};
 use crate::math;
 

@@ -3,8 +3,8 @@
 
 use core::slice::IterMut;
 
-use super::features::{DAYS, bounded, compressed, known, level_ratio};
 use super::recent::Recent;
+use super::scaled::{DAYS, bounded, compressed, known, level_ratio};
 use super::{HORIZONS, Lanes, cycle};
 use crate::math;
 

@@ -13,7 +13,8 @@
 //! where there is none.
 
 use super::{int8, limits};
-use crate::artifact::{ArtifactError, format::ALIGNMENT};
+use crate::artifact::error::ArtifactError;
+use crate::artifact::format::ALIGNMENT;
 
 /// Marks an absent weight or bias index.
 pub const NO_WEIGHTS: u32 = u32::MAX;

@@ -10,7 +10,7 @@ use crate::features::{self, HOST_FEATURES};
 use crate::outcome::Status;
 use crate::reason::Reason;
 
-/// Why bytes are not a ring that can be read.
+/// Reason that bytes are not a ring that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -57,7 +57,7 @@ pub struct Records<'a> {
 pub struct Record<'a> {
     /// Its number: decisions are numbered as they were recorded, from 0 on.
     pub sequence: u64,
-    /// When it was made, on the balancer's clock.
+    /// Time when it was made, on the balancer's clock.
     pub now_us: u64,
     /// Prompt length of the request in tokens, 0 where unknown.
     pub prompt_tokens: u32,
@@ -65,22 +65,22 @@ pub struct Record<'a> {
     pub decided: Option<u32>,
     /// The host that the request went to.
     pub actual: Option<u32>,
-    /// Why that host was decided on.
+    /// Reason that that host was decided on.
     pub reason: Reason,
     /// Score of the decided host, as decided; NaN unless the reason is [`Reason::Policy`].
     pub score: f32,
     /// Checksum of the model's artifact; `None` without a model.
     pub model: Option<u32>,
-    /// How the request ended; `None` if that was not recorded.
+    /// End of the request; `None` if that was not recorded.
     pub outcome: Option<Outcome>,
     flags: u32,
     hosts: &'a [[u8; HOST_BYTES]],
 }
 
-/// How a recorded request ended.
+/// End of a recorded request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
-    /// How.
+    /// Kind of end.
     pub status: Status,
     /// From sending to the end, in microseconds.
     pub latency_us: u64,
@@ -130,7 +130,7 @@ impl<'a> Records<'a> {
         Ok(Self { header, places, place_bytes: place_bytes as usize })
     }
 
-    /// What the ring had seen when its bytes were copied.
+    /// Counts of the ring when its bytes were copied.
     pub fn counts(&self) -> RingCounts {
         RingCounts {
             begun: long(self.header, word::RECORDS_BEGUN),
@@ -149,22 +149,22 @@ impl<'a> Records<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Whether another rule chose the actual host.
+    /// Says whether another rule chose the actual host.
     pub fn is_shadow(&self) -> bool {
         self.flags & SHADOW != 0
     }
 
-    /// Whether the state had moved between decision and record.
+    /// Says whether the state had moved between decision and record.
     pub fn has_moved(&self) -> bool {
         self.flags & MOVED != 0
     }
 
-    /// Whether the hosts have features.
+    /// Says whether the hosts have features.
     pub fn has_features(&self) -> bool {
         self.flags & HAS_FEATURES != 0
     }
 
-    /// Whether the hosts have scores.
+    /// Says whether the hosts have scores.
     pub fn has_scores(&self) -> bool {
         self.flags & HAS_SCORES != 0
     }

@@ -18,7 +18,7 @@ use crate::program::stride;
 use crate::request::Request;
 use crate::state::State;
 
-/// Why memory is not a ring, or a decision was not recorded.
+/// Reason that memory is not a ring, or a decision was not recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingError {
     /// The numbers of records or hosts are 0 or too large.
@@ -46,7 +46,7 @@ pub enum Actual {
     Host(u32),
 }
 
-/// What a ring has seen.
+/// Counts of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingCounts {
     /// Decisions that were to be recorded, except for those with too many hosts.
@@ -119,7 +119,7 @@ impl<'m> Ring<'m> {
         Ok(Self { header, places, place_words: record_words(hosts_max), hosts_max })
     }
 
-    /// What the ring has seen.
+    /// Reads the counts.
     pub fn counts(&self) -> RingCounts {
         let at = |index: usize| self.header.get(index).map_or(0, |word| u64::from_le(word.load(Relaxed)));
         RingCounts {
@@ -156,9 +156,10 @@ impl<'m> Ring<'m> {
         let mut flags = write_hosts(hosts, model, state, request, eligible, rows, now_us, scratch);
         let written = hosts.chunks_exact(HOST_WORDS).take(rows);
         let decided = decision.host.unwrap_or(NO_HOST);
+        // Nobody knows any more which of the hosts that start slowly sat out.
         let moved = flags & HAS_SCORES != 0
             && !decision.score.is_nan()
-            && !written.clone().any(|host| is_scored(host, decided, decision.score));
+            && (state.is_starting() || !written.clone().any(|host| is_scored(host, decided, decision.score)));
         flags |= if moved { MOVED } else { 0 };
         let actual = match actual {
             Actual::AsDecided => decided,
@@ -315,7 +316,7 @@ fn write_hosts(
     HAS_FEATURES | HAS_SCORES
 }
 
-/// Whether a recorded host is this one, with this score.
+/// Says whether a recorded host is this one, with this score.
 fn is_scored(place: &[AtomicU64], host: u32, score: f32) -> bool {
     let at = |index: usize| place.get(index).map_or((0, 0), |word| unpair(u64::from_le(word.load(Relaxed))));
     at(0).0 == host && at(1).1 == score.to_bits()

@@ -4,7 +4,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::{AtomicF32, HostSlot, elapsed_s};
+use super::{AtomicF32, HostSlot};
+use crate::clock::elapsed_s;
 use crate::math;
 
 /// Half-life of what was learned, in seconds without a sample.

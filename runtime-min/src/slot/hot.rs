@@ -36,7 +36,6 @@ pub(crate) mod word {
         PENDING_PREFILL_TOKENS = pending_prefill_tokens;
         KV_USE = kv_use;
         TELEMETRY_STEP_S = telemetry_step_s;
-        SLOW_START = slow_start;
         TELEMETRY_US = telemetry_us;
         LAST_SIGN_US = last_sign_us;
         UNWORKED = unworked;
@@ -78,7 +77,7 @@ impl HostSlot {
             number(&self.pending_prefill_tokens),
             number(&self.kv_use),
             number(&self.telemetry_step_s),
-            number(&self.slow_start),
+            number(&self.full_share),
             telemetry_low,
             telemetry_high,
             sign_low,

@@ -6,7 +6,9 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Relaxed},
 };
 
-use super::{AVERAGING_TIME_S, HostSlot, elapsed_s};
+use super::{AVERAGING_TIME_S, HostSlot};
+use crate::affinity::Guess;
+use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
 use crate::telemetry::Telemetry;
@@ -88,7 +90,15 @@ impl HostSlot {
         count_up(&self.prompt_tokens_since_telemetry, prompt_tokens);
         self.tried_us.store(now_us, Relaxed);
         self.tried_begun.store(begun, Relaxed);
-        Ticket { host, prompt_tokens, sent_us: now_us, first_token_us: 0, in_flight_at_send }
+        Ticket {
+            host,
+            prompt_tokens,
+            sent_us: now_us,
+            first_token_us: 0,
+            in_flight_at_send,
+            cached: Guess::default(),
+            owner: 0,
+        }
     }
 
     /// Notes the first token of a response. `latency_s` is the typical latency.

@@ -2,7 +2,7 @@
 
 use evenkeel_runtime::artifact::{ArtifactError, format};
 use evenkeel_runtime::program::Op;
-use evenkeel_runtime::{Eligible, HOST_FEATURES, HostSlot, Model, Request, State, StateHeader, decide};
+use evenkeel_runtime::{Eligible, Engine, Fifo, HOST_FEATURES, HostSlot, Model, Request, State, StateHeader, decide};
 use proptest::prelude::*;
 
 use crate::builder::{artifact, estimate_artifact, instruction, program, rows, seal, service};
@@ -45,7 +45,7 @@ fn names_what_is_wrong() {
         |policy: Vec<u8>| artifact(&[(format::SERVICE, service().encode().to_vec()), (format::POLICY, policy)]);
     assert_eq!(Model::parse(&sections(narrow)).map(|_| ()), Err(E::ProgramInterface));
     let mut hopeless = service();
-    hopeless.servers = 0.0;
+    hopeless.engine = Engine::Fifo(Fifo { service_mean_s: 1.0, servers: 0.0 });
     let file = artifact(&[(format::SERVICE, hopeless.encode().to_vec())]);
     assert_eq!(Model::parse(&file).map(|_| ()), Err(E::Service));
     let twice =

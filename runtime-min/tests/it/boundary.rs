@@ -5,19 +5,19 @@
 use std::ffi::c_void;
 use std::ptr;
 
+use evenkeel_runtime::ffi::types::{EK_NO_PROCESS, EK_UNKNOWN_TOKENS};
 use evenkeel_runtime::ffi::{
-    EkCode, EkCounters, EkDecision, EkExplanation, EkHostExplanation, EkModel, EkOutcome, EkRequest, EkRing,
-    EkRingCounts, EkState, EkStateOptions, EkStats, EkTelemetry, EkTicket, ek_begin, ek_classes_expected,
-    ek_classes_note, ek_counters_read, ek_decide, ek_decisions, ek_explain, ek_finish, ek_first_token, ek_host_find,
-    ek_host_register, ek_host_restarted, ek_host_stats, ek_host_weight, ek_hosts_warm, ek_model_load,
-    ek_model_metadata, ek_model_size, ek_process_begin, ek_process_join, ek_record_attach, ek_record_counts,
-    ek_record_decision, ek_record_init, ek_record_outcome, ek_record_size, ek_report, ek_report_orca, ek_scratch_size,
-    ek_shared_state_size, ek_state_attach, ek_state_init, ek_state_open, ek_state_size,
+    EkChoice, EkCode, EkCounters, EkEligible, EkExplanation, EkFacts, EkHostExplanation, EkModel, EkOutcome, EkRing,
+    EkRingCounts, EkStats, EkTelemetry, EkTicket, EkUpstream, EkUpstreamOptions, ek_host_register, ek_host_report,
+    ek_host_stats, ek_model_load, ek_model_size, ek_record_attach, ek_record_counts, ek_record_init, ek_record_size,
+    ek_scratch_size, ek_upstream_begin, ek_upstream_choose, ek_upstream_counters, ek_upstream_explain,
+    ek_upstream_finish, ek_upstream_first_token, ek_upstream_join, ek_upstream_size, ek_upstream_tick,
 };
 use proptest::prelude::*;
 
 use crate::builder::estimate_artifact;
 use crate::guarded::Shared;
+use crate::processes::{self, FACTS, memory_for, open};
 
 const HOSTS: u32 = 5;
 
@@ -26,38 +26,32 @@ pub(crate) struct Fixture {
     _artifact: Shared,
     _storage: Shared,
     pub(crate) model: *const EkModel,
-    pub(crate) state_memory: Shared,
-    pub(crate) state: *mut EkState,
-    ring_memory: Shared,
+    pub(crate) memory: Shared,
+    pub(crate) upstream: *mut EkUpstream,
+    pub(crate) ring_memory: Shared,
     pub(crate) ring: *mut EkRing,
     pub(crate) scratch: Shared,
 }
 
 impl Fixture {
-    /// A state of [`HOSTS`] hosts, which `processes_max` processes share.
+    /// An upstream of [`HOSTS`] hosts, which `processes_max` processes share.
     pub(crate) fn new(processes_max: u32) -> Self {
         let file = estimate_artifact(1.0);
         let mut artifact = Shared::new(file.len());
         artifact.bytes().copy_from_slice(&file);
         let storage = Shared::new(ek_model_size());
-        let (mut model, mut state, mut ring) = (ptr::null(), ptr::null_mut(), ptr::null_mut());
+        let (mut model, mut ring) = (ptr::null(), ptr::null_mut());
         // SAFETY: mapped memory of these sizes.
         let loaded = unsafe {
             ek_model_load(artifact.begin().cast(), file.len(), storage.begin().cast(), storage.len(), &raw mut model)
         };
         assert_eq!(loaded, EkCode::Ok);
-        let state_memory = Shared::new(ek_shared_state_size(HOSTS, processes_max));
-        let options = EkStateOptions { hosts_max: HOSTS, processes_max, ..options() };
-        // SAFETY: mapped memory of this size, a structure that is filled in.
-        let opened = unsafe {
-            let memory = state_memory.begin().cast();
-            ek_state_open(memory, state_memory.len(), &raw const options, &raw mut state, ptr::null_mut())
-        };
-        assert_eq!(opened, EkCode::Ok);
+        let memory = memory_for(&options(HOSTS, processes_max));
+        let (upstream, _) = open(&memory, &options(HOSTS, processes_max)).expect("blank memory");
         let mut host = 0;
         for key in 1..=u64::from(HOSTS) {
-            // SAFETY: a state, and a place for the index.
-            assert_eq!(unsafe { ek_host_register(state, key, 1.0, 0, &raw mut host) }, EkCode::Ok);
+            // SAFETY: an upstream, and a place for the index.
+            assert_eq!(unsafe { ek_host_register(upstream, key, 1.0, 0, &raw mut host) }, EkCode::Ok);
         }
         let ring_memory = Shared::new(ek_record_size(4, HOSTS));
         // SAFETY: mapped memory of this size.
@@ -65,194 +59,110 @@ impl Fixture {
         assert_eq!(made, EkCode::Ok);
         // SAFETY: a model.
         let scratch = Shared::new(unsafe { ek_scratch_size(model, HOSTS) });
-        Self { _artifact: artifact, _storage: storage, model, state_memory, state, ring_memory, ring, scratch }
+        Self { _artifact: artifact, _storage: storage, model, memory, upstream, ring_memory, ring, scratch }
     }
 
-    pub(crate) fn decide(&self, mask: &[u64], now_us: u64) -> (EkCode, EkDecision) {
-        let request = request();
-        let mut decision = decision();
+    pub(crate) fn choose(&self, mask: &[u64], now_us: u64) -> (EkCode, EkChoice) {
+        let (asked, mut made) = (facts(), choice());
+        let struct_size = size_of::<EkEligible>() as u32;
+        let words = mask.len() as u32;
+        let eligible = EkEligible { struct_size, words, hosts: mask.as_ptr(), tried: ptr::null() };
         // SAFETY: everything is as it should be.
         let code = unsafe {
-            ek_decide(
+            ek_upstream_choose(
+                self.upstream,
                 self.model,
-                self.state,
-                &raw const request,
-                mask.as_ptr(),
-                mask.len(),
+                &raw const asked,
+                &raw const eligible,
                 now_us,
                 self.scratch.begin().cast(),
                 self.scratch.len(),
-                &raw mut decision,
+                &raw mut made,
             )
         };
-        (code, decision)
+        (code, made)
+    }
+
+    pub(crate) fn stats(&self, host: u32) -> EkStats {
+        processes::stats(self.upstream, host)
     }
 }
 
-fn options() -> EkStateOptions {
-    EkStateOptions {
-        struct_size: size_of::<EkStateOptions>() as u32,
-        hosts_max: 1,
-        processes_max: 0,
-        if_other: 0,
-        seed: 1,
-    }
+pub(crate) fn options(hosts_max: u32, processes_max: u32) -> EkUpstreamOptions {
+    processes::options(hosts_max, processes_max, evenkeel_runtime::ffi::EkIfOther::Refuse)
 }
 
-pub(crate) fn request() -> EkRequest {
-    let struct_size = size_of::<EkRequest>() as u32;
-    EkRequest { struct_size, prompt_tokens: 100, cached_tokens: ptr::null(), cached_tokens_len: 0, output_tokens: 0 }
+/// A prompt with all keys.
+pub(crate) fn facts() -> EkFacts {
+    EkFacts { output_tokens_max: 50, prefix_keys: [1, 2, 3, 4, 5], session_key: 6, class_key: 7, ..FACTS }
 }
 
-fn decision() -> EkDecision {
-    EkDecision { struct_size: size_of::<EkDecision>() as u32, host: 77, reason: 0, score: 0.0 }
+pub(crate) fn choice() -> EkChoice {
+    let struct_size = size_of::<EkChoice>() as u32;
+    EkChoice { struct_size, host: 77, reason: 77, score: 0.0, cached_tokens: 77, output_tokens: 77 }
 }
 
 pub(crate) fn outcome(status: u32) -> EkOutcome {
-    EkOutcome { struct_size: size_of::<EkOutcome>() as u32, status, output_tokens: 5, reserved: 0 }
+    let struct_size = size_of::<EkOutcome>() as u32;
+    EkOutcome { struct_size, status, output_tokens: 5, cached_tokens: EK_UNKNOWN_TOKENS }
 }
 
-fn telemetry(numbers: [f32; 5]) -> EkTelemetry {
+pub(crate) fn telemetry(numbers: [f32; 5]) -> EkTelemetry {
     let [running, waiting, pending_prefill_tokens, kv_use, step_s] = numbers;
     let struct_size = size_of::<EkTelemetry>() as u32;
     EkTelemetry { struct_size, running, waiting, pending_prefill_tokens, kv_use, step_s }
 }
 
-fn ticket() -> EkTicket {
-    EkTicket { host: 0, prompt_tokens: 0, sent_us: 0, first_token_us: 0, in_flight_at_send: 0, under_way: 0 }
-}
-
-/// Checks that a call refuses NULL and a misaligned pointer in one place: `$bad` stands
-/// for the address.
-macro_rules! refuses {
-    ($room:expr, $bad:ident => $call:expr) => {
-        for (address, code) in [(0, EkCode::NullPointer), ($room + 1, EkCode::Misaligned)] {
-            let $bad: usize = address;
-            // SAFETY: neither NULL nor a misaligned pointer is followed.
-            let returned = unsafe { $call };
-            assert_eq!(returned, code, "{}", stringify!($call));
-        }
-    };
-}
-
-#[test]
-fn no_pointer_is_trusted() {
-    let all = Fixture::new(0);
-    let room = Shared::new(4096);
-    let at = room.begin() as usize;
-    let (model, state, ring) = (all.model, all.state, all.ring);
-    let (scratch, scratch_len) = (all.scratch.begin().cast(), all.scratch.len());
-    let (request, mut decided, ended) = (request(), decision(), outcome(0));
-    let (request, decided, ended) = (&raw const request, &raw mut decided, &raw const ended);
-    let (mut under_way, mut host, mut size) = (ticket(), 0u32, 0usize);
-    let (ticket, host, size) = (&raw mut under_way, &raw mut host, &raw mut size);
-    let told = telemetry([1.0; 5]);
-    let (no_mask, options) = (ptr::null(), options());
-    let memory = all.state_memory.begin().cast::<c_void>();
-    let (len, ring_len) = (all.state_memory.len(), all.ring_memory.len());
-    let (mut found_state, mut found_ring, mut found_model) = (ptr::null_mut(), ptr::null_mut(), ptr::null());
-
-    // The bytes of an artifact need no alignment.
-    // SAFETY: NULL is not followed.
-    let without_bytes = unsafe { ek_model_load(ptr::null(), 64, memory, len, &raw mut found_model) };
-    assert_eq!(without_bytes, EkCode::NullPointer);
-    refuses!(at, bad => ek_model_load(memory, 64, bad as *mut _, 4096, &raw mut found_model));
-    refuses!(at, bad => ek_model_load(memory, 64, memory, len, bad as *mut _));
-    refuses!(at, bad => ek_model_metadata(bad as *const _, at as *mut _, size));
-    refuses!(at, bad => ek_model_metadata(model, bad as *mut _, size));
-    refuses!(at, bad => ek_model_metadata(model, at as *mut _, bad as *mut _));
-    refuses!(at, bad => ek_state_init(bad as *mut _, len, 1, 1, &raw mut found_state));
-    refuses!(at, bad => ek_state_init(memory, len, 1, 1, bad as *mut _));
-    refuses!(at, bad => ek_state_attach(bad as *mut _, len, &raw mut found_state));
-    refuses!(at, bad => ek_state_attach(memory, len, bad as *mut _));
-    refuses!(at, bad => ek_state_open(bad as *mut _, len, &raw const options, &raw mut found_state, ptr::null_mut()));
-    refuses!(at, bad => ek_state_open(memory, len, bad as *const _, &raw mut found_state, ptr::null_mut()));
-    refuses!(at, bad => ek_state_open(memory, len, &raw const options, bad as *mut _, ptr::null_mut()));
-    refuses!(at, bad => ek_host_register(bad as *mut _, 1, 1.0, 0, host));
-    refuses!(at, bad => ek_host_register(state, 1, 1.0, 0, bad as *mut _));
-    refuses!(at, bad => ek_host_find(bad as *const _, 1, host));
-    refuses!(at, bad => ek_host_find(state, 1, bad as *mut _));
-    refuses!(at, bad => ek_host_weight(bad as *mut _, 0, 1.0));
-    refuses!(at, bad => ek_host_restarted(bad as *mut _, 0, 1));
-    refuses!(at, bad => ek_hosts_warm(bad as *mut _, 1, 1));
-    refuses!(at, bad => ek_classes_expected(bad as *const _, 192, 1, host));
-    refuses!(at, bad => ek_classes_expected(memory, 192, 1, bad as *mut _));
-    refuses!(at, bad => ek_classes_note(bad as *mut _, 192, 1, 1));
-    refuses!(at, bad => ek_host_stats(bad as *const _, 0, 0, at as *mut _));
-    refuses!(at, bad => ek_host_stats(state, 0, 0, bad as *mut _));
-    refuses!(at, bad => ek_process_join(bad as *mut _, 0, ptr::null_mut()));
-    refuses!(at, bad => ek_process_begin(bad as *mut _, 0, 0, 1, 1, ticket));
-    refuses!(at, bad => ek_decisions(bad as *const _, 0, at as *mut _));
-    refuses!(at, bad => ek_decisions(state, 0, bad as *mut _));
-    refuses!(at, bad => ek_counters_read(bad as *const _, at as *mut _));
-    refuses!(at, bad => ek_counters_read(state, bad as *mut _));
-    refuses!(at, bad => ek_begin(bad as *mut _, 0, 1, 1, ticket));
-    refuses!(at, bad => ek_begin(state, 0, 1, 1, bad as *mut _));
-    refuses!(at, bad => ek_first_token(bad as *mut _, ticket, 1));
-    refuses!(at, bad => ek_first_token(state, bad as *mut _, 1));
-    refuses!(at, bad => ek_finish(bad as *mut _, model, ticket, ended, 1));
-    refuses!(at, bad => ek_finish(state, model, bad as *mut _, ended, 1));
-    refuses!(at, bad => ek_report(bad as *mut _, 0, &raw const told, 1, 1));
-    refuses!(at, bad => ek_report(state, 0, bad as *const _, 1, 1));
-    refuses!(at, bad => ek_report_orca(bad as *mut _, 0, at as *const _, 1, 1));
-    refuses!(at, bad => ek_decide(model, bad as *mut _, request, no_mask, 0, 1, scratch, scratch_len, decided));
-    refuses!(at, bad => ek_decide(model, state, bad as *const _, no_mask, 0, 1, scratch, scratch_len, decided));
-    refuses!(at, bad => ek_decide(model, state, request, bad as *const _, 1, 1, scratch, scratch_len, decided));
-    refuses!(at, bad => ek_decide(model, state, request, no_mask, 0, 1, bad as *mut _, scratch_len, decided));
-    refuses!(at, bad => ek_decide(model, state, request, no_mask, 0, 1, scratch, scratch_len, bad as *mut _));
-    refuses!(at, bad => ek_explain(model, bad as *mut _, request, no_mask, 0, 1, scratch, scratch_len, at as *mut _));
-    refuses!(at, bad => ek_explain(model, state, bad as *const _, no_mask, 0, 1, scratch, scratch_len, at as *mut _));
-    refuses!(at, bad => ek_explain(model, state, request, no_mask, 0, 1, scratch, scratch_len, bad as *mut _));
-    refuses!(at, bad => ek_record_init(bad as *mut _, ring_len, 4, HOSTS, &raw mut found_ring));
-    refuses!(at, bad => ek_record_init(memory, ring_len, 4, HOSTS, bad as *mut _));
-    refuses!(at, bad => ek_record_attach(bad as *mut _, ring_len, &raw mut found_ring));
-    refuses!(at, bad => ek_record_attach(ring.cast(), ring_len, bad as *mut _));
-    refuses!(at, bad => ek_record_counts(bad as *const _, at as *mut _));
-    refuses!(at, bad => ek_record_counts(ring, bad as *mut _));
-    refuses!(at, bad => ek_record_outcome(bad as *mut _, 0, ticket, ended, 1));
-    refuses!(at, bad => ek_record_outcome(ring, 0, bad as *const _, ended, 1));
-    refuses!(at, bad => ek_record_decision(bad as *mut _, model, state, request, no_mask, 0, 1, scratch, scratch_len, decided, 0, 0, ptr::null_mut()));
-    refuses!(at, bad => ek_record_decision(ring, model, bad as *const _, request, no_mask, 0, 1, scratch, scratch_len, decided, 0, 0, ptr::null_mut()));
-    refuses!(at, bad => ek_record_decision(ring, model, state, bad as *const _, no_mask, 0, 1, scratch, scratch_len, decided, 0, 0, ptr::null_mut()));
-    refuses!(at, bad => ek_record_decision(ring, model, state, request, no_mask, 0, 1, scratch, scratch_len, bad as *const _, 0, 0, ptr::null_mut()));
-    // Nothing of all this has changed anything.
-    assert!(found_state.is_null() && found_ring.is_null() && found_model.is_null());
+pub(crate) fn ticket() -> EkTicket {
+    EkTicket {
+        host: 0,
+        prompt_tokens: 0,
+        sent_us: 0,
+        first_token_us: 0,
+        in_flight_at_send: 0,
+        cached_tokens: 0,
+        cached_age: 0,
+        owner: 0,
+        under_way: 0,
+        reserved: 0,
+    }
 }
 
 #[test]
 fn memory_of_something_else_is_refused() {
     let all = Fixture::new(2);
     let blank = Shared::new(8192);
-    let (state, ring, model) = (blank.begin().cast(), blank.begin().cast(), blank.begin().cast());
-    let (mut host, mut taken, request, mut decided) = (0, 0, request(), decision());
-    let (mask, scratch) = (ptr::null(), all.scratch.begin().cast());
-    let (request, decided) = (&raw const request, &raw mut decided);
+    let (upstream, ring, model) = (blank.begin().cast(), blank.begin().cast(), blank.begin().cast());
+    let (mut host, mut taken, asked, mut made) = (0, 0, facts(), choice());
+    let (every, scratch) = (ptr::null(), all.scratch.begin().cast());
+    let (asked, made) = (&raw const asked, &raw mut made);
     // SAFETY: mapped memory everywhere, if not of what it is said to be.
     unsafe {
-        assert_eq!(ek_host_register(state, 1, 1.0, 0, &raw mut host), EkCode::StateForeign);
-        assert_eq!(ek_process_join(state, 0, &raw mut taken), EkCode::StateForeign);
-        assert_eq!(ek_decide(model, all.state, request, mask, 0, 1, scratch, 0, decided), EkCode::ModelForeign);
-        assert_eq!(ek_decide(all.model, state, request, mask, 0, 1, scratch, 0, decided), EkCode::StateForeign);
+        assert_eq!(ek_host_register(upstream, 1, 1.0, 0, &raw mut host), EkCode::UpstreamForeign);
+        assert_eq!(ek_upstream_join(upstream, 0, &raw mut taken), EkCode::UpstreamForeign);
+        assert_eq!(ek_upstream_tick(upstream, ptr::null(), 0, 1, 0.0, ptr::null_mut(), 0), EkCode::UpstreamForeign);
+        let choose = |upstream, model| ek_upstream_choose(upstream, model, asked, every, 1, scratch, 0, made);
+        assert_eq!(choose(all.upstream, model), EkCode::ModelForeign);
+        assert_eq!(choose(upstream, all.model), EkCode::UpstreamForeign);
         // One for the other: each has its own mark.
-        assert_eq!(
-            ek_decide(all.model, all.ring.cast(), request, mask, 0, 1, scratch, 0, decided),
-            EkCode::StateForeign
-        );
-        assert_eq!(
-            ek_decide(all.state.cast(), all.state, request, mask, 0, 1, scratch, 0, decided),
-            EkCode::ModelForeign
-        );
+        assert_eq!(choose(all.ring.cast(), all.model), EkCode::UpstreamForeign);
+        assert_eq!(choose(all.upstream, all.upstream.cast_const().cast()), EkCode::ModelForeign);
         let mut counts: EkRingCounts = std::mem::zeroed();
         counts.struct_size = size_of::<EkRingCounts>() as u32;
         assert_eq!(ek_record_counts(ring, &raw mut counts), EkCode::RingForeign);
-        assert_eq!(ek_record_counts(all.state.cast(), &raw mut counts), EkCode::RingForeign);
+        assert_eq!(ek_record_counts(all.upstream.cast(), &raw mut counts), EkCode::RingForeign);
         let (mut found, begin) = (ptr::null_mut(), all.ring_memory.begin());
         assert_eq!(ek_record_attach(begin.cast(), all.ring_memory.len() - 8, &raw mut found), EkCode::MemorySize);
         begin.add(8).write(9);
         assert_eq!(ek_record_attach(begin.cast(), all.ring_memory.len(), &raw mut found), EkCode::RingLayout);
         assert_eq!(ek_record_counts(all.ring, &raw mut counts), EkCode::RingLayout);
     }
-    assert_eq!((ek_state_size(0), ek_state_size(1025), ek_shared_state_size(1, 1025)), (0, 0, 0));
+    let [no_host, too_many_hosts, too_many_processes] = [(0, 0), (1025, 0), (1, 1025)].map(|(hosts, processes)| {
+        let options = options(hosts, processes);
+        // SAFETY: the structure is filled in.
+        unsafe { ek_upstream_size(&raw const options) }
+    });
+    assert_eq!((no_host, too_many_hosts, too_many_processes), (0, 0, 0));
     assert_eq!((ek_record_size(0, 1), ek_record_size(1, 0), ek_record_size(1, 1025)), (0, 0, 0));
 }
 
@@ -260,16 +170,15 @@ fn memory_of_something_else_is_refused() {
 fn structures_may_grow_and_reserved_fields_stay_zero() {
     let all = Fixture::new(0);
     let hosts = Shared::new(4096);
-    let (request, scratch) = (request(), all.scratch.begin().cast());
+    let (asked, scratch) = (facts(), all.scratch.begin().cast());
     let explain = |explanation: &mut EkExplanation| {
         // SAFETY: everything is mapped and as long as it says.
         unsafe {
-            ek_explain(
+            ek_upstream_explain(
+                all.upstream,
                 all.model,
-                all.state,
-                &raw const request,
+                &raw const asked,
                 ptr::null(),
-                0,
                 1,
                 scratch,
                 all.scratch.len(),
@@ -314,8 +223,8 @@ fn structures_may_grow_and_reserved_fields_stay_zero() {
     }
     // SAFETY: all zeros are a valid structure of numbers.
     let mut counters: EkCounters = unsafe { std::mem::zeroed() };
-    // SAFETY: a state, and a structure.
-    assert_eq!(unsafe { ek_counters_read(all.state, &raw mut counters) }, EkCode::StructSize);
+    // SAFETY: an upstream, and a structure.
+    assert_eq!(unsafe { ek_upstream_counters(all.upstream, &raw mut counters) }, EkCode::StructSize);
 }
 
 const NUMBERS: [f32; 9] =
@@ -323,9 +232,9 @@ const NUMBERS: [f32; 9] =
 const CLOCKS_US: [u64; 7] = [0, 1, 5_000_000, 5_000_001, u64::MAX / 2, u64::MAX - 1, u64::MAX];
 
 #[test]
-fn no_report_and_no_clock_keeps_a_decision_from_an_eligible_host() {
+fn no_report_and_no_clock_keeps_a_choice_from_an_eligible_host() {
     let all = Fixture::new(0);
-    let mut ticket = ticket();
+    let (asked, mut ticket) = (EkFacts { prompt_tokens: u32::MAX, ..facts() }, ticket());
     let mut made = 0;
     // Forwards, and then backwards.
     for now_us in CLOCKS_US.into_iter().chain(CLOCKS_US.into_iter().rev()) {
@@ -334,25 +243,30 @@ fn no_report_and_no_clock_keeps_a_decision_from_an_eligible_host() {
             told[index % 5] = number;
             let telemetry = telemetry(told);
             let host = index as u32 % HOSTS;
-            // SAFETY: a state, a report, a ticket and an outcome.
+            let (upstream, model, ticket, asked) = (all.upstream, all.model, &raw mut ticket, &raw const asked);
+            // SAFETY: an upstream, a report, a ticket, facts and an outcome.
             unsafe {
-                let code = ek_report(all.state, host, &raw const telemetry, now_us, now_us);
+                let code = ek_host_report(upstream, host, &raw const telemetry, now_us, now_us);
                 assert!(matches!(code, EkCode::Ok | EkCode::ReportStale));
-                assert_eq!(ek_begin(all.state, host, u32::MAX, now_us, &raw mut ticket), EkCode::Ok);
+                let code = ek_upstream_begin(upstream, EK_NO_PROCESS, model, asked, host, now_us, ticket);
+                assert_eq!(code, EkCode::Ok);
                 let later = CLOCKS_US[index % CLOCKS_US.len()];
-                assert_eq!(ek_first_token(all.state, &raw mut ticket, later), EkCode::Ok);
-                let ended = outcome(index as u32 % 4);
-                assert_eq!(ek_finish(all.state, all.model, &raw mut ticket, &raw const ended, later), EkCode::Ok);
+                assert_eq!(ek_upstream_first_token(upstream, ticket, later), EkCode::Ok);
+                let cached_tokens = later as u32;
+                let ended = EkOutcome { output_tokens: cached_tokens, cached_tokens, ..outcome(index as u32 % 5) };
+                assert_eq!(ek_upstream_finish(upstream, model, ticket, asked, &raw const ended, later), EkCode::Ok);
+                let code = ek_upstream_tick(upstream, ptr::null(), later, now_us, later as f64, ptr::null_mut(), 0);
+                assert_eq!(code, EkCode::Ok);
             }
-            let (code, decision) = all.decide(&[0b10110], now_us);
+            let (code, choice) = all.choose(&[0b10110], now_us);
             assert_eq!(code, EkCode::Ok);
-            assert!([1, 2, 4].contains(&decision.host), "{decision:?}");
-            assert!(decision.reason != 0 || decision.score.is_finite(), "{decision:?}");
-            made += u32::from(decision.reason == 0);
+            assert!([1, 2, 4].contains(&choice.host), "{choice:?}");
+            assert!(choice.reason != 0 || choice.score.is_finite(), "{choice:?}");
+            made += u32::from(choice.reason == 0);
         }
     }
     assert!(made > 100, "nearly all of them by the policy: {made}");
-    assert_eq!(all.decide(&[!0b11111], 1).0, EkCode::NoHost);
+    assert_eq!(all.choose(&[!0b11111], 1).0, EkCode::NoHost);
 }
 
 #[test]
@@ -363,19 +277,19 @@ fn stale_telemetry_is_counted() {
         // SAFETY: all zeros are a valid structure of numbers.
         let mut counters: EkCounters = unsafe { std::mem::zeroed() };
         counters.struct_size = size_of::<EkCounters>() as u32;
-        // SAFETY: a state, and a structure of the size it says.
-        assert_eq!(unsafe { ek_counters_read(all.state, &raw mut counters) }, EkCode::Ok);
+        // SAFETY: an upstream, and a structure of the size it says.
+        assert_eq!(unsafe { ek_upstream_counters(all.upstream, &raw mut counters) }, EkCode::Ok);
         (counters.policy, counters.stale_telemetry)
     };
-    assert_eq!(all.decide(&[0b11], 1_000_000).1.reason, 0);
+    assert_eq!(all.choose(&[0b11], 1_000_000).1.reason, 0);
     assert_eq!(stale(), (1, 1), "never reported");
     for host in 0..2 {
-        // SAFETY: a state and a report.
-        assert_eq!(unsafe { ek_report(all.state, host, &raw const told, 1_000_000, 1_000_000) }, EkCode::Ok);
+        // SAFETY: an upstream and a report.
+        assert_eq!(unsafe { ek_host_report(all.upstream, host, &raw const told, 1_000_000, 1_000_000) }, EkCode::Ok);
     }
-    assert_eq!(all.decide(&[0b11], 30_000_000).1.reason, 0);
+    assert_eq!(all.choose(&[0b11], 30_000_000).1.reason, 0);
     assert_eq!(stale(), (2, 1), "reported 29 s ago");
-    assert_eq!(all.decide(&[0b11], 31_000_001).1.reason, 0);
+    assert_eq!(all.choose(&[0b11], 31_000_001).1.reason, 0);
     assert_eq!(stale(), (3, 2), "reported 30 s ago");
 }
 
@@ -384,35 +298,39 @@ proptest! {
 
     /// Whatever a broken process scribbled over hosts, counters and ledger.
     #[test]
-    fn any_contents_of_a_state_are_survived(seed in any::<u64>(), dense in any::<bool>(), now_us in any::<u64>()) {
+    fn any_contents_of_an_upstream_are_survived(seed in any::<u64>(), dense in any::<bool>(), now_us in any::<u64>()) {
         let mut all = Fixture::new(2);
         let mut numbers = crate::mutate::Numbers::new(seed);
-        // The mark, the layout and the sizes are what a state is known by.
-        for byte in all.state_memory.bytes().iter_mut().skip(32) {
+        // The mark, the layout and the sizes are what an upstream is known by.
+        let is_known = |at: usize| at < 28 || (32..44).contains(&at);
+        for (_, byte) in all.memory.bytes().iter_mut().enumerate().filter(|(at, _)| !is_known(*at)) {
             if dense || numbers.below(16) == 0 {
                 *byte = numbers.next() as u8;
             }
         }
+        // SAFETY: an upstream of the right size, however wrong.
+        let code = unsafe { ek_upstream_tick(all.upstream, all.model, seed, now_us, 1e9, ptr::null_mut(), 0) };
+        prop_assert_eq!(code, EkCode::Ok);
         let mut taken_back = 0;
-        // SAFETY: a state of the right size, however wrong.
-        let code = unsafe { ek_process_join(all.state, 0, &raw mut taken_back) };
+        // SAFETY: an upstream of the right size, however wrong.
+        let code = unsafe { ek_upstream_join(all.upstream, 0, &raw mut taken_back) };
         prop_assert!(matches!(code, EkCode::Ok | EkCode::Busy));
-        let (code, decision) = all.decide(&[0b01110], now_us);
-        prop_assert!(code == EkCode::NoHost || (code == EkCode::Ok && [1, 2, 3].contains(&decision.host)));
+        let (code, choice) = all.choose(&[0b01110], now_us);
+        prop_assert!(code == EkCode::NoHost || (code == EkCode::Ok && [1, 2, 3].contains(&choice.host)));
         // SAFETY: all zeros are a valid structure of numbers.
         let mut stats: EkStats = unsafe { std::mem::zeroed() };
         stats.struct_size = size_of::<EkStats>() as u32;
         let mut begun = ticket();
-        let ended = outcome(0);
+        let (asked, ended) = (facts(), outcome(0));
         for host in 0..=HOSTS {
             // SAFETY: as above.
             unsafe {
-                let code = ek_host_stats(all.state, host, now_us, &raw mut stats);
+                let code = ek_host_stats(all.upstream, host, now_us, &raw mut stats);
                 prop_assert!(matches!(code, EkCode::Ok | EkCode::HostUnknown));
-                let code = ek_process_begin(all.state, 0, host, 100, now_us, &raw mut begun);
+                let code = ek_upstream_begin(all.upstream, 0, all.model, &raw const asked, host, now_us, &raw mut begun);
                 prop_assert!(matches!(code, EkCode::Ok | EkCode::HostUnknown | EkCode::ProcessUnknown));
                 if code == EkCode::Ok {
-                    let code = ek_finish(all.state, all.model, &raw mut begun, &raw const ended, now_us);
+                    let code = ek_upstream_finish(all.upstream, all.model, &raw mut begun, &raw const asked, &raw const ended, now_us);
                     prop_assert!(matches!(code, EkCode::Ok | EkCode::Ticket));
                 }
             }

@@ -2,7 +2,7 @@
 
 use evenkeel_runtime::artifact::{crc32, format};
 use evenkeel_runtime::program::{Instruction, NO_WEIGHTS, Op, Register};
-use evenkeel_runtime::{Guard, HOST_FEATURES, ServiceKind, ServiceModel, features};
+use evenkeel_runtime::{Engine, Guard, HOST_FEATURES, Llm, ServiceModel, features};
 
 /// A register that holds a row for each host.
 pub(crate) fn rows(width: u16) -> Register {
@@ -89,17 +89,16 @@ fn pad(bytes: &mut Vec<u8>) {
 /// A service of plausible numbers.
 pub(crate) fn service() -> ServiceModel {
     ServiceModel {
-        kind: ServiceKind::Llm,
-        step_base_s: 0.015,
-        step_per_request_s: 1e-4,
-        step_per_kv_token_s: 3e-7,
-        step_per_prefill_token_s: 1e-4,
-        batch_max: 128.0,
-        kv_capacity_tokens: 100_000.0,
+        engine: Engine::Llm(Llm {
+            step_base_s: 0.015,
+            step_per_request_s: 1e-4,
+            step_per_kv_token_s: 3e-7,
+            step_per_prefill_token_s: 1e-4,
+            batch_max: 128.0,
+            kv_capacity_tokens: 100_000.0,
+        }),
         prompt_tokens_mean: 1000.0,
         output_tokens_mean: 200.0,
-        service_mean_s: 1.0,
-        servers: 1.0,
         step_typical_s: 0.03,
         latency_typical_s: 6.0,
         ttft_typical_s: 0.2,

@@ -4,12 +4,12 @@
 use std::ptr;
 
 use evenkeel_runtime::ffi::{
-    EkCode, EkStats, EkTicket, ek_finish, ek_first_token, ek_host_register, ek_host_remove, ek_host_stats,
-    ek_process_begin, ek_process_join,
+    EkCode, EkStats, EkTicket, ek_host_register, ek_host_remove, ek_host_stats, ek_upstream_begin, ek_upstream_finish,
+    ek_upstream_first_token, ek_upstream_join,
 };
 use proptest::prelude::*;
 
-use crate::boundary::{Fixture, outcome};
+use crate::boundary::{Fixture, facts, outcome};
 
 const HOSTS: usize = 5;
 const PROCESSES: u32 = 3;
@@ -18,7 +18,7 @@ const PROCESSES: u32 = 3;
 enum Call {
     Register(u64),
     Remove(u64),
-    /// Decide among the hosts of the mask, and send the request there.
+    /// Choose among the hosts of the mask, and send the request there.
     Send {
         process: u32,
         mask: u64,
@@ -35,7 +35,7 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (1u64..8).prop_map(Call::Remove),
         8 => (0..PROCESSES, any::<u64>()).prop_map(|(process, mask)| Call::Send { process, mask }),
         2 => (0usize..12).prop_map(Call::FirstByte),
-        6 => (0usize..12, 0u32..4).prop_map(|(request, status)| Call::Finish(request, status)),
+        6 => (0usize..12, 0u32..5).prop_map(|(request, status)| Call::Finish(request, status)),
         1 => (0..PROCESSES).prop_map(Call::Die),
     ]
 }
@@ -44,8 +44,8 @@ fn stats(all: &Fixture, host: u32) -> Option<EkStats> {
     // SAFETY: all zeros are a valid structure of numbers.
     let mut stats: EkStats = unsafe { std::mem::zeroed() };
     stats.struct_size = size_of::<EkStats>() as u32;
-    // SAFETY: a state, and a structure of the size it says.
-    (unsafe { ek_host_stats(all.state, host, 0, &raw mut stats) } == EkCode::Ok).then_some(stats)
+    // SAFETY: an upstream, and a structure of the size it says.
+    (unsafe { ek_host_stats(all.upstream, host, 0, &raw mut stats) } == EkCode::Ok).then_some(stats)
 }
 
 proptest! {
@@ -55,8 +55,8 @@ proptest! {
     fn counts_and_picks_hold(calls in prop::collection::vec((call(), any::<u32>()), 0..120)) {
         let all = Fixture::new(PROCESSES);
         for process in 0..PROCESSES {
-            // SAFETY: a state.
-            prop_assert_eq!(unsafe { ek_process_join(all.state, process, ptr::null_mut()) }, EkCode::Ok);
+            // SAFETY: an upstream.
+            prop_assert_eq!(unsafe { ek_upstream_join(all.upstream, process, ptr::null_mut()) }, EkCode::Ok);
         }
         let mut under_way: Vec<(u32, EkTicket)> = Vec::new();
         for (call, clock) in calls {
@@ -65,27 +65,29 @@ proptest! {
             match call {
                 Call::Register(key) => {
                     let mut host = 0;
-                    // SAFETY: a state, and a place for the index.
-                    let code = unsafe { ek_host_register(all.state, key, 1.0, now_us, &raw mut host) };
+                    // SAFETY: an upstream, and a place for the index.
+                    let code = unsafe { ek_host_register(all.upstream, key, 1.0, now_us, &raw mut host) };
                     prop_assert!(matches!(code, EkCode::Ok | EkCode::HostsFull));
                 }
                 Call::Remove(key) => {
-                    // SAFETY: a state.
-                    let code = unsafe { ek_host_remove(all.state, key) };
+                    // SAFETY: an upstream.
+                    let code = unsafe { ek_host_remove(all.upstream, key) };
                     prop_assert!(matches!(code, EkCode::Ok | EkCode::HostUnknown));
                 }
                 Call::Send { process, mask } => {
                     let is_eligible = |host: u32| mask >> host & 1 == 1 && stats(&all, host).is_some();
                     let eligible = (0..HOSTS as u32).filter(|host| is_eligible(*host)).count();
-                    let (code, decision) = all.decide(&[mask], now_us);
+                    let (code, choice) = all.choose(&[mask], now_us);
                     prop_assert_eq!(code, if eligible == 0 { EkCode::NoHost } else { EkCode::Ok });
                     if code == EkCode::Ok {
-                        prop_assert!(is_eligible(decision.host));
-                        prop_assert_eq!(decision.reason == 1, eligible == 1);
+                        prop_assert!(is_eligible(choice.host));
+                        prop_assert_eq!(choice.reason == 1, eligible == 1);
+                        let (asked, host) = (facts(), choice.host);
                         let mut ticket = std::mem::MaybeUninit::uninit();
-                        // SAFETY: a state, and a place for the ticket.
+                        // SAFETY: an upstream, a model, facts, and a place for the ticket.
                         let code = unsafe {
-                            ek_process_begin(all.state, process, decision.host, 100, now_us, ticket.as_mut_ptr())
+                            let (asked, ticket) = (&raw const asked, ticket.as_mut_ptr());
+                            ek_upstream_begin(all.upstream, process, all.model, asked, host, now_us, ticket)
                         };
                         prop_assert_eq!(code, EkCode::Ok);
                         // SAFETY: written, as the code says.
@@ -94,24 +96,28 @@ proptest! {
                 }
                 Call::FirstByte(index) => {
                     if let Some((_, ticket)) = under_way.get_mut(index) {
-                        // SAFETY: a state and a ticket.
-                        prop_assert_eq!(unsafe { ek_first_token(all.state, ticket, now_us) }, EkCode::Ok);
+                        // SAFETY: an upstream and a ticket.
+                        prop_assert_eq!(unsafe { ek_upstream_first_token(all.upstream, ticket, now_us) }, EkCode::Ok);
                     }
                 }
                 Call::Finish(index, status) => {
                     if index < under_way.len() {
                         let (_, mut ticket) = under_way.swap_remove(index);
-                        let ended = outcome(status);
-                        let mut finish =
-                            // SAFETY: a state, a model, a ticket and an outcome.
-                            || unsafe { ek_finish(all.state, all.model, &raw mut ticket, &raw const ended, now_us) };
+                        let (asked, ended) = (facts(), outcome(status));
+                        let mut finish = || {
+                            let (asked, ended) = (&raw const asked, &raw const ended);
+                            // SAFETY: an upstream, a model, a ticket, facts and an outcome.
+                            unsafe {
+                                ek_upstream_finish(all.upstream, all.model, &raw mut ticket, asked, ended, now_us)
+                            }
+                        };
                         prop_assert_eq!((finish(), finish()), (EkCode::Ok, EkCode::Ticket));
                     }
                 }
                 Call::Die(process) => {
                     let mut taken_back = 0;
-                    // SAFETY: a state, and a place for the number.
-                    let code = unsafe { ek_process_join(all.state, process, &raw mut taken_back) };
+                    // SAFETY: an upstream, and a place for the number.
+                    let code = unsafe { ek_upstream_join(all.upstream, process, &raw mut taken_back) };
                     prop_assert_eq!(code, EkCode::Ok);
                     let left = under_way.iter().filter(|(owner, _)| *owner == process).count();
                     prop_assert_eq!(taken_back as usize, left);

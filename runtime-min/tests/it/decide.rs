@@ -80,7 +80,7 @@ fn load_failures_and_slowness_are_avoided() {
             let ticket = state.begin(1, 500, SECOND_US).expect("host");
             state.finish(
                 &ticket,
-                &Outcome { status: Status::Failure, output_tokens: 0 },
+                &Outcome { status: Status::Failure, output_tokens: 0, cached_tokens: None },
                 Some(&service()),
                 SECOND_US + 1000,
             );
@@ -88,7 +88,7 @@ fn load_failures_and_slowness_are_avoided() {
             state.first_token(&mut ticket, SECOND_US + 200_000);
             state.finish(
                 &ticket,
-                &Outcome { status: Status::Success, output_tokens: 200 },
+                &Outcome { status: Status::Success, output_tokens: 200, cached_tokens: None },
                 Some(&service()),
                 7 * SECOND_US,
             );
@@ -143,7 +143,7 @@ fn hosts_far_from_the_trained_service_all_get_their_share() {
                     let mut ticket = open.pop_front().expect("not empty");
                     let first_us = if streamed { ticket.sent_us + 5 * token_us } else { now_us - 10 };
                     state.first_token(&mut ticket, first_us);
-                    let success = Outcome { status: Status::Success, output_tokens: 120 };
+                    let success = Outcome { status: Status::Success, output_tokens: 120, cached_tokens: None };
                     state.finish(&ticket, &success, Some(&service()), now_us);
                 }
             }
@@ -242,7 +242,7 @@ fn threads_that_decide_and_report_at_once_lose_no_count() {
                     let ticket = state.begin(host, asked.prompt_tokens, now_us).expect("registered");
                     let report = Telemetry { running: thread as f32, ..Telemetry::UNKNOWN };
                     state.report(host, &report, now_us, now_us);
-                    let success = Outcome { status: Status::Success, output_tokens: 3 };
+                    let success = Outcome { status: Status::Success, output_tokens: 3, cached_tokens: None };
                     state.finish(&ticket, &success, Some(&service()), now_us + 10);
                 }
             });

@@ -128,7 +128,7 @@ impl Fleet {
                 let first_us = ticket.sent_us + (end_us - ticket.sent_us) / 5;
                 self.state().first_token(&mut ticket, first_us);
             }
-            let outcome = Outcome { status: answer.status, output_tokens: answer.output_tokens };
+            let outcome = Outcome { status: answer.status, output_tokens: answer.output_tokens, cached_tokens: None };
             self.state().finish(&ticket, &outcome, Some(model.service()), end_us);
         }
         self.artifact = artifact;

@@ -25,9 +25,14 @@ mod life;
 #[cfg(unix)]
 mod mutate;
 #[cfg(unix)]
+mod pointers;
+#[cfg(unix)]
 mod processes;
 mod program;
 mod record;
 mod recovery;
 mod rolling;
 mod state;
+mod upstream;
+#[cfg(unix)]
+mod upstream_memory;

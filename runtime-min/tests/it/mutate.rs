@@ -110,7 +110,7 @@ fn integers() -> Vec<u8> {
     int8_section(HOST_FEATURES, 1, &weights, &[0.5, 0.01])
 }
 
-fn forecaster() -> Vec<u8> {
+pub(crate) fn forecaster() -> Vec<u8> {
     let weights = vec![0.01; FORECAST_FEATURES * QUANTILE_COUNT];
     let linear = Instruction { weights: 0, ..instruction(Op::Linear, 1, 0, 0) };
     program(&[rows(FORECAST_FEATURES as u16), rows(QUANTILE_COUNT as u16)], &[linear], &weights, 1)

@@ -72,7 +72,7 @@ fn a_decision_can_be_made_again() {
         let (decision, sequence) = record(&ring, Some(&model), state, Actual::AsDecided);
         assert_eq!(sequence, Ok(0));
         let ticket = state.begin(decision.host.expect("a host"), 300, NOW_US).expect("host");
-        let outcome = Outcome { status: Status::Timeout, output_tokens: 7 };
+        let outcome = Outcome { status: Status::Timeout, output_tokens: 7, cached_tokens: None };
         assert_eq!(ring.record_outcome(0, &ticket, &outcome, NOW_US + 2500), Ok(()));
 
         let bytes = bytes(&words);
@@ -124,7 +124,7 @@ fn the_last_decisions_remain() {
         let sequences: Vec<_> = (0..8).map(|_| record(&ring, None, state, Actual::AsDecided).1).collect();
         assert_eq!(sequences, (0..8).map(Ok).collect::<Vec<_>>());
         let ticket = state.begin(0, 1, NOW_US).expect("host");
-        let outcome = Outcome { status: Status::Success, output_tokens: 1 };
+        let outcome = Outcome { status: Status::Success, output_tokens: 1, cached_tokens: None };
         assert_eq!(ring.record_outcome(4, &ticket, &outcome, NOW_US), Err(RingError::Gone));
         assert_eq!(ring.record_outcome(5, &ticket, &outcome, NOW_US), Ok(()));
         assert_eq!(ring.record_outcome(8, &ticket, &outcome, NOW_US), Err(RingError::Gone));

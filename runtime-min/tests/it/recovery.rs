@@ -47,11 +47,16 @@ impl<'s> Fleet<'s> {
                 self.state.first_token(&mut ticket, self.now_us + SECOND_US / 20);
                 self.under_way.push_back(ticket);
             } else {
-                self.state.finish(&ticket, &Outcome { status, output_tokens: 0 }, Some(&service()), self.now_us + 1000);
+                self.state.finish(
+                    &ticket,
+                    &Outcome { status, output_tokens: 0, cached_tokens: None },
+                    Some(&service()),
+                    self.now_us + 1000,
+                );
             }
             while self.under_way.front().is_some_and(|ticket| ticket.sent_us + 4 * SECOND_US <= self.now_us) {
                 let ticket = self.under_way.pop_front().expect("not empty");
-                let success = Outcome { status: Status::Success, output_tokens: 200 };
+                let success = Outcome { status: Status::Success, output_tokens: 200, cached_tokens: None };
                 self.state.finish(&ticket, &success, Some(&service()), self.now_us);
             }
         }
@@ -62,7 +67,9 @@ impl<'s> Fleet<'s> {
 fn pick(artifact: &[u8], state: &State<'_>, asked: &Request<'_>, now_us: u64) -> u32 {
     let model = Model::parse(artifact).expect("valid");
     let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(HOSTS))];
-    decide(Some(&model), state, asked, Eligible::All, now_us, &mut scratch).host.expect("all are eligible")
+    let mut hosts = [u64::MAX];
+    state.spare(&mut hosts);
+    decide(Some(&model), state, asked, Eligible::Mask(&hosts), now_us, &mut scratch).host.expect("one is always left")
 }
 
 fn with_fleet<R>(test: impl FnOnce(&mut Fleet<'_>) -> R) -> R {
@@ -79,7 +86,7 @@ fn a_host_that_fails_is_tried_now_and_then_and_one_that_stopped_gets_its_share_a
         // The worst case: nothing but failures, up to now.
         for _ in 0..40 {
             let ticket = fleet.state.begin(0, 1, fleet.now_us).expect("host");
-            let failure = Outcome { status: Status::Failure, output_tokens: 0 };
+            let failure = Outcome { status: Status::Failure, output_tokens: 0, cached_tokens: None };
             fleet.state.finish(&ticket, &failure, Some(&service()), fleet.now_us);
         }
         assert_eq!(fleet.run(15, |_, _| Status::Success)[0], 0);
@@ -99,7 +106,7 @@ fn failures_fade_while_nothing_is_sent() {
             let ticket = fleet.state.begin(0, 1, now_us).expect("host");
             fleet.state.finish(
                 &ticket,
-                &Outcome { status: Status::Failure, output_tokens: 0 },
+                &Outcome { status: Status::Failure, output_tokens: 0, cached_tokens: None },
                 Some(&service()),
                 now_us,
             );
@@ -114,7 +121,12 @@ fn failures_fade_while_nothing_is_sent() {
         assert!((share(30) - before).abs() < 1e-5);
         // A later failure counts from there.
         let late_us = now_us + 31 * SECOND_US;
-        fleet.state.finish(&ticket, &Outcome { status: Status::Timeout, output_tokens: 0 }, Some(&service()), late_us);
+        fleet.state.finish(
+            &ticket,
+            &Outcome { status: Status::Timeout, output_tokens: 0, cached_tokens: None },
+            Some(&service()),
+            late_us,
+        );
         assert!((0.12..0.2).contains(&share(31)), "{}", share(31));
     });
 }
@@ -127,7 +139,7 @@ fn a_restarted_host_warms_up() {
         fleet.state.warm(SLOW_START_US, fleet.now_us);
         assert!(fleet.state.restarted(0, fleet.now_us));
         assert!(!fleet.state.restarted(HOSTS as u32, fleet.now_us), "there is no such host");
-        assert_eq!(fleet.state.host(0).map(HostSlot::slow_start), Some(10.0), "from the first moment on");
+        assert_eq!(fleet.state.host(0).map(HostSlot::full_share), Some(0.1), "from the first moment on");
         for _ in 0..8 {
             let mut sent = 0;
             for _ in 0..10 {
@@ -139,7 +151,7 @@ fn a_restarted_host_warms_up() {
         // Of a hundred in ten seconds, 25 are fair.
         assert!(shares[0] < 10 && shares[0] < shares[2] && shares[2] < shares[5], "{shares:?}");
         assert!((20..35).contains(&shares[7]), "{shares:?}");
-        assert_eq!(fleet.state.host(0).map(HostSlot::slow_start), Some(1.0));
+        assert_eq!(fleet.state.host(0).map(HostSlot::full_share), Some(1.0));
     });
 }
 
@@ -148,21 +160,26 @@ fn without_a_slow_start_a_restarted_host_only_forgets() {
     with_fleet(|fleet| {
         let (state, now_us) = (fleet.state, fleet.now_us);
         let ticket = state.begin(0, 1, now_us).expect("host");
-        state.finish(&ticket, &Outcome { status: Status::Failure, output_tokens: 0 }, Some(&service()), now_us);
+        state.finish(
+            &ticket,
+            &Outcome { status: Status::Failure, output_tokens: 0, cached_tokens: None },
+            Some(&service()),
+            now_us,
+        );
         state.report(0, &Telemetry { running: 3.0, ..Telemetry::UNKNOWN }, now_us, now_us);
         let slot = state.host(0).expect("host");
         let in_flight = slot.in_flight();
         assert!(slot.failure_share(now_us) > 0.1);
         assert!(state.restarted(0, now_us));
-        assert_eq!((slot.slow_start(), slot.failure_share(now_us), slot.in_flight()), (1.0, 0.0, in_flight));
+        assert_eq!((slot.full_share(), slot.failure_share(now_us), slot.in_flight()), (1.0, 0.0, in_flight));
         assert!(slot.telemetry().running.is_nan() && slot.telemetry_age_s(now_us).is_none());
         // What its successor reports is taken, even from a clock that is a little behind.
         assert!(state.report(0, &Telemetry { running: 1.0, ..Telemetry::UNKNOWN }, now_us - 1000, now_us - 1000));
         // A slow start that begins late finds it on its way; one that ends lets it go.
         state.warm(4 * SECOND_US, now_us + 2 * SECOND_US);
-        assert_eq!(slot.slow_start(), 2.0);
+        assert_eq!(slot.full_share(), 0.5);
         state.warm(0, now_us + 2 * SECOND_US);
-        assert_eq!(slot.slow_start(), 1.0);
+        assert_eq!(slot.full_share(), 1.0);
     });
 }
 
@@ -205,9 +222,9 @@ proptest! {
                 1 => state.warm(a, b),
                 _ => state.warm(0, b),
             }
-            let slower = slots[0].slow_start();
-            prop_assert!((1.0..=10.0).contains(&slower), "{slower}");
-            prop_assert!(call != 2 || slower == 1.0);
+            let share = slots[0].full_share();
+            prop_assert!((0.1..=1.0).contains(&share), "{share}");
+            prop_assert!(call != 2 || share == 1.0);
         }
     }
 

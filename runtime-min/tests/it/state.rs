@@ -63,7 +63,7 @@ proptest! {
                     if index < open.len() {
                         let ticket = open.swap_remove(index);
                         let status = [Status::Success, Status::Failure, Status::Timeout, Status::ClientAbort][status as usize];
-                        state.finish(&ticket, &Outcome { status, output_tokens: 10 }, Some(&service()), now_us);
+                        state.finish(&ticket, &Outcome { status, output_tokens: 10, cached_tokens: None }, Some(&service()), now_us);
                     }
                 }
                 Call::Report(host) => {
@@ -94,7 +94,7 @@ fn threads_lose_no_count() {
                     let ticket = state.begin(0, 3, now_us).expect("host");
                     state.finish(
                         &ticket,
-                        &Outcome { status: Status::Success, output_tokens: 2 },
+                        &Outcome { status: Status::Success, output_tokens: 2, cached_tokens: None },
                         Some(&service()),
                         now_us + 5,
                     );
@@ -130,7 +130,12 @@ fn a_slot_waits_for_its_last_request_before_it_changes_hands() {
     let late = state.begin(0, 1, 5).expect("host");
     state.remove(1);
     assert_eq!(state.register(2, 1.0, 6), Err(RegisterError::Full));
-    state.finish(&late, &Outcome { status: Status::Success, output_tokens: 1 }, Some(&service()), 9);
+    state.finish(
+        &late,
+        &Outcome { status: Status::Success, output_tokens: 1, cached_tokens: None },
+        Some(&service()),
+        9,
+    );
     assert_eq!(state.register(2, 1.0, 10), Ok(0));
     assert_eq!(state.host(0).map(|slot| (slot.in_flight(), slot.done_total())), Some((0, 0)));
 }

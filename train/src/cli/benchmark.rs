@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use evenkeel_env::life::LifeKind;
 use evenkeel_env::telemetry::TelemetryKind;
 use evenkeel_runtime::ServiceKind;
 use evenkeel_runtime::state::HOSTS_MAX;
@@ -147,6 +148,9 @@ pub enum Preset {
     Standard,
     /// The whole protocol.
     Full,
+    /// The reference at 70 % beside each kind of what happens to real fleets (`--fault`), two
+    /// seeds: a minute or two.
+    Life,
 }
 
 /// What the hosts run.
@@ -248,6 +252,51 @@ pub enum Fault {
     ReportsIdle,
     /// One host answers every request with an error at once.
     FailsFast,
+    /// The fastest host is 20 times as slow for a tenth of the time, then another 3 times.
+    SlowSpells,
+    /// Nothing arrives for some minutes, three times.
+    IdleNights,
+    /// Six hosts crash one after the other; balancers hear of their restarts.
+    Restarts,
+    /// A quarter of the hosts join after a third of the time.
+    Joins,
+    /// One host answers a fifth of its requests with an error, which is tried again elsewhere.
+    Errors,
+    /// One host refuses every request at once, as with `404 Not Found`.
+    NoWork,
+    /// Requests claim a thousandth to a thousand times their prompts, or nothing.
+    WrongClaims,
+    /// One host reports a step of a thousandth, one repeats its first report, one reports idle.
+    Liars,
+    /// One in fifty requests opens an exchange of minutes that is no work, as a `WebSocket`.
+    LongExchanges,
+    /// One client in five leaves if it is not answered in time.
+    Aborts,
+    /// Turns of sessions wait for the turn before; for traces with think times.
+    ClosedLoop,
+    /// As `restarts`, where heads of responses come at once, so that nothing is tried again.
+    EarlyHeads,
+}
+
+impl Fault {
+    /// The kind of life that it is, if it is one.
+    pub fn life(self) -> Option<LifeKind> {
+        Some(match self {
+            Self::None | Self::Crash | Self::ReportsIdle | Self::FailsFast => return None,
+            Self::SlowSpells => LifeKind::SlowSpells,
+            Self::IdleNights => LifeKind::IdleNights,
+            Self::Restarts => LifeKind::Restarts,
+            Self::Joins => LifeKind::Joins,
+            Self::Errors => LifeKind::Errors,
+            Self::NoWork => LifeKind::NoWork,
+            Self::WrongClaims => LifeKind::WrongClaims,
+            Self::Liars => LifeKind::Liars,
+            Self::LongExchanges => LifeKind::LongExchanges,
+            Self::Aborts => LifeKind::Aborts,
+            Self::ClosedLoop => LifeKind::ClosedLoop,
+            Self::EarlyHeads => LifeKind::EarlyHeads,
+        })
+    }
 }
 
 fn parse_load(text: &str) -> Result<f64, String> {

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use burn::prelude::Device;
 use clap::{Args, ValueEnum};
 use evenkeel_datasets::{Split, load_trace};
+use evenkeel_env::life::LifeKind;
 use evenkeel_env::metrics::{Metrics, MetricsOptions, estimate};
 use evenkeel_env::policies::{Ext, Learned};
 use evenkeel_env::{Policy, Workload, simulate};
@@ -47,6 +48,9 @@ pub struct AblateArgs {
     /// Offered loads.
     #[arg(long, value_delimiter = ',', default_value = "0.7,0.8,0.9")]
     pub loads: Vec<f64>,
+    /// Replay each kind of what happens to real fleets, too, in columns of their own.
+    #[arg(long)]
+    pub life: bool,
     /// Replays of each trained policy at each load.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub replays: u64,
@@ -76,11 +80,21 @@ pub enum Variant {
     NoProbes,
     /// As `es`, without any report of the hosts.
     NoTelemetry,
+    /// As `es`, trained in settings in which nothing happens but load, antagonists and crashes.
+    NoLife,
 }
 
 impl Variant {
-    const ALL: [Self; 7] =
-        [Self::NoResidual, Self::Imitation, Self::Ppo, Self::Es, Self::NoContext, Self::NoProbes, Self::NoTelemetry];
+    const ALL: [Self; 8] = [
+        Self::NoResidual,
+        Self::Imitation,
+        Self::Ppo,
+        Self::Es,
+        Self::NoContext,
+        Self::NoProbes,
+        Self::NoTelemetry,
+        Self::NoLife,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -91,6 +105,7 @@ impl Variant {
             Self::NoContext => "no-context",
             Self::NoProbes => "no-probes",
             Self::NoTelemetry => "no-telemetry",
+            Self::NoLife => "no-life",
         }
     }
 
@@ -99,6 +114,7 @@ impl Variant {
             Self::NoContext => Means { context: false, ..Means::ALL },
             Self::NoProbes => Means { probes: false, ..Means::ALL },
             Self::NoTelemetry => Means { telemetry: false, ..Means::ALL },
+            Self::NoLife => Means { life: false, ..Means::ALL },
             _ => Means::ALL,
         }
     }
@@ -107,7 +123,7 @@ impl Variant {
         match self {
             Self::NoResidual | Self::Imitation => FineTune::None,
             Self::Ppo => FineTune::Ppo,
-            Self::Es | Self::NoContext | Self::NoProbes | Self::NoTelemetry => FineTune::Es,
+            Self::Es | Self::NoContext | Self::NoProbes | Self::NoTelemetry | Self::NoLife => FineTune::Es,
         }
     }
 }
@@ -125,6 +141,9 @@ struct Row {
     /// The four figures of each training, seed by seed: equal seeds of two variants draw the
     /// same scenarios.
     per_seed: Vec<Figures>,
+    /// The same in the life of real fleets, over its kinds; without `--life` none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    life_per_seed: Vec<Figures>,
 }
 
 /// Trains, replays, and prints the table.
@@ -141,11 +160,14 @@ pub fn run(arguments: &AblateArgs) -> Result<()> {
     let service = training[0].service_model(&hosts);
     let length = if arguments.quick { PolicyOptions::QUICK } else { PolicyOptions::FULL };
 
+    let has_think_times = test.trace().requests.iter().any(|request| request.think_s.is_finite());
+    let kinds: Vec<Option<LifeKind>> =
+        LifeKind::ALL.into_iter().filter(|kind| has_think_times || *kind != LifeKind::ClosedLoop).map(Some).collect();
     let mut stages = Stages::default();
     let mut rows = Vec::new();
     for &variant in &arguments.variants {
         let stage = stages.begin(variant.name(), 0);
-        let mut figures = Vec::new();
+        let (mut figures, mut in_life) = (Vec::new(), Vec::new());
         for seed in 1..=arguments.seeds {
             let scratch = tempfile::tempdir().context("cannot create a folder for checkpoints")?;
             let folder = RunFolder::create(Some(scratch.path()))?;
@@ -166,7 +188,12 @@ pub fn run(arguments: &AblateArgs) -> Result<()> {
                 let weights: PolicyWeights = trained.fine_tuned.weights;
                 Some(task.compile(&weights, "policy")?)
             };
-            figures.push(replay(&task, &test, artifact.as_deref(), arguments, &stop)?);
+            let replay =
+                |kinds: &[Option<LifeKind>]| replay(&task, &test, artifact.as_deref(), kinds, arguments, &stop);
+            figures.push(replay(&[None])?);
+            if arguments.life {
+                in_life.push(replay(&kinds)?);
+            }
             stage.at(seed as usize);
         }
         let over = |figure: fn(&Figures) -> f64| over_seeds(&figures.iter().map(figure).collect::<Vec<_>>());
@@ -178,6 +205,7 @@ pub fn run(arguments: &AblateArgs) -> Result<()> {
             ttft_mean_s: over(|figures| figures[2]),
             ttft_p99_s: over(|figures| figures[3]),
             per_seed: figures,
+            life_per_seed: in_life,
         });
         stage.done(&format!("{} trainings", arguments.seeds));
     }
@@ -191,11 +219,12 @@ pub fn run(arguments: &AblateArgs) -> Result<()> {
 /// Latency mean and p99, TTFT mean and p99, in seconds.
 type Figures = [f64; 4];
 
-/// Means over loads and replays. Without an artifact, of the analytic rule.
+/// Means over kinds of life, loads and replays. Without an artifact, of the analytic rule.
 fn replay(
     task: &Task<'_>,
     test: &Workload,
     artifact: Option<&[u8]>,
+    kinds: &[Option<LifeKind>],
     arguments: &AblateArgs,
     stop: &StopFlag,
 ) -> Result<Figures> {
@@ -203,11 +232,19 @@ fn replay(
     const FIRST_SEED: u64 = 1_000_003;
     const REQUESTS: usize = 12_000;
     let model = artifact.map(Model::parse).transpose()?;
-    let runs: Vec<(f64, u64)> =
-        arguments.loads.iter().flat_map(|load| (0..arguments.replays).map(|index| (*load, index))).collect();
-    let figures = |(load, index): &(f64, u64)| {
+    let mut runs = Vec::new();
+    for kind in kinds {
+        for load in &arguments.loads {
+            runs.extend((0..arguments.replays).map(|index| (*kind, *load, index)));
+        }
+    }
+    let figures = |(kind, load, index): &(Option<LifeKind>, f64, u64)| {
         stop.check()?;
-        let scenario = task.standard_scenario(*load, REQUESTS);
+        let plain = task.standard_scenario(*load, REQUESTS);
+        let scenario = match kind {
+            Some(kind) => kind.applied_to(plain, test),
+            None => plain,
+        };
         let mut policy: Box<dyn Policy + '_> = match model {
             Some(model) => Box::new(Learned::new(model)),
             None => Box::new(Ext::default()),
@@ -226,22 +263,32 @@ fn over_seeds(values: &[f64]) -> Estimate {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text = format!("{:<14}{:>22}{:>22}{:>22}{:>22}\n", "variant", "mean s", "p99 s", "TTFT s", "TTFT p99 s");
+    let is_life = rows.iter().any(|row| !row.life_per_seed.is_empty());
+    let mut heads = vec!["mean s", "p99 s", "TTFT s", "TTFT p99 s"];
+    if is_life {
+        heads.extend(["life: mean s", "life: p99 s"]);
+    }
+    let mut text = format!("{:<14}", "variant");
+    for head in heads {
+        let _ = write!(text, "{head:>22}");
+    }
+    text.push('\n');
     let cell = |estimate: &Estimate| {
         let half = 0.5 * (estimate.ci95[1] - estimate.ci95[0]);
         if half.is_finite() { format!("{:.3} ± {half:.3}", estimate.value) } else { format!("{:.3}", estimate.value) }
     };
     for row in rows {
-        let cells = [&row.latency_mean_s, &row.latency_p99_s, &row.ttft_mean_s, &row.ttft_p99_s].map(cell);
-        let _ = writeln!(
-            text,
-            "{:<14}{:>22}{:>22}{:>22}{:>22}",
-            row.variant.name(),
-            cells[0],
-            cells[1],
-            cells[2],
-            cells[3]
-        );
+        let life =
+            [0, 1].map(|figure| over_seeds(&row.life_per_seed.iter().map(|run| run[figure]).collect::<Vec<_>>()));
+        let mut cells = vec![&row.latency_mean_s, &row.latency_p99_s, &row.ttft_mean_s, &row.ttft_p99_s];
+        if is_life {
+            cells.extend(&life);
+        }
+        let _ = write!(text, "{:<14}", row.variant.name());
+        for estimate in cells {
+            let _ = write!(text, "{:>22}", cell(estimate));
+        }
+        text.push('\n');
     }
     text
 }

@@ -82,7 +82,7 @@ pub fn run(arguments: &EvalArgs) -> Result<()> {
 /// What the hosts run: a policy is of no use for another service.
 fn service(arguments: &EvalArgs, model: &Model<'_>) -> Result<ServiceKind> {
     let name = |kind| if kind == ServiceKind::Llm { "llm" } else { "fifo" };
-    let own = model.service().kind;
+    let own = model.service().kind();
     let asked = arguments.settings.service.map_or(own, ServiceKind::from);
     ensure!(
         asked == own,

@@ -3,6 +3,8 @@
 //! A study varies some axes around the reference: 16 heterogeneous hosts with antagonists,
 //! 4 balancers, telemetry every 250 ms, with every response and by 3 probes a request.
 
+use clap::ValueEnum;
+
 use super::setting::Point;
 use crate::cli::benchmark::{Fault, FleetChoice, Preset, SettingArgs, TelemetryContents, TelemetryPeriod};
 
@@ -120,6 +122,7 @@ pub fn effort(preset: Option<Preset>) -> Effort {
         Some(Preset::Quick) => Effort { seeds: 2, requests: 1500, tuning_budget: 0 },
         Some(Preset::Standard) => Effort { seeds: 6, requests: 4000, tuning_budget: 24 },
         Some(Preset::Full) => Effort { seeds: 10, requests: 20_000, tuning_budget: 96 },
+        Some(Preset::Life) => Effort { seeds: 2, requests: 2000, tuning_budget: 0 },
     }
 }
 
@@ -141,6 +144,11 @@ pub fn evaluation(preset: Option<Preset>, arguments: &SettingArgs) -> Vec<Study>
             hosts: &[8, 32, 64, 128],
             balancers: &[1, 4, 16, 100],
         }),
+        Some(Preset::Life) => {
+            let lives = Fault::value_variants().iter().copied().filter(|fault| fault.life().is_some());
+            let faults = std::iter::once(Fault::None).chain(lives).collect();
+            vec![Study { faults, ..Study::reference(&[0.7]) }]
+        }
     };
     studies.into_iter().map(|study| study.with(arguments)).collect()
 }

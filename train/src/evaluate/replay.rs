@@ -57,13 +57,9 @@ impl Run {
 /// Replays a setting under a policy.
 pub fn replay(setting: &Setting, policy: &mut dyn Policy, seed: u64) -> Run {
     let outcome = simulate(&setting.scenario, &setting.workload, policy, seed);
-    let failed_latency_s = setting.judgement.failed_latency_s;
-    // A failure counts as a slow answer, in the CDF as in the metrics.
-    let counted_s = |record: &Record| match record.status {
-        Status::Answered => record.latency_s,
-        Status::Failed | Status::TimedOut => record.latency_s.max(failed_latency_s),
-    };
-    let latencies_s = Sample::new(outcome.measured().iter().map(counted_s).collect());
+    // In the CDF as in the metrics: a failure counts as a slow answer, one without work not at all.
+    let worked = outcome.measured().iter().filter(|record| record.status != Status::NoWork);
+    let latencies_s = Sample::new(worked.map(|record| setting.judgement.counted_latency_s(record)).collect());
     let quantile = |point: usize| latencies_s.quantile(point as f64 / (CDF_POINTS - 1) as f64);
     let fault = setting.faulty_host.map(|host| {
         let elsewhere = |record: &&Record| usize::from(record.host) != host && record.status == Status::Answered;

@@ -1,6 +1,6 @@
 //! What is replayed: one trace on one fleet, seen by balancers in one way, at one load.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use evenkeel_env::fleet::{Antagonists, Fleet};
 use evenkeel_env::liar::{Liar, Lie};
 use evenkeel_env::metrics::MetricsOptions;
@@ -81,6 +81,18 @@ impl Label {
             Fault::Crash => ", a crash",
             Fault::ReportsIdle => ", one reports idle",
             Fault::FailsFast => ", one fails fast",
+            Fault::SlowSpells => ", slow spells",
+            Fault::IdleNights => ", idle nights",
+            Fault::Restarts => ", restarts",
+            Fault::Joins => ", a quarter joins late",
+            Fault::Errors => ", one fails now and then",
+            Fault::NoWork => ", one refuses everything",
+            Fault::WrongClaims => ", wrong claims",
+            Fault::Liars => ", reports lie",
+            Fault::LongExchanges => ", long exchanges",
+            Fault::Aborts => ", clients leave",
+            Fault::ClosedLoop => ", closed loop",
+            Fault::EarlyHeads => ", restarts and early heads",
         };
         format!(
             "{} {}{} hosts, {} balancer{}, {telemetry}{contents}{fault}",
@@ -116,6 +128,16 @@ pub fn settings(
     for workload in workloads {
         for study in studies {
             for point in study.points() {
+                if point.fault == Fault::ClosedLoop && !has_think_times(workload) {
+                    let name = &workload.trace().name;
+                    ensure!(
+                        arguments.fault.is_none(),
+                        "--fault closed-loop: the trace {name} has no think times of sessions, so no turn waits for \
+                         another; give a trace that has some (`evenkeel dataset stats` tells sessions), or leave it out"
+                    );
+                    eprintln!("{name}: closed-loop is left out, there are no think times of sessions");
+                    continue;
+                }
                 let setting = Setting::new(&point, arguments, service, workload)?;
                 if !settings.iter().any(|known| known.label == setting.label) {
                     settings.push(setting);
@@ -124,6 +146,11 @@ pub fn settings(
         }
     }
     Ok(settings)
+}
+
+/// Whether turns of sessions can wait for the turn before.
+fn has_think_times(workload: &Workload) -> bool {
+    workload.trace().requests.iter().any(|request| request.think_s.is_finite())
 }
 
 /// One point of a study.
@@ -206,6 +233,10 @@ impl Setting {
                 scenario.liars = vec![Liar { host: LIAR, lie }];
                 Some(LIAR)
             }
+            fault => fault.life().and_then(|kind| {
+                scenario = kind.applied_to(scenario.clone(), workload);
+                kind.faulty_host()
+            }),
         };
         let label = Label {
             trace: workload.trace().name.clone(),

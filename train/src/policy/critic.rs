@@ -11,6 +11,7 @@ use burn::tensor::TensorData;
 use burn::tensor::activation::tanh;
 use evenkeel_env::Decision;
 use evenkeel_env::policy::Setting;
+use evenkeel_runtime::{Engine, ServiceModel};
 use rand_pcg::Pcg64Mcg;
 
 use crate::layers::{floats, seeded_linear};
@@ -64,11 +65,19 @@ pub fn summary(decision: &Decision<'_>, setting: &Setting) -> [f32; SUMMARY] {
     shared.copy_from_slice(&[
         ((f64::from(job.prompt_tokens) + 1.0) / f64::from(service.prompt_tokens_mean)).ln() as f32,
         ((f64::from(job.output_tokens) + 1.0) / f64::from(service.output_tokens_mean)).ln() as f32,
-        (job.service_s / f64::from(service.service_mean_s.max(1e-9)) + 1e-2).ln() as f32,
+        (job.service_s / service_mean_s(service) + 1e-2).ln() as f32,
         (count / 16.0).ln() as f32,
         (setting.balancers as f64 / 4.0).ln() as f32,
     ]);
     summary
+}
+
+/// Mean service time; of a language model, whose requests have none, any number does.
+fn service_mean_s(service: &ServiceModel) -> f64 {
+    match &service.engine {
+        Engine::Llm(_) => 1.0,
+        Engine::Fifo(fifo) => f64::from(fifo.service_mean_s.max(1e-9)),
+    }
 }
 
 /// A summary → 32 → 32 → 1, tanh.

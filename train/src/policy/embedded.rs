@@ -31,7 +31,7 @@ pub fn encode(weights: &PolicyWeights) -> String {
 pub fn read(path: &Path, kind: ServiceKind) -> Result<PolicyWeights> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let model = Model::parse(&bytes).with_context(|| path.display().to_string())?;
-    let found = model.service().kind;
+    let found = model.service().kind();
     ensure!(
         found == kind,
         "{}: its policy is for {} services, the traces are of a {} service; name an artifact of the same kind",

@@ -79,7 +79,7 @@ impl RewardWeights {
             + cost(0.5 * self.tail, |metrics| metrics.latency_p99_s)
             + cost(0.5 * self.tail, |metrics| metrics.ttft_p99_s)
             + cost(self.ttft, |metrics| metrics.ttft_mean_s)
-            + self.timeout * (metrics.timeout_share + metrics.failed_share)
+            + self.timeout * unanswered_share(metrics)
     }
 
     /// Minus what each decision added to the objective, times the number of requests.
@@ -106,16 +106,20 @@ impl RewardWeights {
     }
 }
 
+/// Share of the requests that were not answered, for whatever reason. Where clients ask for what
+/// is not there, it is the same under every policy; a host that refuses everything must not be
+/// liked for the work that it keeps from the others.
+fn unanswered_share(metrics: &Metrics) -> f64 {
+    metrics.timeout_share + metrics.failed_share + metrics.aborted_share + metrics.no_work_share
+}
+
 /// A failure counts as a slow answer, as in the metrics.
 fn counted_latency_s(record: &Record) -> f64 {
-    match record.status {
-        Status::Answered => record.latency_s,
-        _ => record.latency_s.max(MetricsOptions::default().failed_latency_s),
-    }
+    MetricsOptions::default().counted_latency_s(record)
 }
 
 fn counted_ttft_s(record: &Record) -> f64 {
-    if record.ttft_s.is_nan() { counted_latency_s(record) } else { record.ttft_s }
+    MetricsOptions::default().counted_ttft_s(record)
 }
 
 /// What a replay's latencies are like: the units of its rewards.

@@ -37,6 +37,7 @@ pub struct Task<'a> {
 
 /// What a policy may use; all of it, unless something is left out to see what it is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each can be left out by itself")]
 pub struct Means {
     /// The graph context: what the mean over the hosts looks like.
     pub context: bool,
@@ -44,11 +45,13 @@ pub struct Means {
     pub probes: bool,
     /// Any report of the hosts: polled, with responses, or probed.
     pub telemetry: bool,
+    /// What happens to real fleets, in the settings that it is trained in.
+    pub life: bool,
 }
 
 impl Means {
     /// Everything.
-    pub const ALL: Self = Self { context: true, probes: true, telemetry: true };
+    pub const ALL: Self = Self { context: true, probes: true, telemetry: true, life: true };
 
     /// The setting without what the policy may not use.
     #[must_use]
@@ -66,12 +69,13 @@ impl Task<'_> {
     /// A random setting with at most so many requests; two in three with the user's own hosts,
     /// if they are known: a policy that has seen no others would be lost when some are replaced.
     pub fn random_scenario(&self, requests_max: usize, rng: &mut Pcg64Mcg) -> Scenario {
-        let random = Scenario::random(self.hosts, rng);
-        let fleet = match self.fleet {
-            Some(own) if uniform(rng) < 2.0 / 3.0 => own.clone(),
-            _ => random.fleet,
+        let draw = if self.means.life { Scenario::random } else { Scenario::random_reference };
+        let random = draw(self.hosts, rng);
+        let scenario = match self.fleet {
+            Some(own) if uniform(rng) < 2.0 / 3.0 => random.with_fleet(own.clone()),
+            _ => random,
         };
-        self.means.restrict(Scenario { requests_max, fleet, ..random })
+        self.means.restrict(Scenario { requests_max, ..scenario })
     }
 
     /// The setting in which policies are compared: the user's own hosts, or 16 of three speeds, with

@@ -35,7 +35,7 @@ fn write_ring(folder: &Path, artifact: &Path) -> PathBuf {
         let shadow = Actual::Host(3);
         let sequence = ring.record(Some(&model), &state, &request, all, now_us, &mut scratch, &decision, shadow);
         let ticket = state.begin(3, request.prompt_tokens, now_us).expect("host");
-        let ended = Outcome { status: Status::Success, output_tokens: 10 };
+        let ended = Outcome { status: Status::Success, output_tokens: 10, cached_tokens: None };
         ring.record_outcome(sequence.expect("recorded"), &ticket, &ended, now_us + 500_000).expect("there");
         state.finish(&ticket, &ended, Some(model.service()), now_us + 500_000);
     }

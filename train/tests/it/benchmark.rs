@@ -193,11 +193,33 @@ fn faults_and_fleets_from_files_are_replayed() {
 }
 
 #[test]
+fn what_happens_to_real_fleets_is_replayed() {
+    let bench = Bench::new();
+    let json = bench.path("life.json");
+    let small = ["--preset", "life", "--seeds", "1", "--requests", "300", "--policies", "least_request,evenkeel"];
+    bench.succeed("eval", &[&small[..], &["--json", text(&json)]].concat());
+    let entries = read(&json);
+    let entries = entries.as_array().expect("an array");
+    let share = |fault: &str, share: &str| {
+        let is_it = |entry: &&Value| entry["scenario"]["fault"] == fault && entry["policy"] == "evenkeel";
+        let entry = entries.iter().find(is_it).unwrap_or_else(|| panic!("no {fault}"));
+        entry["metrics"][share]["value"].as_f64().unwrap_or_else(|| panic!("{fault}: no {share}"))
+    };
+    for fault in ["none", "slow-spells", "idle-nights", "restarts", "joins", "errors", "wrong-claims", "liars"] {
+        assert_eq!(share(fault, "aborted_share") + share(fault, "no_work_share"), 0.0, "{fault}");
+    }
+    assert!(share("aborts", "aborted_share") > 0.0 && share("no-work", "no_work_share") > 0.0);
+    assert!(share("long-exchanges", "no_work_share") > 0.0 && share("early-heads", "no_work_share") == 0.0);
+    // The trace has no think times, so that no turn waits for another.
+    assert_eq!(entries.len(), 2 * 12);
+}
+
+#[test]
 fn refusals_name_what_is_wrong() {
     let bench = Bench::new();
     let junk = bench.path("junk.json");
     fs::write(&junk, "[1]").expect("a writable folder");
-    let cases: [(&str, &[&str], &[&str]); 9] = [
+    let cases: [(&str, &[&str], &[&str]); 10] = [
         ("eval", &["--policies", "p2c,nonsense"], &["nonsense", "least_request"]),
         ("eval", &["--fleet", "no-such-fleet.json"], &["no-such-fleet.json", "two-class"]),
         ("eval", &["--fleet", text(&junk)], &["junk.json", "line 1"]),
@@ -205,6 +227,7 @@ fn refusals_name_what_is_wrong() {
         ("eval", &["--service", "fifo"], &["fifo", "llm"]),
         ("eval", &["--loads", "0.5,-1"], &["-1", "0.01"]),
         ("eval", &["--telemetry-ms", "often"], &["often", "lost"]),
+        ("eval", &["--fault", "closed-loop"], &["closed-loop", "think times"]),
         ("eval", &["--json", "no-such-folder/out.json"], &["no-such-folder"]),
         ("tune", &["--policies", "random"], &["random", "prequal"]),
     ];

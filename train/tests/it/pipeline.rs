@@ -67,7 +67,7 @@ fn learns_a_service_without_tokens() {
     train(&trace, SERVICE_COLUMNS, &out, "1");
     let artifact = std::fs::read(out.join("evenkeel.ekm")).expect("the artifact");
     let model = Model::parse(&artifact).expect("valid");
-    assert_eq!(model.service().kind, ServiceKind::Fifo);
+    assert_eq!(model.service().kind(), ServiceKind::Fifo);
     assert!(model.policy().is_some() && model.forecaster().is_some());
 }
 

@@ -157,9 +157,12 @@ mod tests {
     #[test]
     fn declarations_are_found() {
         let header = "/**\n * See ek_b().\n */\n#define X (1)\nuint32_t ek_version(void);\n\
-                      ek_code ek_begin(struct ek_state *state,\n                 uint32_t host);\n\
+                      ek_code ek_upstream_begin(struct ek_upstream *upstream,\n                 uint32_t host);\n\
                       const char *ek_strerror(int32_t code);\n";
-        assert_eq!(declared(header).into_iter().collect::<Vec<_>>(), ["ek_begin", "ek_strerror", "ek_version"]);
+        assert_eq!(
+            declared(header).into_iter().collect::<Vec<_>>(),
+            ["ek_strerror", "ek_upstream_begin", "ek_version"]
+        );
     }
 
     #[test]

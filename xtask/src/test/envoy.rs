@@ -17,16 +17,21 @@ const GENERAL: &str = "models/general.ekm";
 /// Builds the module and runs its tests with a model that was just trained, or with the general one
 /// where none was.
 pub(super) fn run(artifact: &Path) -> Result<()> {
-    let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/envoy/tests"]);
+    process::run(&mut tests(artifact)?)
+}
+
+/// The module's tests, the module built.
+pub(super) fn tests(artifact: &Path) -> Result<Command> {
+    let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/envoy/tests"])?;
     let general = process::root().join(GENERAL);
     let artifact = if artifact.is_file() { artifact } else { &general };
     prepare(&mut tests, artifact, &VERSIONS)?;
-    process::run(&mut tests)
+    Ok(tests)
 }
 
 /// Runs one of the scripts beside the tests in the newest Envoy.
 pub(crate) fn script(name: &str, arguments: &[String], artifact: &Path) -> Result<()> {
-    let mut script = process::module_tests([format!("modules/envoy/tests/{name}")]);
+    let mut script = process::module_tests([format!("modules/envoy/tests/{name}")])?;
     script.args(arguments);
     prepare(&mut script, artifact, &VERSIONS[VERSIONS.len() - 1..])?;
     process::run(&mut script)
@@ -43,19 +48,11 @@ fn prepare(command: &mut Command, artifact: &Path, versions: &[&str]) -> Result<
     ensure!(artifact.is_file(), "{} is missing: train a model first", artifact.display());
     // What `nm` is in, to look up the names of the interface.
     packages::ensure(&["binutils", "python3"])?;
-    process::run(&mut process::cargo([
-        "build",
-        "--release",
-        "--package",
-        "evenkeel-envoy",
-        "--package",
-        "evenkeel-agent",
-    ]))?;
+    process::run(&mut process::cargo(["build", "--release", "--package", "evenkeel-envoy"]))?;
     let envoys = versions.iter().map(|version| Ok(format!("{version}={}", install(version)?.display())));
     command
         .env("EVENKEEL_ENVOYS", envoys.collect::<Result<Vec<_>>>()?.join(","))
         .env("EVENKEEL_ENVOY_MODULE", process::target().join("release/libevenkeel_envoy.so"))
-        .env("EVENKEEL_AGENT", process::target().join("release/evenkeel-agent"))
         .env("EVENKEEL_ARTIFACT", std::path::absolute(artifact)?);
     Ok(())
 }

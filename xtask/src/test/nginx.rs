@@ -62,13 +62,10 @@ pub(super) fn script(script: &Path, arguments: &[&Path]) -> Result<Command> {
     Ok(command)
 }
 
-/// The module's tests, with Debian's NGINX if the environment names no other, and with the
-/// telemetry agent. `other` is the folder of a build of the module with other structures.
+/// The module's tests, with Debian's NGINX if the environment names no other. `other` is the folder of a build of the module with other structures.
 pub(super) fn tests(module: &Path, other: Option<&Path>, artifact: &Path) -> Result<Command> {
-    process::run(&mut process::cargo(["build", "--release", "--package", "evenkeel-agent"]))?;
-    let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/nginx/tests"]);
+    let mut tests = process::module_tests(["-m", "unittest", "discover", "--start-directory", "modules/nginx/tests"])?;
     tests.env("EVENKEEL_NGINX_MODULE", module).env("EVENKEEL_ARTIFACT", std::path::absolute(artifact)?);
-    tests.env("EVENKEEL_AGENT", std::path::absolute(process::target().join("release/evenkeel-agent"))?);
     if let Some(other) = other {
         tests.env("EVENKEEL_NGINX_OTHER_MODULE", other.join("ngx_http_evenkeel_module.so"));
     }
@@ -78,7 +75,7 @@ pub(super) fn tests(module: &Path, other: Option<&Path>, artifact: &Path) -> Res
 /// Measures the module's cost with a script of its tests' folder.
 pub(crate) fn bench(artifact: &Path) -> Result<()> {
     ensure!(artifact.is_file(), "{} is missing: run `cargo xtask test` or `cargo xtask train`", artifact.display());
-    let mut bench = process::module_tests(["modules/nginx/tests/bench.py"]);
+    let mut bench = process::module_tests(["modules/nginx/tests/bench.py"])?;
     process::run(bench.env("EVENKEEL_NGINX_MODULE", build()?).env("EVENKEEL_ARTIFACT", artifact))
 }
 

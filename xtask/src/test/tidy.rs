@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::Skip;
+use super::{Skip, cases};
 use crate::process::{self, program};
 
 /// A file longer than this has more than one subject.
@@ -14,12 +14,13 @@ const LINES_MAX: usize = 700;
 /// so that this file passes its own check.
 const FOLDERS: [&str; 2] = [concat!("/", "work"), concat!("/", "tmp")];
 
-/// Checks all files that git tracks.
+/// Checks all files that git tracks, and the table of cases.
 pub(super) fn run() -> Result<()> {
     let Ok(files) = process::output(&mut program("git", ["ls-files", "-z"])) else {
         return Err(Skip("needs git and a clone, to know the project's files".into()).into());
     };
-    let complaints: Vec<_> = files.split_terminator('\0').flat_map(check_file).collect();
+    let mut complaints: Vec<_> = files.split_terminator('\0').flat_map(check_file).collect();
+    complaints.extend(cases::check()?);
     for complaint in &complaints {
         println!("{complaint}");
     }

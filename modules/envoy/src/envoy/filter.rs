@@ -89,16 +89,9 @@ impl<'h> FilterView<'h> {
             .sum()
     }
 
-    /// The first bytes of the request's body so far.
-    pub(crate) fn body_beginning(self, bytes_max: usize) -> Vec<u8> {
-        let mut beginning = Vec::new();
-        for kind in [BodyType::BufferedRequest, BodyType::ReceivedRequest] {
-            for piece in self.pieces(kind) {
-                let room = bytes_max.saturating_sub(beginning.len());
-                beginning.extend_from_slice(&piece[..piece.len().min(room)]);
-            }
-        }
-        beginning
+    /// Pieces of the request's body so far.
+    pub(crate) fn request_pieces(self) -> impl Iterator<Item = &'h [u8]> {
+        [BodyType::BufferedRequest, BodyType::ReceivedRequest].into_iter().flat_map(move |kind| self.pieces(kind))
     }
 
     /// Pieces of the response's body that have just come.

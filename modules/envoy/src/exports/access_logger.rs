@@ -7,6 +7,7 @@ use crate::abi::{Buffer, EnvoyPtr, LOG_UPSTREAM_END, LogLevel, ModulePtr};
 use crate::envoy::{self, LogEntry};
 use crate::feedback;
 use crate::fields::{self, NoFields};
+use crate::reconcile;
 
 use super::guard;
 
@@ -24,7 +25,7 @@ extern "C" fn envoy_dynamic_module_on_access_logger_config_new(
         // SAFETY: Envoy's, and valid during the hook.
         match fields::parse(unsafe { options.bytes() }) {
             Ok(NoFields {}) => {
-                feedback::log_begins();
+                reconcile::log_begins();
                 (&raw const LOGGER).cast()
             }
             Err(error) => {
@@ -38,7 +39,7 @@ extern "C" fn envoy_dynamic_module_on_access_logger_config_new(
 /// No logger uses the configuration any more.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_access_logger_config_destroy(_config: ModulePtr) {
-    feedback::log_ends();
+    reconcile::log_ends();
 }
 
 /// The logger of a thread.

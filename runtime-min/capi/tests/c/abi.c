@@ -47,27 +47,78 @@ static unsigned char *aligned(size_t size, size_t alignment)
     return memory + alignment - (size_t)memory % alignment;
 }
 
-static ek_state *new_state(uint32_t hosts_max)
+static ek_upstream_options options_of(uint32_t hosts_max)
 {
-    ek_state *state = NULL;
-    size_t size = ek_state_size(hosts_max);
-    CHECK_CODE(EK_CODE_OK, ek_state_init(aligned(size, EK_STATE_ALIGNMENT), size, hosts_max, 7, &state));
-    return state;
+    ek_upstream_options options = {0};
+    options.struct_size = sizeof(options);
+    options.hosts_max = hosts_max;
+    options.affinity_entries = 64;
+    options.class_entries = 8;
+    options.seed = 7;
+    return options;
 }
 
-static ek_request request_of(uint32_t prompt_tokens)
+static ek_upstream *new_upstream_of(const ek_upstream_options *options)
 {
-    ek_request request = {sizeof(request), prompt_tokens, NULL, 0, 0};
-    return request;
+    ek_upstream *upstream = NULL;
+    size_t size = ek_upstream_size(options);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_open(aligned(size, EK_UPSTREAM_ALIGNMENT), size, options, &upstream, NULL));
+    return upstream;
 }
 
-static ek_stats stats_of(const ek_state *state, uint32_t host)
+static ek_upstream *new_upstream(uint32_t hosts_max)
+{
+    ek_upstream_options options = options_of(hosts_max);
+    return new_upstream_of(&options);
+}
+
+static ek_facts facts_of(uint32_t prompt_tokens)
+{
+    ek_facts facts = {0};
+    facts.struct_size = sizeof(facts);
+    facts.prompt_tokens = prompt_tokens;
+    return facts;
+}
+
+static ek_choice blank_choice(void)
+{
+    ek_choice choice = {sizeof(choice), 77, 77, 77.0f, 77, 77};
+    return choice;
+}
+
+/* At any host, without a model. */
+static ek_code choose(ek_upstream *upstream, const ek_facts *facts, const ek_eligible *eligible, ek_choice *choice)
+{
+    return ek_upstream_choose(upstream, NULL, facts, eligible, 1, NULL, 0, choice);
+}
+
+static ek_code begin(ek_upstream *upstream, const ek_facts *facts, uint32_t host, uint64_t now_us, ek_ticket *ticket)
+{
+    return ek_upstream_begin(upstream, EK_NO_PROCESS, NULL, facts, host, now_us, ticket);
+}
+
+static ek_outcome success_of(uint32_t output_tokens)
+{
+    ek_outcome outcome = {sizeof(outcome), EK_STATUS_SUCCESS, output_tokens, EK_UNKNOWN_TOKENS};
+    return outcome;
+}
+
+static ek_stats stats_of(const ek_upstream *upstream, uint32_t host)
 {
     ek_stats stats;
     memset(&stats, 0xee, sizeof(stats));
     stats.struct_size = sizeof(stats);
-    CHECK_CODE(EK_CODE_OK, ek_host_stats(state, host, 0, &stats));
+    CHECK_CODE(EK_CODE_OK, ek_host_stats(upstream, host, 0, &stats));
     return stats;
+}
+
+static ek_counters counters_of(const ek_upstream *upstream)
+{
+    ek_counters counters;
+    memset(&counters, 0xee, sizeof(counters));
+    counters.struct_size = sizeof(counters);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_counters(upstream, &counters));
+    return counters;
 }
 
 static void versions_and_texts(void)
@@ -107,187 +158,217 @@ static void models_are_validated(void)
     CHECK(json == NULL);
 }
 
-static void states_are_checked(void)
+static void upstreams_are_checked(void)
 {
-    size_t size = ek_state_size(4);
-    unsigned char *memory = aligned(size, EK_STATE_ALIGNMENT);
-    ek_state *state = NULL;
-    CHECK(ek_state_size(0) == 0);
-    CHECK(ek_state_size(EK_HOSTS_MAX) > 0);
-    CHECK(ek_state_size(EK_HOSTS_MAX + 1) == 0);
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_state_init(NULL, size, 4, 1, &state));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_state_init(memory, size, 4, 1, NULL));
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_state_init(memory + 64, size, 4, 1, &state));
-    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_state_init(memory, size - 1, 4, 1, &state));
-    CHECK_CODE(EK_CODE_MAX_HOSTS, ek_state_init(memory, size, 0, 1, &state));
-    CHECK_CODE(EK_CODE_MAX_HOSTS, ek_state_init(memory, size, EK_HOSTS_MAX + 1, 1, &state));
-    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_state_attach(memory, size, &state));
-    CHECK(state == NULL);
+    ek_upstream_options options = options_of(4);
+    size_t size = ek_upstream_size(&options);
+    unsigned char *memory = aligned(size, EK_UPSTREAM_ALIGNMENT);
+    ek_upstream *upstream = NULL;
+    uint32_t was_made = 77;
+    CHECK(size > 0 && size % 4 == 0);
+    options.hosts_max = EK_HOSTS_MAX;
+    CHECK(ek_upstream_size(&options) > size);
+    options.hosts_max = 0;
+    CHECK(ek_upstream_size(&options) == 0 && ek_upstream_size(NULL) == 0);
+    CHECK_CODE(EK_CODE_MAX_HOSTS, ek_upstream_open(memory, size, &options, &upstream, &was_made));
+    options.hosts_max = EK_HOSTS_MAX + 1;
+    CHECK_CODE(EK_CODE_MAX_HOSTS, ek_upstream_open(memory, size, &options, &upstream, &was_made));
+    options = options_of(4);
+    options.affinity_entries = EK_ENTRIES_MAX + 1;
+    CHECK_CODE(EK_CODE_CAPACITY, ek_upstream_open(memory, size, &options, &upstream, &was_made));
+    options = options_of(4);
+    options.reserved = 1;
+    CHECK_CODE(EK_CODE_RESERVED, ek_upstream_open(memory, size, &options, &upstream, &was_made));
+    options = options_of(4);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_open(NULL, size, &options, &upstream, &was_made));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_open(memory, size, NULL, &upstream, &was_made));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_open(memory, size, &options, NULL, &was_made));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_upstream_open(memory + 64, size, &options, &upstream, &was_made));
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_upstream_open(memory, size - 1, &options, &upstream, &was_made));
+    CHECK_CODE(EK_CODE_UPSTREAM_FOREIGN, ek_upstream_attach(memory, size, &upstream));
+    CHECK(upstream == NULL && was_made == 77);
 
     uint32_t host = 99;
-    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_host_find((const ek_state *)memory, 1, &host));
-    CHECK_CODE(EK_CODE_OK, ek_state_init(memory, size, 4, 1, &state));
-    CHECK_CODE(EK_CODE_OK, ek_host_register(state, 42, 1.0f, 0, &host));
-    ek_state *again = NULL;
-    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_state_attach(memory, size - 1, &again));
-    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_state_attach(memory, 16, &again));
+    CHECK_CODE(EK_CODE_UPSTREAM_FOREIGN, ek_host_find((const ek_upstream *)(void *)memory, 1, &host));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_open(memory, size, &options, &upstream, &was_made));
+    CHECK(was_made == 1);
+    CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, 42, 1.0f, 0, &host));
+    ek_upstream *again = NULL;
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_upstream_attach(memory, size - 1, &again));
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_upstream_attach(memory, 16, &again));
     CHECK(again == NULL);
-    CHECK_CODE(EK_CODE_OK, ek_state_attach(memory, size, &again));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_open(memory, size, &options, &again, &was_made));
+    CHECK(was_made == 0 && again == upstream);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_attach(memory, size, &again));
     CHECK_CODE(EK_CODE_OK, ek_host_find(again, 42, &host));
     CHECK(host == 0);
+    /* Other sizes are another upstream. */
+    options.hosts_max = 3;
+    CHECK_CODE(EK_CODE_UPSTREAM_LAYOUT, ek_upstream_open(memory, size, &options, &again, &was_made));
     /* Another layout: bytes 8 to 11 say which. */
     memory[8] ^= 1;
-    CHECK_CODE(EK_CODE_STATE_LAYOUT, ek_state_attach(memory, size, &again));
+    CHECK_CODE(EK_CODE_UPSTREAM_LAYOUT, ek_upstream_attach(memory, size, &again));
     memory[8] ^= 1;
-    /* A state that claims more hosts than the memory holds. */
+    /* One that claims more hosts than the memory holds. */
     memory[12] ^= 1;
-    CHECK_CODE(EK_CODE_STATE_LAYOUT, ek_state_attach(memory, size, &again));
+    CHECK_CODE(EK_CODE_UPSTREAM_LAYOUT, ek_upstream_attach(memory, size, &again));
     memory[12] ^= 1;
     memory[0] ^= 1;
-    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_state_attach(memory, size, &again));
+    CHECK_CODE(EK_CODE_UPSTREAM_FOREIGN, ek_upstream_attach(memory, size, &again));
+    /* Made anew where that is asked for. */
+    options.if_other = EK_IF_OTHER_INITIALISE;
+    CHECK_CODE(EK_CODE_OK, ek_upstream_open(memory, size, &options, &again, &was_made));
+    CHECK(was_made == 1);
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_find(again, 42, &host));
 
-    /* Memory behind the state is left alone. */
-    size_t one = ek_state_size(1);
-    unsigned char *guarded = aligned(one, EK_STATE_ALIGNMENT);
-    memset(guarded, 0xaa, one + 1);
-    CHECK_CODE(EK_CODE_OK, ek_state_init(guarded, one, 1, 1, &state));
+    /* Memory behind the upstream is left alone. */
+    options = options_of(1);
+    size_t one = ek_upstream_size(&options);
+    unsigned char *guarded = aligned(one, EK_UPSTREAM_ALIGNMENT);
+    guarded[one] = 0xaa;
+    CHECK_CODE(EK_CODE_OK, ek_upstream_open(guarded, one, &options, &upstream, NULL));
     CHECK(guarded[one] == 0xaa);
 }
 
 static void hosts_come_and_go(void)
 {
-    ek_state *state = new_state(3);
+    ek_upstream *upstream = new_upstream(3);
     uint32_t host = 99;
-    CHECK_CODE(EK_CODE_HOST_KEY_ZERO, ek_host_register(state, 0, 1.0f, 0, &host));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_host_register(state, 1, 1.0f, 0, NULL));
+    CHECK_CODE(EK_CODE_HOST_KEY_ZERO, ek_host_register(upstream, 0, 1.0f, 0, &host));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_host_register(upstream, 1, 1.0f, 0, NULL));
     CHECK(host == 99);
     for (uint64_t key = 1; key <= 3; key++) {
-        CHECK_CODE(EK_CODE_OK, ek_host_register(state, key * 1000, 1.0f, 0, &host));
+        CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, key * 1000, 1.0f, 0, &host));
         CHECK(host == key - 1);
     }
-    CHECK_CODE(EK_CODE_OK, ek_host_register(state, 2000, 5.0f, 0, &host));
+    CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, 2000, 5.0f, 0, &host));
     CHECK(host == 1);
-    CHECK(stats_of(state, 1).weight == 5.0f);
-    CHECK_CODE(EK_CODE_HOSTS_FULL, ek_host_register(state, 4000, 1.0f, 0, &host));
-    CHECK_CODE(EK_CODE_OK, ek_host_remove(state, 2000));
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_remove(state, 2000));
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_remove(state, 0));
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_find(state, 2000, &host));
-    CHECK_CODE(EK_CODE_OK, ek_host_register(state, 4000, 1.0f, 0, &host));
+    CHECK(stats_of(upstream, 1).weight == 5.0f);
+    CHECK_CODE(EK_CODE_HOSTS_FULL, ek_host_register(upstream, 4000, 1.0f, 0, &host));
+    CHECK_CODE(EK_CODE_OK, ek_host_remove(upstream, 2000));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_remove(upstream, 2000));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_remove(upstream, 0));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_find(upstream, 2000, &host));
+    CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, 4000, 1.0f, 0, &host));
     CHECK(host == 1);
     ek_stats stats = {0};
-    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_host_stats(state, 0, 0, &stats));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_host_stats(state, 0, 0, NULL));
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_host_stats(upstream, 0, 0, &stats));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_host_stats(upstream, 0, 0, NULL));
     stats.struct_size = sizeof(stats);
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_stats(state, 3, 0, &stats));
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_stats(state, UINT32_MAX, 0, &stats));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_stats(upstream, 3, 0, &stats));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_stats(upstream, UINT32_MAX, 0, &stats));
 }
 
 static void structures_are_checked(void)
 {
-    ek_state *state = new_state(2);
+    ek_upstream *upstream = new_upstream(2);
     uint32_t host;
-    CHECK_CODE(EK_CODE_OK, ek_host_register(state, 1, 1.0f, 0, &host));
-    ek_decision decision = {sizeof(decision), 77, 77, 77.0f};
-    ek_request request = request_of(100);
+    CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, 1, 1.0f, 0, &host));
+    ek_choice choice = blank_choice();
+    ek_facts facts = facts_of(100);
 
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_decide(NULL, NULL, &request, NULL, 0, 1, NULL, 0, &decision));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_decide(NULL, state, NULL, NULL, 0, 1, NULL, 0, &decision));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_decide(NULL, state, &request, NULL, 1, 1, NULL, 0, &decision));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 64, &decision));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, NULL));
-    request.struct_size--;
-    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
-    request = request_of(100);
-    request.struct_size = UINT32_MAX;
-    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
-    request = request_of(100);
-    request.cached_tokens_len = 1;
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
-    request = request_of(100);
-    decision.struct_size = 4;
-    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
-    CHECK(decision.host == 77 && decision.reason == 77);
+    CHECK_CODE(EK_CODE_NULL_POINTER, choose(NULL, &facts, NULL, &choice));
+    CHECK_CODE(EK_CODE_NULL_POINTER, choose(upstream, &facts, NULL, NULL));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_choose(upstream, NULL, &facts, NULL, 1, NULL, 64, &choice));
+    facts.struct_size--;
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, choose(upstream, &facts, NULL, &choice));
+    facts.struct_size = UINT32_MAX;
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, choose(upstream, &facts, NULL, &choice));
+    facts = facts_of(100);
+    facts.reserved = 1;
+    CHECK_CODE(EK_CODE_RESERVED, choose(upstream, &facts, NULL, &choice));
+    facts = facts_of(100);
+    ek_eligible eligible = {sizeof(eligible) - 1, 0, NULL, NULL};
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, choose(upstream, &facts, &eligible, &choice));
+    choice.struct_size = 4;
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, choose(upstream, &facts, NULL, &choice));
+    CHECK(choice.host == 77 && choice.reason == 77);
 
     /* A caller with a newer header: longer structures, zero where we know nothing. */
     struct {
-        ek_request known;
+        ek_facts known;
         uint64_t later;
-    } newer = {request_of(100), 0};
+    } newer = {facts_of(100), 0};
     newer.known.struct_size = sizeof(newer);
-    decision.struct_size = sizeof(decision);
-    CHECK_CODE(EK_CODE_OK, ek_decide(NULL, state, &newer.known, NULL, 0, 1, NULL, 0, &decision));
+    choice = blank_choice();
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &newer.known, NULL, &choice));
+    CHECK(choice.struct_size == sizeof(choice) && choice.host == 0 && choice.output_tokens == 0);
     newer.later = 1;
-    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_decide(NULL, state, &newer.known, NULL, 0, 1, NULL, 0, &decision));
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, choose(upstream, &newer.known, NULL, &choice));
 
     ek_telemetry telemetry = {sizeof(telemetry), 1.0f, 0.0f, 0.0f, 0.5f, 0.02f};
-    CHECK_CODE(EK_CODE_OK, ek_report(state, 0, &telemetry, 1000, 1000));
-    CHECK_CODE(EK_CODE_REPORT_STALE, ek_report(state, 0, &telemetry, 999, 1000));
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_report(state, 1, &telemetry, 2000, 2000));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_report(state, 0, NULL, 2000, 2000));
+    CHECK_CODE(EK_CODE_OK, ek_host_report(upstream, 0, &telemetry, 1000, 1000));
+    CHECK_CODE(EK_CODE_REPORT_STALE, ek_host_report(upstream, 0, &telemetry, 999, 1000));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_report(upstream, 1, &telemetry, 2000, 2000));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_host_report(upstream, 0, NULL, 2000, 2000));
     telemetry.struct_size = 0;
-    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_report(state, 0, &telemetry, 2000, 2000));
+    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_host_report(upstream, 0, &telemetry, 2000, 2000));
     telemetry.struct_size = sizeof(telemetry);
     telemetry.kv_use = -1.0f;
     telemetry.waiting = INFINITY;
-    CHECK_CODE(EK_CODE_OK, ek_report(state, 0, &telemetry, 2000, 2000));
-    CHECK(isnan(stats_of(state, 0).kv_use) && isnan(stats_of(state, 0).waiting));
-    CHECK(stats_of(state, 0).running == 1.0f);
+    CHECK_CODE(EK_CODE_OK, ek_host_report(upstream, 0, &telemetry, 2000, 2000));
+    CHECK(isnan(stats_of(upstream, 0).kv_use) && isnan(stats_of(upstream, 0).waiting));
+    CHECK(stats_of(upstream, 0).running == 1.0f);
 }
 
 static void masks_hold_at_their_edges(void)
 {
-    ek_state *state = new_state(130);
-    ek_request request = request_of(10);
-    ek_decision decision = {sizeof(decision), 77, 0, 0.0f};
+    ek_upstream *upstream = new_upstream(130);
+    ek_choice choice = blank_choice();
     uint32_t host;
-    CHECK_CODE(EK_CODE_NO_HOST, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
+    CHECK_CODE(EK_CODE_NO_HOST, choose(upstream, NULL, NULL, &choice));
     for (uint64_t key = 1; key <= 130; key++) {
-        CHECK_CODE(EK_CODE_OK, ek_host_register(state, key, 1.0f, 0, &host));
+        CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, key, 1.0f, 0, &host));
     }
     const uint32_t edges[] = {0, 63, 64, 127, 128, 129};
     for (size_t edge = 0; edge < sizeof(edges) / sizeof(edges[0]); edge++) {
         uint64_t mask[3] = {0, 0, 0};
         mask[edges[edge] / 64] = (uint64_t)1 << (edges[edge] % 64);
-        CHECK_CODE(EK_CODE_OK, ek_decide(NULL, state, &request, mask, 3, 1, NULL, 0, &decision));
-        CHECK(decision.host == edges[edge] && decision.reason == EK_REASON_ONLY_HOST);
-        CHECK(isnan(decision.score));
+        ek_eligible eligible = {sizeof(eligible), 3, mask, NULL};
+        CHECK_CODE(EK_CODE_OK, choose(upstream, NULL, &eligible, &choice));
+        CHECK(choice.host == edges[edge] && choice.reason == EK_REASON_ONLY_HOST);
+        CHECK(isnan(choice.score) && choice.cached_tokens == 0);
         /* Words beyond the end: not eligible. */
-        decision.host = 77;
-        CHECK_CODE(EK_CODE_NO_HOST, ek_decide(NULL, state, &request, mask, edges[edge] / 64, 1, NULL, 0, &decision));
-        CHECK(decision.host == 77);
+        choice.host = 77;
+        eligible.words = edges[edge] / 64;
+        CHECK_CODE(EK_CODE_NO_HOST, choose(upstream, NULL, &eligible, &choice));
+        /* Tried before: not again. */
+        eligible.words = 3;
+        eligible.tried = mask;
+        CHECK_CODE(EK_CODE_NO_HOST, choose(upstream, NULL, &eligible, &choice));
+        CHECK(choice.host == 77);
+        eligible.hosts = NULL;
+        CHECK_CODE(EK_CODE_OK, choose(upstream, NULL, &eligible, &choice));
+        CHECK(choice.host != edges[edge]);
     }
     uint64_t beyond[3] = {0, 0, (uint64_t)1 << 2};
-    CHECK_CODE(EK_CODE_NO_HOST, ek_decide(NULL, state, &request, beyond, 3, 1, NULL, 0, &decision));
-    uint64_t count = 0;
-    CHECK_CODE(EK_CODE_OK, ek_decisions(state, EK_REASON_ONLY_HOST, &count));
-    CHECK(count == 6);
-    CHECK_CODE(EK_CODE_OK, ek_decisions(state, EK_REASON_NO_HOST, &count));
-    CHECK(count == 8);
-    CHECK_CODE(EK_CODE_ENUMERATION, ek_decisions(state, 6, &count));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_decisions(state, EK_REASON_POLICY, NULL));
+    ek_eligible nobody = {sizeof(nobody), 3, beyond, NULL};
+    CHECK_CODE(EK_CODE_NO_HOST, choose(upstream, NULL, &nobody, &choice));
+    ek_counters counters = counters_of(upstream);
+    CHECK(counters.only_host == 6 && counters.no_host == 14 && counters.no_policy == 6);
+    CHECK(counters.policy == 0 && counters.no_score == 0 && counters.taken_back == 0 && counters.reserved == 0);
 }
 
 static void least_request_stands_in_for_a_model(void)
 {
     enum { HOSTS = 4, PICKS = 400 };
-    ek_state *state = new_state(HOSTS);
-    ek_request request = request_of(10);
+    ek_upstream *upstream = new_upstream(HOSTS);
+    ek_facts facts = facts_of(10);
     ek_ticket tickets[PICKS];
     uint32_t host;
     for (uint64_t key = 1; key <= HOSTS; key++) {
-        CHECK_CODE(EK_CODE_OK, ek_host_register(state, key, 1.0f, 0, &host));
+        CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, key, 1.0f, 0, &host));
     }
     for (int pick = 0; pick < PICKS; pick++) {
-        ek_decision decision = {sizeof(decision), 77, 77, 0.0f};
-        CHECK_CODE(EK_CODE_OK, ek_decide(NULL, state, &request, NULL, 0, 1, NULL, 0, &decision));
-        CHECK(decision.reason == EK_REASON_NO_POLICY && decision.host < HOSTS);
-        CHECK_CODE(EK_CODE_OK, ek_begin(state, decision.host, 10, 1, &tickets[pick]));
+        ek_choice choice = blank_choice();
+        CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
+        CHECK(choice.reason == EK_REASON_NO_POLICY && choice.host < HOSTS);
+        CHECK_CODE(EK_CODE_OK, begin(upstream, &facts, choice.host, 1, &tickets[pick]));
     }
     uint32_t in_flight = 0;
     for (host = 0; host < HOSTS; host++) {
         /* The power of two choices: nobody is far from a quarter. */
-        uint32_t here = stats_of(state, host).in_flight;
+        uint32_t here = stats_of(upstream, host).in_flight;
         CHECK(here > PICKS / HOSTS - 10 && here < PICKS / HOSTS + 10);
         in_flight += here;
     }
@@ -296,181 +377,265 @@ static void least_request_stands_in_for_a_model(void)
 
 static void counts_are_exact(void)
 {
-    ek_state *state = new_state(2);
-    ek_outcome outcome = {sizeof(outcome), EK_STATUS_SUCCESS, 20, 0};
+    ek_upstream *upstream = new_upstream(2);
+    ek_outcome outcome = success_of(20);
     ek_ticket ticket;
+    ek_facts facts = facts_of(10);
     uint32_t host;
-    CHECK_CODE(EK_CODE_OK, ek_host_register(state, 1, 1.0f, 0, &host));
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_begin(state, 1, 10, 5, &ticket));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_begin(state, 0, 10, 5, NULL));
-    CHECK(stats_of(state, 0).sent_total == 0);
+    CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, 1, 1.0f, 0, &host));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, begin(upstream, &facts, 1, 5, &ticket));
+    CHECK_CODE(EK_CODE_NULL_POINTER, begin(upstream, &facts, 0, 5, NULL));
+    /* Nobody else shares the memory. */
+    CHECK_CODE(EK_CODE_PROCESS_UNKNOWN, ek_upstream_begin(upstream, 0, NULL, &facts, 0, 5, &ticket));
+    CHECK_CODE(EK_CODE_PROCESS_UNKNOWN, ek_upstream_join(upstream, 0, NULL));
+    CHECK(stats_of(upstream, 0).sent_total == 0);
 
     ek_ticket tickets[10];
     for (uint32_t i = 0; i < 10; i++) {
-        CHECK_CODE(EK_CODE_OK, ek_begin(state, 0, 10 + i, 1000, &tickets[i]));
-        CHECK(tickets[i].in_flight_at_send == i + 1 && tickets[i].under_way == 1);
+        facts.prompt_tokens = 10 + i;
+        CHECK_CODE(EK_CODE_OK, begin(upstream, &facts, 0, 1000, &tickets[i]));
+        CHECK(tickets[i].in_flight_at_send == i + 1 && tickets[i].under_way == 1 && tickets[i].owner == 0);
     }
-    CHECK(stats_of(state, 0).in_flight == 10);
-    CHECK(stats_of(state, 0).in_flight_prompt_tokens == 145);
+    CHECK(stats_of(upstream, 0).in_flight == 10);
+    CHECK(stats_of(upstream, 0).in_flight_prompt_tokens == 145);
     for (uint32_t i = 0; i < 10; i++) {
-        outcome.status = i % 4;
-        CHECK_CODE(EK_CODE_OK, ek_first_token(state, &tickets[i], 501000));
-        CHECK_CODE(EK_CODE_OK, ek_finish(state, NULL, &tickets[i], &outcome, 1001000));
+        outcome.status = i % 5;
+        CHECK_CODE(EK_CODE_OK, ek_upstream_first_token(upstream, &tickets[i], 501000));
+        CHECK_CODE(EK_CODE_OK, ek_upstream_finish(upstream, NULL, &tickets[i], NULL, &outcome, 1001000));
         /* Once is enough. */
-        CHECK_CODE(EK_CODE_TICKET, ek_finish(state, NULL, &tickets[i], &outcome, 1001000));
-        CHECK_CODE(EK_CODE_TICKET, ek_first_token(state, &tickets[i], 1001000));
+        CHECK_CODE(EK_CODE_TICKET, ek_upstream_finish(upstream, NULL, &tickets[i], NULL, &outcome, 1001000));
+        CHECK_CODE(EK_CODE_TICKET, ek_upstream_first_token(upstream, &tickets[i], 1001000));
     }
-    ek_stats stats = stats_of(state, 0);
+    ek_stats stats = stats_of(upstream, 0);
     CHECK(stats.in_flight == 0 && stats.in_flight_prompt_tokens == 0);
     CHECK(stats.sent_total == 10 && stats.done_total == 10);
-    /* Failures and timeouts, not clients that went away. */
-    CHECK(stats.failed_total == 5);
+    /* Failures and timeouts, neither clients that went away nor answers without work. */
+    CHECK(stats.failed_total == 4);
     CHECK(fabsf(stats.latency_ewma_s - 1.0f) < 1e-4f && fabsf(stats.ttft_ewma_s - 0.5f) < 1e-4f);
 
-    CHECK_CODE(EK_CODE_OK, ek_begin(state, 0, 10, 1000, &ticket));
+    CHECK_CODE(EK_CODE_OK, begin(upstream, NULL, 0, 1000, &ticket));
     outcome.status = 99;
-    CHECK_CODE(EK_CODE_ENUMERATION, ek_finish(state, NULL, &ticket, &outcome, 2000));
-    outcome.status = EK_STATUS_SUCCESS;
-    outcome.reserved = 1;
-    CHECK_CODE(EK_CODE_RESERVED, ek_finish(state, NULL, &ticket, &outcome, 2000));
-    outcome.reserved = 0;
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_finish(state, NULL, &ticket, NULL, 2000));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_finish(state, NULL, NULL, &outcome, 2000));
-    CHECK(stats_of(state, 0).in_flight == 1);
+    CHECK_CODE(EK_CODE_ENUMERATION, ek_upstream_finish(upstream, NULL, &ticket, NULL, &outcome, 2000));
+    outcome = success_of(20);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_finish(upstream, NULL, &ticket, NULL, NULL, 2000));
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_finish(upstream, NULL, NULL, NULL, &outcome, 2000));
+    CHECK(stats_of(upstream, 0).in_flight == 1);
     ek_ticket forged = ticket;
     forged.host = 1;
-    CHECK_CODE(EK_CODE_TICKET, ek_finish(state, NULL, &forged, &outcome, 2000));
-    CHECK_CODE(EK_CODE_OK, ek_finish(state, NULL, &ticket, &outcome, 2000));
-    CHECK(stats_of(state, 0).in_flight == 0);
+    CHECK_CODE(EK_CODE_TICKET, ek_upstream_finish(upstream, NULL, &forged, NULL, &outcome, 2000));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_finish(upstream, NULL, &ticket, NULL, &outcome, 2000));
+    CHECK(stats_of(upstream, 0).in_flight == 0);
 }
 
+static void processes_are_told_apart(void)
+{
+    ek_upstream_options options = options_of(1);
+    options.processes_max = 2;
+    ek_upstream *upstream = new_upstream_of(&options);
+    ek_outcome outcome = success_of(1);
+    ek_ticket ticket;
+    uint32_t host, taken_back = 77;
+    CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, 1, 1.0f, 0, &host));
+    CHECK_CODE(EK_CODE_PROCESS_UNKNOWN, begin(upstream, NULL, 0, 1, &ticket));
+    CHECK_CODE(EK_CODE_PROCESS_UNKNOWN, ek_upstream_begin(upstream, 1, NULL, NULL, 0, 1, &ticket));
+    CHECK_CODE(EK_CODE_PROCESS_UNKNOWN, ek_upstream_join(upstream, 2, &taken_back));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_join(upstream, 1, &taken_back));
+    CHECK(taken_back == 0);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_begin(upstream, 1, NULL, NULL, 0, 1, &ticket));
+    /* Its successor takes back what it left. */
+    CHECK_CODE(EK_CODE_OK, ek_upstream_join(upstream, 1, &taken_back));
+    CHECK(taken_back == 1 && stats_of(upstream, 0).in_flight == 0 && counters_of(upstream).taken_back == 1);
+    CHECK_CODE(EK_CODE_TICKET, ek_upstream_finish(upstream, NULL, &ticket, NULL, &outcome, 2));
+}
+
+/* Answers of a class are expected to be as long as those before, within the request's limit. */
 static void classes_are_learned(void)
 {
-    size_t size = ek_classes_size(100);
-    unsigned char *memory = aligned(size, EK_CLASSES_ALIGNMENT);
-    uint64_t chat = ek_host_key("chat", 4);
-    uint32_t expected = 77;
-    CHECK(size > 0 && ek_classes_size(0) == 0 && ek_classes_size(EK_CLASSES_ENTRIES_MAX + 1) == 0);
-    CHECK_CODE(EK_CODE_OK, ek_classes_expected(memory, size, chat, &expected));
-    CHECK(expected == 0);
+    ek_upstream *upstream = new_upstream(1);
+    ek_facts facts = facts_of(10);
+    ek_choice choice = blank_choice();
+    ek_ticket ticket;
+    uint32_t host;
+    CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, 1, 1.0f, 0, &host));
+    facts.class_key = ek_host_key("chat", 4);
     for (uint32_t i = 0; i < 20; i++) {
-        CHECK_CODE(EK_CODE_OK, ek_classes_note(memory, size, chat, i % 2 == 0 ? 100 : 140));
-        CHECK_CODE(EK_CODE_OK, ek_classes_note(memory, size, 0, 5000));
+        ek_outcome outcome = success_of(i % 2 == 0 ? 100 : 140);
+        CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
+        CHECK((i < 8) == (choice.output_tokens == 0));
+        CHECK_CODE(EK_CODE_OK, begin(upstream, &facts, 0, 1, &ticket));
+        CHECK_CODE(EK_CODE_OK, ek_upstream_finish(upstream, NULL, &ticket, &facts, &outcome, 2));
     }
-    CHECK_CODE(EK_CODE_OK, ek_classes_expected(memory, size, chat, &expected));
-    CHECK(expected == 120);
-    CHECK_CODE(EK_CODE_OK, ek_classes_expected(memory, size, chat + 1, &expected));
-    CHECK(expected == 0);
-    /* A table without room knows nothing, and takes nothing. */
-    CHECK_CODE(EK_CODE_OK, ek_classes_note(memory, 0, chat, 5));
-    CHECK_CODE(EK_CODE_OK, ek_classes_expected(NULL, 0, chat, &expected));
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_classes_note(memory + 8, size - 8, chat, 5));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_classes_expected(memory, size, chat, NULL));
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
+    CHECK(choice.output_tokens == 120);
+    facts.output_tokens_max = 50;
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
+    CHECK(choice.output_tokens == 50);
+    facts.class_key++;
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
+    CHECK(choice.output_tokens == 0);
+}
+
+/* A host is guessed to have cached what it was sent, until it restarts or refuses it. */
+static void prefixes_are_remembered(void)
+{
+    ek_upstream *upstream = new_upstream(2);
+    ek_facts facts = facts_of(300);
+    ek_outcome outcome = success_of(50);
+    ek_choice choice = blank_choice();
+    ek_ticket ticket;
+    uint64_t second = 2;
+    ek_eligible only = {sizeof(only), 1, &second, NULL};
+    uint32_t host;
+    for (uint64_t key = 1; key <= 2; key++) {
+        CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, key, 1.0f, 0, &host));
+    }
+    facts.prefix_keys[0] = ek_host_key("beginning", 9);
+    facts.session_key = ek_host_key("session", 7);
+    CHECK_CODE(EK_CODE_OK, begin(upstream, &facts, 1, 1000, &ticket));
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, &only, &choice));
+    CHECK(choice.host == 1 && choice.cached_tokens == 299);
+    outcome.status = EK_STATUS_NO_WORK;
+    CHECK_CODE(EK_CODE_OK, ek_upstream_finish(upstream, NULL, &ticket, &facts, &outcome, 2000));
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, &only, &choice));
+    CHECK(choice.cached_tokens == 0);
+    outcome.status = EK_STATUS_SUCCESS;
+    outcome.cached_tokens = 0;
+    CHECK_CODE(EK_CODE_OK, begin(upstream, &facts, 1, 3000, &ticket));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_finish(upstream, NULL, &ticket, &facts, &outcome, 4000));
+    facts.prompt_tokens = 1000;
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, &only, &choice));
+    CHECK(choice.cached_tokens == 350);
+    CHECK_CODE(EK_CODE_OK, ek_host_restarted(upstream, 1, 5000));
+    CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, &only, &choice));
+    CHECK(choice.cached_tokens == 0);
 }
 
 static void hosts_start_slowly(void)
 {
-    ek_state *state = new_state(2);
+    ek_upstream *upstream = new_upstream(2);
     uint32_t host;
     for (uint64_t key = 1; key <= 2; key++) {
-        CHECK_CODE(EK_CODE_OK, ek_host_register(state, key, 1.0f, 0, &host));
+        CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, key, 1.0f, 0, &host));
     }
-    CHECK_CODE(EK_CODE_OK, ek_host_weight(state, 1, 4.0f));
-    CHECK(stats_of(state, 1).weight == 4.0f && stats_of(state, 1).slow_start == 1.0f);
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_weight(state, 2, 4.0f));
-    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_restarted(state, 2, 0));
-    CHECK_CODE(EK_CODE_OK, ek_hosts_warm(state, 10000000, 1000000));
-    CHECK_CODE(EK_CODE_OK, ek_host_restarted(state, 0, 1000000));
-    CHECK(stats_of(state, 0).slow_start == 10.0f);
-    CHECK_CODE(EK_CODE_OK, ek_hosts_warm(state, 10000000, 6000000));
-    CHECK(stats_of(state, 0).slow_start == 2.0f && stats_of(state, 1).slow_start == 1.0f);
-    CHECK_CODE(EK_CODE_OK, ek_hosts_warm(state, 10000000, 11000000));
-    CHECK(stats_of(state, 0).slow_start == 1.0f && stats_of(state, 0).weight == 1.0f);
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_hosts_warm(NULL, 1, 1));
+    CHECK_CODE(EK_CODE_OK, ek_host_weight(upstream, 1, 4.0f));
+    CHECK(stats_of(upstream, 1).weight == 4.0f && stats_of(upstream, 1).full_share == 1.0f);
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_weight(upstream, 2, 4.0f));
+    CHECK_CODE(EK_CODE_HOST_UNKNOWN, ek_host_restarted(upstream, 2, 0));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_tick(upstream, NULL, 10000000, 1000000, 0.0, NULL, 0));
+    CHECK_CODE(EK_CODE_OK, ek_host_restarted(upstream, 0, 1000000));
+    CHECK(stats_of(upstream, 0).full_share == 0.1f);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_tick(upstream, NULL, 10000000, 6000000, 5.0, NULL, 0));
+    CHECK(stats_of(upstream, 0).full_share == 0.5f && stats_of(upstream, 1).full_share == 1.0f);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_tick(upstream, NULL, 10000000, 11000000, 10.0, NULL, 0));
+    CHECK(stats_of(upstream, 0).full_share == 1.0f && stats_of(upstream, 0).weight == 1.0f);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_tick(NULL, NULL, 1, 1, 0.0, NULL, 0));
+}
+
+static void choices_are_timed(void)
+{
+    ek_upstream *upstream = new_upstream(1);
+    uint64_t end_ns = 0, before_ns = 0, count = 0, counted = 0;
+    CHECK(counters_of(upstream).choice_time_p99_ns == 0);
+    for (uint64_t i = 1; i <= 100; i++) {
+        CHECK_CODE(EK_CODE_OK, ek_upstream_timed(upstream, i * 100));
+    }
+    for (uint32_t bucket = 0; bucket < EK_HISTOGRAM_BUCKETS; bucket++) {
+        CHECK_CODE(EK_CODE_OK, ek_upstream_time_bucket(upstream, bucket, &end_ns, &count));
+        CHECK(end_ns > before_ns);
+        before_ns = end_ns;
+        counted += count;
+    }
+    CHECK_CODE(EK_CODE_CAPACITY, ek_upstream_time_bucket(upstream, EK_HISTOGRAM_BUCKETS, &end_ns, &count));
+    ek_counters counters = counters_of(upstream);
+    CHECK(counted == 100 && counters.choice_time_sum_ns == 505000);
+    CHECK(counters.choice_time_p99_ns >= 9900 && counters.choice_time_p99_ns <= 9900 * 5 / 4);
+}
+
+static void demand_is_read(void)
+{
+    ek_upstream *upstream = new_upstream(1);
+    ek_demand_reading reading;
+    memset(&reading, 0xee, sizeof(reading));
+    reading.struct_size = sizeof(reading);
+    for (uint64_t second = 1; second <= 300; second++) {
+        for (int i = 0; i < 20; i++) {
+            CHECK_CODE(EK_CODE_OK, ek_upstream_arrived(upstream));
+        }
+        CHECK_CODE(EK_CODE_OK, ek_upstream_tick(upstream, NULL, 0, second * 1000000, 1.7e9 + (double)second, NULL, 0));
+    }
+    CHECK_CODE(EK_CODE_OK, ek_upstream_demand(upstream, NULL, NULL, &reading));
+    CHECK(fabsf(reading.present_per_s - 20.0f) < 0.5f && isnan(reading.forecast_per_s) && isnan(reading.replicas));
+    ek_scale scale = {sizeof(scale), 5.0f, 60.0f, 0.9f, 1.0f, 0.0f};
+    CHECK_CODE(EK_CODE_OK, ek_scale_check(&scale));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_demand(upstream, NULL, &scale, &reading));
+    CHECK(fabsf(reading.replicas - 4.0f) < 0.1f);
+    scale.quantile = 0.95f;
+    CHECK_CODE(EK_CODE_SCALE_RANGE, ek_scale_check(&scale));
+    CHECK_CODE(EK_CODE_SCALE_RANGE, ek_upstream_demand(upstream, NULL, &scale, &reading));
+    ek_forecast forecast;
+    forecast.struct_size = sizeof(forecast);
+    CHECK(ek_model_history(NULL) == 0);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_forecast(upstream, NULL, &forecast));
 }
 
 static void nothing_is_read_through_wrong_pointers(void)
 {
-    ek_state *state = new_state(2);
+    ek_upstream *upstream = new_upstream(2);
     unsigned char *room = aligned(256, 64);
     uint32_t host;
-    CHECK_CODE(EK_CODE_OK, ek_host_register(state, 1, 1.0f, 0, &host));
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_begin(state, 0, 1, 1, (ek_ticket *)(void *)(room + 1)));
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_report(state, 0, (const ek_telemetry *)(const void *)(room + 2), 1, 1));
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_host_find(state, 1, (uint32_t *)(void *)(room + 3)));
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_host_find((const ek_state *)(const void *)((unsigned char *)state + 8), 1, &host));
-    ek_request request = request_of(1);
-    ek_decision decision = {sizeof(decision), 0, 0, 0.0f};
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_decide(NULL, state, &request, (const uint64_t *)(const void *)(room + 4), 1, 1,
-                                             NULL, 0, &decision));
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_decide(NULL, state, &request, NULL, 0, 1, room + 1, 64, &decision));
-    CHECK_CODE(EK_CODE_MODEL_FOREIGN, ek_decide((const ek_model *)(const void *)room, state, &request, NULL, 0, 1, NULL,
-                                                0, &decision));
-}
-
-static void histories_are_checked(void)
-{
-    size_t size = ek_history_size(48);
-    unsigned char *memory = aligned(size, EK_HISTORY_ALIGNMENT);
-    ek_history *history = NULL;
-    CHECK(ek_history_size(0) == 0);
-    CHECK(ek_history_size(EK_HISTORY_VALUES_MAX + 1) == 0);
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_history_init(NULL, size, 48, &history));
-    CHECK_CODE(EK_CODE_MISALIGNED, ek_history_init(memory + 4, size, 48, &history));
-    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_history_init(memory, size - 1, 48, &history));
-    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_history_init(memory, size, 0, &history));
-    CHECK_CODE(EK_CODE_HISTORY_FOREIGN, ek_history_attach(memory, size, &history));
-    CHECK_CODE(EK_CODE_HISTORY_FOREIGN, ek_history_push((ek_history *)(void *)memory, 1.0f));
-    CHECK(history == NULL);
-    memset(memory, 0xaa, size + 1);
-    CHECK_CODE(EK_CODE_OK, ek_history_init(memory, size, 48, &history));
-    for (int i = 0; i < 100; i++) {
-        CHECK_CODE(EK_CODE_OK, ek_history_push(history, (float)i));
-    }
-    CHECK(memory[size] == 0xaa);
-    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_history_attach(memory, size - 1, &history));
-    CHECK_CODE(EK_CODE_OK, ek_history_attach(memory, size, &history));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_history_push(NULL, 1.0f));
-    ek_forecast forecast;
-    forecast.struct_size = sizeof(forecast);
-    CHECK(ek_forecast_scratch_size(NULL) == 0);
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_forecast_predict(NULL, history, 0.0, NULL, 0, &forecast));
+    CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, 1, 1.0f, 0, &host));
+    CHECK_CODE(EK_CODE_MISALIGNED, begin(upstream, NULL, 0, 1, (ek_ticket *)(void *)(room + 1)));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_host_report(upstream, 0, (const ek_telemetry *)(const void *)(room + 2), 1, 1));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_host_find(upstream, 1, (uint32_t *)(void *)(room + 3)));
+    CHECK_CODE(EK_CODE_MISALIGNED,
+               ek_host_find((const ek_upstream *)(const void *)((unsigned char *)upstream + 8), 1, &host));
+    ek_choice choice = blank_choice();
+    ek_eligible eligible = {sizeof(eligible), 1, (const uint64_t *)(const void *)(room + 4), NULL};
+    CHECK_CODE(EK_CODE_MISALIGNED, choose(upstream, NULL, &eligible, &choice));
+    CHECK_CODE(EK_CODE_MISALIGNED, choose(upstream, (const ek_facts *)(const void *)(room + 4), NULL, &choice));
+    CHECK_CODE(EK_CODE_MISALIGNED, ek_upstream_choose(upstream, NULL, NULL, NULL, 1, room + 1, 64, &choice));
+    CHECK_CODE(EK_CODE_MODEL_FOREIGN, ek_upstream_choose(upstream, (const ek_model *)(const void *)room, NULL, NULL, 1,
+                                                         NULL, 0, &choice));
 }
 
 /* With a trained artifact. */
 static void a_model_foresees(const ek_model *model)
 {
-    ek_horizons horizons = {0};
-    horizons.struct_size = 8;
-    CHECK_CODE(EK_CODE_STRUCT_SIZE, ek_forecast_horizons(model, &horizons));
-    horizons.struct_size = sizeof(horizons);
-    CHECK_CODE(EK_CODE_OK, ek_forecast_horizons(model, &horizons));
-    CHECK(horizons.step_s > 0.0f && horizons.history_values > 0 && horizons.steps[0] >= 1);
-    size_t size = ek_history_size(horizons.history_values);
-    ek_history *history = NULL;
-    CHECK_CODE(EK_CODE_OK, ek_history_init(aligned(size, EK_HISTORY_ALIGNMENT), size, horizons.history_values, &history));
-    size_t scratch_size = ek_forecast_scratch_size(model);
+    ek_upstream_options options = options_of(1);
+    options.history_values = ek_model_history(model);
+    CHECK(options.history_values > 0);
+    ek_upstream *upstream = new_upstream_of(&options);
+    size_t scratch_size = ek_scratch_size(model, 1);
     unsigned char *scratch = aligned(scratch_size, 64);
     ek_forecast forecast;
     forecast.struct_size = sizeof(forecast);
-    CHECK(scratch_size > 0);
-    CHECK_CODE(EK_CODE_HISTORY_EMPTY, ek_forecast_predict(model, history, 1.7e9, scratch, scratch_size, &forecast));
-    for (uint32_t i = 0; i < horizons.history_values; i++) {
-        CHECK_CODE(EK_CODE_OK, ek_history_push(history, 10.0f + (float)(i % 7)));
+    CHECK_CODE(EK_CODE_NO_FORECAST, ek_upstream_forecast(upstream, model, &forecast));
+    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_upstream_tick(upstream, model, 0, 1, 1.7e9, scratch, 4));
+    /* Half an hour, a request a second. */
+    for (uint64_t second = 1; second <= 1800; second++) {
+        CHECK_CODE(EK_CODE_OK, ek_upstream_arrived(upstream));
+        CHECK_CODE(EK_CODE_OK, ek_upstream_tick(upstream, model, 0, second * 1000000, 1.7e9 + (double)second, scratch,
+                                                scratch_size));
     }
-    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_forecast_predict(model, history, 1.7e9, scratch, scratch_size - 4, &forecast));
-    CHECK_CODE(EK_CODE_OK, ek_forecast_predict(model, history, 1.7e9, scratch, scratch_size, &forecast));
-    CHECK(forecast.history_days >= 7.0f && forecast.missing_share < 0.1f);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_forecast(upstream, model, &forecast));
+    CHECK(forecast.step_s > 0.0f && forecast.horizons[0] >= 1);
+    CHECK(forecast.history_days > 0.0f && forecast.history_days < 0.03f);
     for (int horizon = 0; horizon < EK_HORIZONS; horizon++) {
         CHECK(forecast.quantiles[horizon][0] >= 0.0f);
         for (int quantile = 1; quantile < EK_QUANTILES; quantile++) {
             CHECK(forecast.quantiles[horizon][quantile] >= forecast.quantiles[horizon][quantile - 1]);
         }
     }
+    ek_demand_reading reading;
+    reading.struct_size = sizeof(reading);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_demand(upstream, model, NULL, &reading));
+    CHECK(isfinite(reading.forecast_per_s) && fabsf(reading.present_per_s - 1.0f) < 0.1f);
+    /* Without room for the history. */
+    CHECK_CODE(EK_CODE_HISTORY_SHORT, ek_upstream_tick(new_upstream(1), model, 0, 1, 1.7e9, scratch, scratch_size));
 }
 
 /* With a trained artifact. */
-static void a_model_decides(const unsigned char *bytes, size_t len)
+static void a_model_chooses(const unsigned char *bytes, size_t len)
 {
     size_t size = ek_model_size();
     unsigned char *storage = aligned(size, EK_MODEL_ALIGNMENT);
@@ -491,47 +656,45 @@ static void a_model_decides(const unsigned char *bytes, size_t len)
     CHECK(json_len >= 2 && json[0] == '{');
 
     enum { HOSTS = 20 };
-    ek_state *state = new_state(HOSTS);
+    ek_upstream *upstream = new_upstream(HOSTS);
     uint32_t host;
     for (uint64_t key = 1; key <= HOSTS; key++) {
-        CHECK_CODE(EK_CODE_OK, ek_host_register(state, key, 1.0f, 1, &host));
+        CHECK_CODE(EK_CODE_OK, ek_host_register(upstream, key, 1.0f, 1, &host));
     }
     size_t scratch_size = ek_scratch_size(model, HOSTS);
     CHECK(scratch_size > 0);
     unsigned char *scratch = aligned(scratch_size, 64);
-    ek_request request = request_of(500);
-    ek_decision decision = {sizeof(decision), 77, 77, 0.0f};
+    ek_facts facts = facts_of(500);
+    ek_choice choice = blank_choice();
     /* Short scratch: a host all the same. */
-    CHECK_CODE(EK_CODE_OK, ek_decide(model, state, &request, NULL, 0, 1000, scratch, 64, &decision));
-    CHECK(decision.reason == EK_REASON_NO_SCORE && decision.host < HOSTS);
-    CHECK_CODE(EK_CODE_OK, ek_decide(model, state, &request, NULL, 0, 1000, scratch, scratch_size, &decision));
-    CHECK(decision.reason == EK_REASON_POLICY && isfinite(decision.score));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_choose(upstream, model, &facts, NULL, 1000, scratch, 64, &choice));
+    CHECK(choice.reason == EK_REASON_NO_SCORE && choice.host < HOSTS);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_choose(upstream, model, &facts, NULL, 1000, scratch, scratch_size, &choice));
+    CHECK(choice.reason == EK_REASON_POLICY && isfinite(choice.score));
 
-    ek_host_score scores[HOSTS];
-    size_t written = 77;
-    CHECK_CODE(EK_CODE_CAPACITY, ek_scores(model, state, &request, NULL, 0, 1000, scratch, scratch_size, scores,
-                                           HOSTS - 1, &written));
-    CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_scores(model, state, &request, NULL, 0, 1000, scratch, 64, scores, HOSTS,
-                                              &written));
-    CHECK_CODE(EK_CODE_NULL_POINTER, ek_scores(NULL, state, &request, NULL, 0, 1000, scratch, scratch_size, scores,
-                                               HOSTS, &written));
-    CHECK(written == 77);
-    CHECK_CODE(EK_CODE_OK, ek_scores(model, state, &request, NULL, 0, 1000, scratch, scratch_size, scores, HOSTS,
-                                     &written));
-    CHECK(written == HOSTS);
+    ek_host_explanation hosts[HOSTS];
+    ek_explanation explanation = {sizeof(explanation), sizeof(hosts[0]), hosts, HOSTS - 1, 77, 77, 77, 77, 0.0f};
+    CHECK_CODE(EK_CODE_CAPACITY, ek_upstream_explain(upstream, model, &facts, NULL, 1000, scratch, scratch_size,
+                                                     &explanation));
+    CHECK(explanation.hosts_written == 77);
+    explanation.hosts_len = HOSTS;
+    CHECK_CODE(EK_CODE_OK, ek_upstream_explain(upstream, model, &facts, NULL, 1000, scratch, scratch_size,
+                                               &explanation));
+    CHECK(explanation.hosts_written == HOSTS && explanation.reason == EK_REASON_POLICY);
     for (host = 0; host < HOSTS; host++) {
-        CHECK(scores[host].host == host && scores[host].estimate_s > 0.0f);
-        CHECK(scores[host].score >= decision.score);
+        CHECK(hosts[host].host == host && hosts[host].eligible == 1 && hosts[host].estimate_s > 0.0f);
+        CHECK(hosts[host].score >= choice.score);
     }
-    uint64_t some[1] = {0x22};
-    CHECK_CODE(EK_CODE_OK, ek_scores(model, state, &request, some, 1, 1000, scratch, scratch_size, scores, HOSTS,
-                                     &written));
-    CHECK(written == 2 && scores[0].host == 1 && scores[1].host == 5);
-    CHECK_CODE(EK_CODE_OK, ek_decide(model, state, &request, some, 1, 1000, scratch, scratch_size, &decision));
-    CHECK(decision.host == 1 || decision.host == 5);
-    CHECK_CODE(EK_CODE_OK, ek_scores(model, state, &request, some, 0, 1000, scratch, scratch_size, scores, HOSTS,
-                                     &written));
-    CHECK(written == 0);
+    /* Hosts 1 and 5, of which one was tried. */
+    uint64_t some = 0x22, first = 0x02;
+    ek_eligible eligible = {sizeof(eligible), 1, &some, &first};
+    CHECK_CODE(EK_CODE_OK, ek_upstream_explain(upstream, model, &facts, &eligible, 1000, scratch, scratch_size,
+                                               &explanation));
+    CHECK(explanation.reason == EK_REASON_ONLY_HOST && explanation.best == 5);
+    CHECK(hosts[1].eligible == 0 && hosts[5].eligible == 1 && isnan(hosts[1].score));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_choose(upstream, model, &facts, &eligible, 1000, scratch, scratch_size,
+                                              &choice));
+    CHECK(choice.host == 5);
     a_model_foresees(model);
 }
 
@@ -556,8 +719,8 @@ static void bodies_of_requests_are_read(void)
     CHECK(reader == NULL);
     uint32_t more = 7;
     ek_request_body body = {.struct_size = sizeof(body)};
-    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_body_request_feed((ek_request_reader *)memory, text, len, &more));
-    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_body_request_read((ek_request_reader *)memory, len, &body));
+    CHECK_CODE(EK_CODE_READER_FOREIGN, ek_body_request_feed((ek_request_reader *)memory, text, len, &more));
+    CHECK_CODE(EK_CODE_READER_FOREIGN, ek_body_request_read((ek_request_reader *)memory, len, &body));
     memory[size] = 0xaa;
     CHECK_CODE(EK_CODE_OK, ek_body_request_init(memory, size, &reader));
     CHECK(memory[size] == 0xaa);
@@ -622,13 +785,13 @@ static void bodies_of_responses_are_read(void)
     CHECK_CODE(EK_CODE_MEMORY_SIZE, ek_body_response_init(memory, size - 1, EK_BODY_KIND_EVENTS, &reader));
     CHECK_CODE(EK_CODE_ENUMERATION, ek_body_response_init(memory, size, EK_BODY_KIND_NONE, &reader));
     CHECK_CODE(EK_CODE_ENUMERATION, ek_body_response_init(memory, size, 3, &reader));
-    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_body_response_feed((ek_response_reader *)memory, role, 1, &first));
+    CHECK_CODE(EK_CODE_READER_FOREIGN, ek_body_response_feed((ek_response_reader *)memory, role, 1, &first));
     CHECK_CODE(EK_CODE_OK, ek_body_response_init(memory, size, EK_BODY_KIND_EVENTS, &reader));
     CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_response_feed(NULL, role, 1, &first));
     CHECK_CODE(EK_CODE_NULL_POINTER, ek_body_response_feed(reader, NULL, 1, &first));
     CHECK(first == 7);
     /* A reader of one kind is none of the other. */
-    CHECK_CODE(EK_CODE_STATE_FOREIGN, ek_body_request_feed((ek_request_reader *)memory, role, 1, NULL));
+    CHECK_CODE(EK_CODE_READER_FOREIGN, ek_body_request_feed((ek_request_reader *)memory, role, 1, NULL));
 
     ek_response_body body = {.struct_size = sizeof(body)};
     CHECK_CODE(EK_CODE_OK, ek_body_response_feed(reader, role, sizeof(role) - 1, &first));
@@ -666,7 +829,7 @@ static int with_artifact(const char *path)
         return 2;
     }
     fclose(file);
-    a_model_decides(bytes, (size_t)len);
+    a_model_chooses(bytes, (size_t)len);
     return 0;
 }
 
@@ -674,16 +837,19 @@ int main(int argc, char **argv)
 {
     versions_and_texts();
     models_are_validated();
-    states_are_checked();
+    upstreams_are_checked();
     hosts_come_and_go();
     structures_are_checked();
     masks_hold_at_their_edges();
     least_request_stands_in_for_a_model();
     counts_are_exact();
+    processes_are_told_apart();
     classes_are_learned();
+    prefixes_are_remembered();
     hosts_start_slowly();
+    choices_are_timed();
+    demand_is_read();
     nothing_is_read_through_wrong_pointers();
-    histories_are_checked();
     bodies_of_requests_are_read();
     bodies_of_responses_are_read();
     if (argc > 1 && with_artifact(argv[1]) != 0) {

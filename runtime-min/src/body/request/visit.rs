@@ -1,9 +1,11 @@
 //! What is kept of a request's body while it is read.
 
-use super::MODEL_BYTES_MAX;
 use super::fields::{Medium, Place, medium_of_type, of_body, of_options, of_part};
 use crate::body::chain::{Chain, NameHash, Prefix};
 use crate::body::json::{Interest, Visitor};
+
+/// Most bytes of a model's name that are kept.
+pub const MODEL_BYTES_MAX: usize = 128;
 
 /// Bytes that no UTF-8 has: marks in the rendered prompt.
 const MESSAGE: &[u8] = &[0xFF];

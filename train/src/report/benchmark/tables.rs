@@ -27,7 +27,7 @@ enum Kind {
 }
 
 /// The figures of a setting's table.
-const FIGURES: [(&str, &str, Kind); 14] = [
+const FIGURES: [(&str, &str, Kind); 16] = [
     ("latency_mean_s", "mean", Kind::Time),
     ("latency_p50_s", "p50", Kind::Time),
     ("latency_p90_s", "p90", Kind::Time),
@@ -37,12 +37,17 @@ const FIGURES: [(&str, &str, Kind); 14] = [
     ("ttft_p99_s", "TTFT p99", Kind::Time),
     ("timeout_share", "timed out", Kind::Share),
     ("failed_share", "failed", Kind::Share),
+    ("aborted_share", "clients left", Kind::Share),
+    ("no_work_share", "without work", Kind::Share),
     ("goodput_per_s", "goodput", Kind::Rate),
     ("balance_efficiency", "balance", Kind::Share),
     ("jain_index", "Jain", Kind::Share),
     ("headroom_closed_mean", "headroom closed, mean", Kind::Share),
     ("headroom_closed_p99", "headroom closed, p99", Kind::Share),
 ];
+
+/// Those of them that are 0 unless something happens beside load.
+const RARE: [&str; 2] = ["aborted_share", "no_work_share"];
 
 /// The figures in which a rule can be better, and whether more of them is better.
 const CONTESTED: [(&str, &str, bool); 9] = [
@@ -162,7 +167,11 @@ fn values_table(entries: &[Entry]) -> String {
         Kind::Share => Unit::PERCENT,
         Kind::Rate => Unit { symbol: "/s", per_base: 1.0 },
     };
-    let columns = FIGURES.map(|(name, heading, kind)| (name, heading, unit(name, kind)));
+    // What mostly never happens has a column only where it does.
+    let is_told =
+        |name: &str| !RARE.contains(&name) || entries.iter().any(|entry| figure_of(&entry.metrics, name).mean() > 0.0);
+    let figures = FIGURES.into_iter().filter(|(name, ..)| is_told(name));
+    let columns: Vec<_> = figures.map(|(name, heading, kind)| (name, heading, unit(name, kind))).collect();
     let mut out =
         String::from("<div class=\"scroll\"><table class=\"results\">\n<thead><tr><th scope=\"col\">policy</th>");
     for (_, heading, unit) in &columns {

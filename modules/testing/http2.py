@@ -5,7 +5,7 @@ import socket
 import struct
 
 from free_port import free_port
-from hosts import _loop, run
+from background import loop, run
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADERS, _SETTINGS, _PING = 1, 4, 6
@@ -25,7 +25,7 @@ class HoldingHost:
         self.port, self.held = free_port(), 0
 
         async def listen():
-            self.server = await _loop.create_server(lambda: _Holding(self), "127.0.0.1", self.port)
+            self.server = await loop.create_server(lambda: _Holding(self), "127.0.0.1", self.port)
 
         run(listen())
 
@@ -34,7 +34,7 @@ class HoldingHost:
         return f"127.0.0.1:{self.port}"
 
     def stop(self):
-        _loop.call_soon_threadsafe(self.server.close)
+        loop.call_soon_threadsafe(self.server.close)
 
 
 class _Holding(asyncio.Protocol):

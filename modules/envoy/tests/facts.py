@@ -1,0 +1,20 @@
+"""The header in which the filter `request` hands to the policy what it read."""
+
+NAMES = ("prompt_tokens", "max_tokens", "class", "session")
+
+
+def facts_of(request):
+    """By name, with the keys of the prompt's prefixes; None for a request without the header."""
+    head = dict(line.split(": ", 1) for line in request.split("\r\n")[1:])
+    if "x-evenkeel-facts" not in head:
+        return None
+    numbers = [int(number, 16) for number in head["x-evenkeel-facts"].split("-")]
+    return {**dict(zip(NAMES, numbers)), "prefix_keys": [key for key in numbers[len(NAMES) :] if key]}
+
+
+def key_of(text):
+    """FNV-1a of 64 bits, as classes and sessions are known by."""
+    key = 0xCBF29CE484222325
+    for byte in text.encode():
+        key = (key ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return key
