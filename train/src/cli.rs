@@ -5,6 +5,7 @@ mod input;
 
 pub use input::InputArgs;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -197,6 +198,13 @@ pub enum DatasetCommand {
         /// Series to write, as CSV.
         #[arg(short, long, value_name = "FILE.csv")]
         output: PathBuf,
+    },
+    /// Query logs at rest (Parquet, CSV, JSON; files or an object store), and write what training needs.
+    #[command(disable_help_flag = true)]
+    Ingest {
+        /// Handed to `evenkeel-lake`: try --help.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// List the public data sets that `fetch` knows.
     List,
