@@ -33,6 +33,10 @@ const LATENCY_HELD_S: f32 = 1.0;
 /// Most that a measurement moves a mean over all hosts by, as a factor.
 const MEAN_FACTOR_MAX: f32 = 8.0;
 
+/// Hosts that have at least this part of the largest share of a slow start came up together with the
+/// one that has it.
+const STARTED_TOGETHER_SHARE: f32 = 0.9;
+
 /// Part of a state that the hosts share.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
@@ -194,7 +198,9 @@ impl<'m> State<'m> {
     }
 
     /// Lets hosts that are starting slowly sit out until their next request is due, unless none
-    /// would be left. `words` are the hosts that may be chosen, a bit each.
+    /// would be left. `words` are the hosts that may be chosen, a bit each. Hosts that are about as
+    /// far as the farthest of these need not be spared: where all have come up together, as when a
+    /// proxy starts, the policy chooses.
     ///
     /// It is the share of requests that is limited, not the load that is raised: where requests
     /// are short, a host mostly has none under way, and would win however much each counts. Nor
@@ -202,10 +208,13 @@ impl<'m> State<'m> {
     pub fn spare(&self, words: &mut [u64]) {
         let begun = self.header.begun.load(Relaxed);
         let (mut is_one_left, mut next) = (false, None);
+        let is_in = |host: u32| words.get(host as usize / 64).is_some_and(|word| word & 1 << (host % 64) != 0);
+        let shares = self.hosts().filter(|(host, _)| is_in(*host)).map(|(_, slot)| slot.full_share());
+        let spared_below = shares.fold(0.0, f32::max) * STARTED_TOGETHER_SHARE;
         for (host, slot) in self.hosts() {
             let Some(word) = words.get_mut(host as usize / 64) else { break };
             let bit = 1 << (host % 64);
-            let wait = slot.wait(begun);
+            let wait = if slot.full_share() < spared_below { slot.wait(begun) } else { 0 };
             if *word & bit == 0 {
                 continue;
             }

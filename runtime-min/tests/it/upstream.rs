@@ -298,6 +298,28 @@ fn a_slow_start_holds_however_many_others_are_busy() {
 }
 
 #[test]
+fn hosts_that_come_up_together_are_not_spared() {
+    with_upstream(4, |upstream| {
+        tick(upstream, 30, NOW_US);
+        // As health checks find them when a proxy starts.
+        (0..4).for_each(|host| assert!(upstream.restarted(host, NOW_US + u64::from(host) * 50_000)));
+        for after_s in [1, 5, 20] {
+            let now_us = NOW_US + after_s * SECOND_US;
+            tick(upstream, 30, now_us);
+            for _ in 0..100 {
+                begin(upstream, &Facts::default(), 2, now_us);
+                let mut words = [0; HOST_WORDS];
+                let admitted = upstream.admit(&Attempt::first(Eligible::All), &mut words);
+                assert!((0..4).all(|host| admitted.contains(host)), "after {after_s} s: {admitted:?}");
+            }
+        }
+        upstream.restarted(3, NOW_US + 21 * SECOND_US);
+        let chosen = shares(upstream, Eligible::All, 10_000, NOW_US + 21 * SECOND_US);
+        assert!(is_near(chosen[3], 10_000, 0.1 / (0.1 + 3.0 * 20.0 / 30.0)), "{chosen:?}");
+    });
+}
+
+#[test]
 fn a_slow_start_never_leaves_nobody() {
     with_upstream(4, |upstream| {
         tick(upstream, 100, NOW_US);
