@@ -159,7 +159,10 @@ mod tests {
         let header = "/**\n * See ek_b().\n */\n#define X (1)\nuint32_t ek_version(void);\n\
                       ek_code ek_upstream_begin(struct ek_upstream *upstream,\n                 uint32_t host);\n\
                       const char *ek_strerror(int32_t code);\n";
-        assert_eq!(declared(header).into_iter().collect::<Vec<_>>(), ["ek_strerror", "ek_upstream_begin", "ek_version"]);
+        assert_eq!(
+            declared(header).into_iter().collect::<Vec<_>>(),
+            ["ek_strerror", "ek_upstream_begin", "ek_version"]
+        );
     }
 
     #[test]
