@@ -4,18 +4,20 @@
 //! prints MB/s, rows/s and the process's peak resident memory (Linux).
 //!
 //! ```text
-//! cargo bench -p evenkeel-datasets -- --lines 10000000 [--format nginx-json] [--load | --stats]
+//! cargo bench -p evenkeel-datasets -- --lines 10000000 [--format nginx-json] [--load | --stats] [--gzip]
+//! cargo bench -p evenkeel-datasets -- --path FILE
 //! ```
 //!
 //! `--load` keeps all requests in memory, as training does, instead of streaming; `--stats`
-//! summarises them, as `evenkeel dataset stats` does.
+//! summarises them, as `evenkeel dataset stats` does. `--gzip` packs the log; the last column is then the
+//! time that unpacking alone takes. `--path` summarises a file or folder that is there already.
 
 use evenkeel_datasets::random::{self, Pcg64Mcg};
 use evenkeel_datasets::stats::{BIN_S, TraceStats};
 use evenkeel_datasets::{Format, LoadOptions, load_trace, stream_trace};
 use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -24,6 +26,8 @@ struct Arguments {
     lines: u64,
     formats: Vec<Format>,
     reading: Reading,
+    is_packed: bool,
+    path: Option<PathBuf>,
 }
 
 /// What is done with the requests.
@@ -36,12 +40,18 @@ enum Reading {
 
 fn main() -> Result<()> {
     let arguments = arguments()?;
+    println!(
+        "{:<16} {:>12} {:>9} {:>9} {:>9} {:>12} {:>10} {:>9}",
+        "format", "rows", "MB", "s", "MB/s", "rows/s", "peak MB", "unpack s"
+    );
+    if let Some(path) = &arguments.path {
+        return there(path);
+    }
     let folder = tempfile::tempdir()?;
-    println!("{:<16} {:>12} {:>9} {:>9} {:>9} {:>12} {:>10}", "format", "rows", "MB", "s", "MB/s", "rows/s", "peak MB");
-    for format in arguments.formats {
+    for &format in &arguments.formats {
         let path = folder.path().join(format.name());
-        generate(&path, format, arguments.lines)?;
-        let megabytes = path.metadata()?.len() as f64 / 1e6;
+        let megabytes = generate(&path, format, &arguments)? as f64 / 1e6;
+        let unpacked_s = if arguments.is_packed { format!("{:.2}", unpack(&path)?) } else { "-".to_owned() };
         // The kernel forgets the peak so far, so that every format has its own.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
         let start = Instant::now();
@@ -54,15 +64,43 @@ fn main() -> Result<()> {
         assert_eq!(rows, arguments.lines, "every line of the {format} log is a request");
         let (rate, row_rate) = (megabytes / seconds, rows as f64 / seconds);
         let peak = peak_megabytes().map_or("-".to_owned(), |peak| format!("{peak:.1}"));
-        println!("{format:<16} {rows:>12} {megabytes:>9.1} {seconds:>9.2} {rate:>9.1} {row_rate:>12.0} {peak:>10}");
+        println!(
+            "{format:<16} {rows:>12} {megabytes:>9.1} {seconds:>9.2} {rate:>9.1} {row_rate:>12.0} {peak:>10} {unpacked_s:>9}"
+        );
         std::fs::remove_file(&path)?;
     }
     Ok(())
 }
 
+/// Summarises a file or folder that is there already.
+fn there(path: &Path) -> Result<()> {
+    let start = Instant::now();
+    let (stats, understanding) =
+        TraceStats::of_file_with_report(path, None, &options(), BIN_S, &mut |share, requests| {
+            if requests % 10_000_000 == 0 {
+                let left_s = start.elapsed().as_secs_f64() * (1.0 - share) / share.max(1e-9);
+                println!("{:.0} %, {} million requests, about {left_s:.0} s left", 100.0 * share, requests / 1_000_000);
+            }
+        })?;
+    let seconds = start.elapsed().as_secs_f64();
+    let (rows, rate) = (stats.rows, stats.rows as f64 / seconds);
+    let peak = peak_megabytes().map_or("-".to_owned(), |peak| format!("{peak:.1}"));
+    let format = understanding.format;
+    println!("{format:<16} {rows:>12} {:>9} {seconds:>9.2} {:>9} {rate:>12.0} {peak:>10}", "-", "-");
+    Ok(())
+}
+
+/// Seconds that unpacking a log takes, and nothing else.
+fn unpack(path: &Path) -> Result<f64> {
+    let start = Instant::now();
+    let file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    std::io::copy(&mut flate2::bufread::MultiGzDecoder::new(file), &mut std::io::sink())?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
 fn arguments() -> Result<Arguments> {
     let formats = vec![Format::NginxCombined, Format::NginxJson, Format::EnvoyJson];
-    let mut found = Arguments { lines: 10_000_000, formats, reading: Reading::Stream };
+    let mut found = Arguments { lines: 10_000_000, formats, reading: Reading::Stream, is_packed: false, path: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -70,6 +108,8 @@ fn arguments() -> Result<Arguments> {
             "--format" => found.formats = vec![words.next().ok_or("--format needs a name")?.parse()?],
             "--load" => found.reading = Reading::Load,
             "--stats" => found.reading = Reading::Stats,
+            "--gzip" => found.is_packed = true,
+            "--path" => found.path = Some(words.next().ok_or("--path needs a file or folder")?.into()),
             // Cargo adds this one.
             "--bench" => {}
             other => return Err(format!("unknown argument {other}").into()),
@@ -100,9 +140,19 @@ fn stats(path: &Path) -> Result<u64> {
     Ok(std::hint::black_box(TraceStats::of_file(path, None, &options(), BIN_S)?).rows as u64)
 }
 
-/// Writes a log of a service with 16 upstream hosts and 2000 requests a second.
-fn generate(path: &Path, format: Format, lines: u64) -> Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+/// Writes a log of a service with 16 upstream hosts and 2000 requests a second; returns its bytes, unpacked.
+fn generate(path: &Path, format: Format, arguments: &Arguments) -> Result<u64> {
+    let file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    if !arguments.is_packed {
+        return write_lines(file, format, arguments.lines);
+    }
+    let packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    // The packer is handed whole buffers.
+    write_lines(BufWriter::with_capacity(1 << 16, packer), format, arguments.lines)
+}
+
+fn write_lines(file: impl Write, format: Format, lines: u64) -> Result<u64> {
+    let mut file = Counted { inner: file, bytes: 0 };
     let mut rng = random::generator(1, 0);
     let mut done_ms = 1_741_737_600_000.0_f64;
     for _ in 0..lines {
@@ -110,7 +160,25 @@ fn generate(path: &Path, format: Format, lines: u64) -> Result<()> {
         write_line(&mut file, format, done_ms, &mut rng)?;
     }
     file.flush()?;
-    Ok(())
+    Ok(file.bytes)
+}
+
+/// Counts what is written.
+struct Counted<W> {
+    inner: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let n = self.inner.write(buffer)?;
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 fn write_line(file: &mut impl Write, format: Format, done_ms: f64, rng: &mut Pcg64Mcg) -> Result<()> {

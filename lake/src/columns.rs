@@ -29,6 +29,8 @@ const TEXTS: [(&str, &[&str]); 3] = [("class", CLASS), ("session", SESSION), ("u
 pub(crate) struct Columns {
     /// A query of all requests: `t_us`, then the columns in the order of [`Columns::NAMES`].
     pub(crate) sql: String,
+    /// The same of `t_us`, `class` and the token counts alone, the class in whatever type of text it has.
+    pub(crate) counted: String,
     /// What was taken for what, a line each.
     pub(crate) account: Vec<String>,
     /// Whether there are token counts.
@@ -79,6 +81,9 @@ impl Columns {
                 }
             }
         }
+        // A text's type is left as it is read until its groups are made: there are few of these, and many rows.
+        let class = find(CLASS).map_or_else(|| "arrow_cast(NULL, 'Utf8')".to_owned(), |field| quoted(field.name()));
+        let counted = format!("SELECT {sql}, {class} AS class FROM {REQUESTS}");
         for (name, names) in TEXTS {
             match find(names) {
                 Some(field) => {
@@ -101,6 +106,7 @@ impl Columns {
         }
         Ok(Self {
             sql: format!("SELECT {sql} FROM {REQUESTS}"),
+            counted,
             account,
             has_tokens: has.contains(&"prompt_tokens") || has.contains(&"output_tokens"),
             has_sessions: has.contains(&"session"),

@@ -58,6 +58,7 @@ fn peak_memory() -> String {
 async fn count(context: &SessionContext, columns: &Columns, options: &Options) -> Result<Rates> {
     let begin = Instant::now();
     let step_us = i64::from(options.step) * US_PER_S;
+    session::expect_few_rows(context, false);
     let query = context.sql(&rates::sql(columns, step_us)).await?;
     let mut running = progress::start(query, "rates", true).await?;
     let mut rates = Rates::new(step_us);
@@ -97,6 +98,7 @@ async fn fetch(
     }
     let order =
         if columns.has_sessions { "t_us, session, prompt_tokens" } else { "t_us, prompt_tokens, output_tokens" };
+    session::expect_few_rows(context, true);
     let query = context.sql(&format!("{} ORDER BY {order}", columns.within(&ranges))).await?;
     let mut running = progress::start(query, "requests", false).await?;
     let mut requests = Requests::create(&output.parquet, &output.trace, chosen, share)?;

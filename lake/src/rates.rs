@@ -22,10 +22,14 @@ pub(crate) fn sql(columns: &Columns, step_us: i64) -> String {
         "CAST(NULL AS BIGINT) AS prompt, CAST(NULL AS BIGINT) AS output, CAST(NULL AS DOUBLE) AS prompt_square, \
          CAST(NULL AS DOUBLE) AS output_square, CAST(NULL AS BIGINT) AS prompt_min, CAST(NULL AS BIGINT) AS output_min"
     };
-    let requests = &columns.sql;
-    format!(
+    let requests = &columns.counted;
+    let counts = format!(
         "SELECT t_us / {step_us} AS step, class, count(*) AS n, {tokens} FROM ({requests}) AS r \
          GROUP BY t_us / {step_us}, class"
+    );
+    format!(
+        "SELECT step, arrow_cast(class, 'Utf8') AS class, n, prompt, output, prompt_square, output_square, prompt_min, \
+         output_min FROM ({counts}) AS c"
     )
 }
 

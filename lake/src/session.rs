@@ -33,12 +33,19 @@ pub(crate) fn settings(mut config: SessionConfig) -> SessionConfig {
     let engine = config.options_mut();
     // Folders and patterns reach into folders within.
     engine.execution.listing_table_ignore_subdirectory = false;
-    // Rows that a condition leaves out are not decoded: windows are a small part of the data.
-    engine.execution.parquet.pushdown_filters = true;
-    engine.execution.parquet.reorder_filters = true;
     // A sort holds no more than this back for its last merge, so that small limits suffice.
     engine.execution.sort_spill_reservation_bytes = 4 * 1024 * 1024;
     config
+}
+
+/// Says whether rows that a condition leaves out are decoded for the next query. Where few rows stay, as those
+/// of chosen windows, not decoding the others saves most of the time; where most stay, picking them costs more.
+pub(crate) fn expect_few_rows(context: &SessionContext, is_few: bool) {
+    let state = context.state_ref();
+    let mut state = state.write();
+    let parquet = &mut state.config_mut().options_mut().execution.parquet;
+    parquet.pushdown_filters = is_few;
+    parquet.reorder_filters = is_few;
 }
 
 fn runtime(options: &Options) -> Result<Arc<RuntimeEnv>> {

@@ -520,8 +520,8 @@ typedef struct ek_counters {
   /** Decisions by the policy: the lowest score. */
   uint64_t policy;
   /**
-   * Of these: for a host whose telemetry was stale or missing, so that this balancer's
-   * own measurements had to do.
+   * Of these: for a host whose reports have stopped, so that this balancer's own
+   * measurements had to do. A host that never reported does not count.
    */
   uint64_t stale_telemetry;
   /** Decisions where a single host was eligible. */

@@ -275,7 +275,11 @@ impl<'m> State<'m> {
         let begun = self.header.begun.load(Relaxed);
         let interval = (self.host_end() as u64 + 1).clamp(RETRY_INTERVAL_REQUESTS_MIN, RETRY_INTERVAL_REQUESTS_MAX);
         let is_turn = begun.saturating_sub(self.header.retried_begun.load(Relaxed)) >= interval;
-        if !is_turn || self.host(host).is_none() || !is_eligible(host) {
+        let slot = self.host(host).filter(|_| is_turn)?;
+        if !is_eligible(host) {
+            // One that may not be chosen now must not keep the others waiting.
+            slot.passed_over(self.header.aged_us.load(Relaxed));
+            self.header.untried.store(0, Relaxed);
             return None;
         }
         // One of the threads that find it takes it.

@@ -59,7 +59,7 @@ const CACHE_GUESS_MET: f32 = 0.8;
 #[repr(C, align(128))]
 pub struct Header {
     state: StateHeader,
-    /// Decisions for a host whose telemetry was stale or missing.
+    /// Decisions for a host whose telemetry was stale.
     stale_decisions: AtomicU64,
     /// Requests of killed processes that were taken back.
     taken_back: AtomicU64,
@@ -141,7 +141,7 @@ impl Choice {
 pub struct Counters {
     /// Decisions for each reason, by [`Reason`].
     pub decisions: [u64; Reason::COUNT],
-    /// Decisions by the policy for a host whose telemetry was stale or missing.
+    /// Decisions by the policy for a host whose telemetry was stale: it had reported once.
     pub stale_decisions: u64,
     /// Requests of killed processes that were taken back.
     pub taken_back: u64,
@@ -341,9 +341,10 @@ impl<'m> Upstream<'m> {
         explain::explain(model, &self.state, &request, eligible, now_us, scratch, each)
     }
 
+    /// Whether a host's reports have stopped. One that never reported is not expected to.
     fn is_stale(&self, host: u32, now_us: u64) -> bool {
         let age_s = self.state.host(host).and_then(|slot| slot.telemetry_age_s(now_us));
-        age_s.is_none_or(|age_s| age_s >= TELEMETRY_STALE_S)
+        age_s.is_some_and(|age_s| age_s >= TELEMETRY_STALE_S)
     }
 
     /// Counts a request in at a host, the chosen one or any other. `process` is the caller's

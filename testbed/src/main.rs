@@ -3,14 +3,32 @@
 mod cli;
 mod commands;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
-fn main() -> anyhow::Result<()> {
-    match cli::Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match cli::Cli::parse().command {
         cli::Command::Host(arguments) => commands::host::run(&arguments),
         cli::Command::Replay(arguments) => commands::replay::run(&arguments),
         cli::Command::Compare(arguments) => commands::compare::run(&arguments),
         cli::Command::Demo(arguments) => commands::demo::run(&arguments),
         cli::Command::Faster(arguments) => commands::faster::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// An error and its causes, each said once: some name their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }

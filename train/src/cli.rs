@@ -5,9 +5,10 @@ mod input;
 
 pub use input::InputArgs;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::benchmark::{EvalArgs, TuneArgs};
 use crate::commands::ablate::AblateArgs;
@@ -31,6 +32,23 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Parses the command line, or prints what is wrong with it and ends.
+pub fn parse() -> Cli {
+    let matches = with_negative_numbers(Cli::command()).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Takes `--option -1` for a value, so that the complaint is about the value and not about an option
+/// `-1`.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|argument| {
+            let takes_values = argument.get_action().takes_values();
+            if takes_values { argument.allow_negative_numbers(true) } else { argument }
+        })
+        .mut_subcommands(with_negative_numbers)
 }
 
 /// The subcommands.
@@ -76,13 +94,14 @@ pub struct TrainArgs {
     #[arg(long, value_name = "PATH")]
     pub trace: Vec<PathBuf>,
     /// Series of rates to learn forecasting from; repeatable. Without one, the rates of
-    /// the traces are used where they are long enough, otherwise the synthetic service's.
+    /// the traces are used where they are long enough; otherwise there is no forecaster.
     #[arg(long, value_name = "PATH")]
     pub series: Vec<PathBuf>,
     /// How to read the traces and series.
     #[command(flatten)]
     pub input: InputArgs,
-    /// Learn from the embedded synthetic service too, beside the traces.
+    /// Learn from the embedded synthetic service too: its requests beside the traces, and its
+    /// demand where there are no series.
     #[arg(long)]
     pub synthetic: bool,
     /// Hosts like yours: two thirds of the training is on them, as is the evaluation. A JSON file,
@@ -93,7 +112,8 @@ pub struct TrainArgs {
     /// 13-billion-parameter model on one A100, or two servers of a FIFO service].
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub service_model: Option<PathBuf>,
-    /// Folder for the results [default: artifacts/TIMESTAMP, with artifacts/latest pointing to it].
+    /// Folder for the results [default: artifacts/TIMESTAMP; artifacts/latest points to the last run
+    /// that was finished].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on from the last checkpoint of an interrupted run, with its data, seed and options.
@@ -179,6 +199,13 @@ pub enum DatasetCommand {
         #[arg(short, long, value_name = "FILE.csv")]
         output: PathBuf,
     },
+    /// Query logs at rest (Parquet, CSV, JSON; files or an object store), and write what training needs.
+    #[command(disable_help_flag = true)]
+    Ingest {
+        /// Handed to `evenkeel-lake`: try --help.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// List the public data sets that `fetch` knows.
     List,
     /// Download a public data set; goes on where a broken download stopped.
@@ -189,4 +216,22 @@ pub enum DatasetCommand {
         #[arg(long, value_name = "DIR", default_value = "data")]
         out: PathBuf,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_negative_value_is_named_as_the_values_fault() {
+        let parsed = |arguments: &[&str]| {
+            let command = with_negative_numbers(Cli::command());
+            command.try_get_matches_from(arguments).map_err(|error| error.to_string())
+        };
+        let error = parsed(&["evenkeel", "eval", "--model", "x.ekm", "--telemetry-ms", "-1"]).unwrap_err();
+        assert!(error.contains("invalid value '-1'") && error.contains("--telemetry-ms"), "{error}");
+        let error = parsed(&["evenkeel", "train", "--seed", "-1"]).unwrap_err();
+        assert!(error.contains("invalid value '-1'"), "{error}");
+        Cli::command().debug_assert();
+    }
 }

@@ -42,7 +42,9 @@ pub struct Data {
     pub split: Split,
 }
 
-/// Reads the input, and generates the synthetic service where none is given, or beside the traces.
+/// Reads the input, and generates the synthetic service where none is given, or beside what is.
+/// Traces that are too short for a series of rates come without one: what was learned from
+/// another service's demand says nothing of theirs.
 pub fn load(
     traces: &[PathBuf],
     series: &[PathBuf],
@@ -68,10 +70,14 @@ pub fn load(
         data.series = data.traces.iter().filter_map(rates).collect();
         data.notes.extend(data.series.iter().map(describe_series));
     }
-    if data.series.is_empty() {
+    if data.series.is_empty() && (with_synthetic || data.traces.is_empty()) {
         let demand = synthetic.series(SYNTHETIC_STEP_S, SYNTHETIC_DAYS);
-        data.notes.push(format!("{} (no --series, and no trace long enough to give one)", describe_series(&demand)));
+        let why = if with_synthetic { "--synthetic" } else { "neither --trace nor --series" };
+        data.notes.push(format!("{} ({why})", describe_series(&demand)));
         data.series.push(demand);
+    }
+    if data.series.is_empty() {
+        data.notes.push(format!("no forecaster: {}", data.missing_series()));
     }
     if data.traces.is_empty() || with_synthetic {
         let trace = synthetic.trace(SYNTHETIC_TRACE_START_S, SYNTHETIC_TRACE_S);
@@ -80,6 +86,26 @@ pub fn load(
         data.traces.push(trace);
     }
     Ok(data)
+}
+
+impl Data {
+    /// The reason for no series, and what to do about it.
+    fn missing_series(&self) -> String {
+        let longest_s = self.traces.iter().map(Trace::duration_s).fold(0.0, f64::max);
+        let [.., finest_s] = RATE_STEPS_S;
+        format!(
+            "no --series was given, and the longest trace, of {:.1} h, is shorter than the {:.1} h that its rates need; \
+             add --series FILE with a few days of request rates (`evenkeel dataset rates` makes one of a longer log), \
+             or --synthetic for a forecaster of the embedded service",
+            longest_s / 3600.0,
+            finest_s * SERIES_POINTS_MIN as f64 / 3600.0
+        )
+    }
+
+    /// What the report says where there is no forecaster; none if there is one.
+    pub fn no_forecaster(&self) -> Option<String> {
+        self.series.is_empty().then(|| self.missing_series())
+    }
 }
 
 /// Reads files of series, and says on the terminal how they were understood and what was mended.

@@ -17,10 +17,10 @@ pub mod tuned;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
-use evenkeel_env::Workload;
+use anyhow::{Context, Result, anyhow};
 use evenkeel_env::host::ServiceOptions;
 use evenkeel_env::metrics::estimate;
+use evenkeel_env::{Workload, policies};
 use evenkeel_runtime::{Model, ServiceKind};
 
 use crate::cli::benchmark::{FleetChoice, SettingArgs};
@@ -29,12 +29,28 @@ use crate::stop::StopFlag;
 
 use contender::Contender;
 use replay::{CDF_POINTS, Run};
-use setting::Label;
+use search::SearchOptions;
+use setting::{Label, Setting};
 
 /// What a training run compares: the common rules, the oracle that knows all but the sizes,
 /// and the trained policy.
 pub const POLICIES: [&str; 7] =
     ["round_robin", "p2c", "least_request", "peak_ewma", "ext", "oracle_no_sizes", "evenkeel"];
+
+/// The rule of the proxies that has something to tune: how many hosts are compared (Envoy's
+/// `choice_count`; NGINX compares all).
+const TUNED: &str = "least_request";
+/// Seed of the search's first replay; the evaluation and `evenkeel tune` use others.
+const FIRST_TUNING_SEED: u64 = 4_000_003;
+
+/// The parts of traces that an evaluation replays.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// For the search of the best least request.
+    pub validation: &'a [Workload],
+    /// For the figures.
+    pub test: &'a [Workload],
+}
 
 /// How much a training run evaluates.
 #[derive(Clone, Debug)]
@@ -45,6 +61,8 @@ pub struct EvaluateOptions {
     pub seeds: u64,
     /// Requests replayed in each run.
     pub requests: u32,
+    /// Numbers of hosts that least request is tried with on the validation part.
+    pub tuning_budget: usize,
     /// Hosts of the fleet, unless it comes from a file.
     pub hosts: usize,
     /// File of the fleet; one of three speeds without.
@@ -60,6 +78,7 @@ impl EvaluateOptions {
             loads: vec![0.5, 0.7, 0.8, 0.9],
             seeds: 6,
             requests: 12_000,
+            tuning_budget: 8,
             hosts: 16,
             fleet: None,
             service_model: None,
@@ -68,7 +87,15 @@ impl EvaluateOptions {
 
     /// A first look.
     pub fn quick() -> Self {
-        Self { loads: vec![0.7, 0.9], seeds: 2, requests: 3000, hosts: 16, fleet: None, service_model: None }
+        Self {
+            loads: vec![0.7, 0.9],
+            seeds: 2,
+            requests: 3000,
+            tuning_budget: 4,
+            hosts: 16,
+            fleet: None,
+            service_model: None,
+        }
     }
 
     /// The setting in words, for the report.
@@ -97,7 +124,9 @@ impl EvaluateOptions {
 
     /// Simulations in an evaluation of so many traces.
     pub fn runs(&self, traces: usize) -> usize {
-        traces * self.loads.len() * POLICIES.len() * self.seeds as usize
+        let settings = traces * self.loads.len();
+        // All policies, and least request tuned.
+        settings * (self.tuning_budget + (POLICIES.len() + 1) * self.seeds as usize)
     }
 }
 
@@ -107,7 +136,7 @@ impl EvaluateOptions {
 /// # Errors
 /// If the artifact is none, or the user asked to stop.
 pub fn evaluate(
-    workloads: &[Workload],
+    parts: Parts<'_>,
     service: ServiceOptions,
     artifact: &[u8],
     options: &EvaluateOptions,
@@ -120,8 +149,11 @@ pub fn evaluate(
         ServiceOptions::Fifo(_) => ServiceKind::Fifo,
     };
     let arguments = options.arguments();
-    let settings = setting::settings(&preset::evaluation(None, &arguments), &arguments, kind, workloads)?;
-    let contenders = contender::contenders(&POLICIES.map(str::to_owned), None)?;
+    let studies = preset::evaluation(None, &arguments);
+    let settings = setting::settings(&studies, &arguments, kind, parts.test)?;
+    let mut contenders = contender::contenders(&POLICIES.map(str::to_owned), None)?;
+    let validation = setting::settings(&studies, &arguments, kind, parts.validation)?;
+    contenders.extend(tuned_least_request(&validation, options, seed, stop, on_run)?);
     let model = Model::parse(artifact)?;
     let seeds = seed..seed + options.seeds;
     let runs = replay::replay_all(&settings, &contenders, Some(&model), &seeds, stop, on_run)?;
@@ -132,6 +164,36 @@ pub fn evaluate(
     Ok(results)
 }
 
+/// Least request with the number of hosts that is best on the validation part, unless that is all
+/// or two, which are compared anyway.
+fn tuned_least_request(
+    validation: &[Setting],
+    options: &EvaluateOptions,
+    seed: u64,
+    stop: &StopFlag,
+    on_run: &(dyn Fn() + Sync),
+) -> Result<Option<Contender>> {
+    let entry = policies::find(TUNED).context("least request is in the registry")?;
+    let first = FIRST_TUNING_SEED + seed;
+    let search = SearchOptions { budget: options.tuning_budget, seeds: first..first + 1, seed };
+    let found = search::search(&[entry], validation, &search, stop, on_run)?;
+    let choices = found.first().and_then(|found| found.parameters.get("choices")).map(|choices| choices.round());
+    let hosts = validation.iter().map(|setting| setting.label.hosts).max().unwrap_or(0);
+    Ok(choices
+        .filter(|choices| *choices > 2.0 && *choices < hosts as f64)
+        .map(|choices| Contender::searched(entry, vec![choices])))
+}
+
+/// Name in tables: with the number of hosts for a tuned least request.
+fn name(contender: &Contender) -> String {
+    match contender {
+        Contender::Rule { entry, parameters, searched: true } if entry.name == TUNED => {
+            format!("{TUNED}_of_{}", parameters.first().copied().unwrap_or_default())
+        }
+        _ => contender.name().to_owned(),
+    }
+}
+
 fn result(label: &Label, contender: &Contender, runs: &[Run]) -> PolicyResult {
     let over_seeds = |figure: fn(&Run) -> f64| -> Estimate {
         let mean = estimate(&runs.iter().map(figure).collect::<Vec<_>>());
@@ -139,7 +201,7 @@ fn result(label: &Label, contender: &Contender, runs: &[Run]) -> PolicyResult {
     };
     PolicyResult {
         trace: label.trace.clone(),
-        policy: contender.name().to_owned(),
+        policy: name(contender),
         load: label.load,
         latency_mean_s: over_seeds(|run| run.metrics.latency_mean_s),
         latency_p50_s: over_seeds(|run| run.metrics.latency_p50_s),

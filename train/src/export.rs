@@ -28,35 +28,45 @@ pub const ARTIFACT: &str = "evenkeel.ekm";
 /// A network as its trainer computes it: rows of features in, rows of outputs out.
 pub type Reference<'a> = &'a dyn Fn(&[f32], usize) -> Vec<f32>;
 
-/// Compiles both ONNX files of a run, writes the artifact, and compares burn, tract and
+/// A forecaster to compile: its calibration, and the network as burn computes it.
+#[derive(Clone, Copy)]
+pub struct ForecastParts<'a> {
+    /// Contents of the artifact's section.
+    pub calibration: &'a [u8],
+    /// The network.
+    pub network: Reference<'a>,
+}
+
+/// Compiles the ONNX files of a run, writes the artifact, and compares burn, tract and
 /// the runtime on random inputs.
 ///
 /// # Errors
 /// Also if two of them differ by more than [`PARITY_LIMIT`].
-#[expect(clippy::too_many_arguments, reason = "the parts of an artifact, and what it is compared with")]
 pub fn compile_and_verify(
     folder: &RunFolder,
     service: &ServiceModel,
     guard: Option<Guard>,
-    calibration: &[u8],
     metadata: &str,
     policy: Reference<'_>,
-    forecast: Reference<'_>,
+    forecast: Option<ForecastParts<'_>>,
     seed: u64,
 ) -> Result<(Vec<u8>, Vec<ParityResult>)> {
     let (policy_path, forecast_path) = (folder.file(POLICY_ONNX), folder.file(FORECAST_ONNX));
-    let forecast_files = evenkeel_export::Forecast { onnx: &forecast_path, calibration };
-    let mut artifact = evenkeel_export::compile(Some(&policy_path), Some(forecast_files), service, metadata)?;
+    let forecast_files =
+        forecast.map(|parts| evenkeel_export::Forecast { onnx: &forecast_path, calibration: parts.calibration });
+    let mut artifact = evenkeel_export::compile(Some(&policy_path), forecast_files, service, metadata)?;
     if let Some(guard) = guard {
         artifact = with_guard(&artifact, &guard)?;
     }
     let model = Model::parse(&artifact)?;
     let policy_program = model.policy().context("the artifact has no policy")?.program();
-    let forecast_program = model.forecaster().context("the artifact has no forecaster")?.program();
+    let mut networks = vec![("policy", &policy_path, policy_program, policy)];
+    if let Some(parts) = forecast {
+        let program = model.forecaster().context("the artifact has no forecaster")?.program();
+        networks.push(("forecast", &forecast_path, program, parts.network));
+    }
     let mut results = Vec::new();
-    for (network, path, program, reference) in
-        [("policy", &policy_path, policy_program, policy), ("forecast", &forecast_path, forecast_program, forecast)]
-    {
+    for (network, path, program, reference) in networks {
         let parity = verify(path, program, &ROW_COUNTS, PARITY_SAMPLES, seed, Some(reference))?;
         ensure!(
             parity.largest() <= PARITY_LIMIT,

@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use evenkeel_train::cli::{Cli, Command};
+use evenkeel_train::cli::{self, Command};
 use evenkeel_train::stop::Stopped;
 use evenkeel_train::{commands, pipeline};
 
@@ -13,7 +12,7 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     // `evenkeel inspect FILE | head` ends quietly.
     sigpipe::reset();
-    let result = match Cli::parse().command {
+    let result = match cli::parse().command {
         Command::Train(arguments) => pipeline::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Tune(arguments) => commands::tune::run(&arguments),
@@ -34,8 +33,32 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Stopped>() => ExitCode::from(INTERRUPTED),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", with_causes(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error and its causes, each said once: some name their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Err::<(), _>(std::io::Error::other("disk full")).context("cannot write a: disk full");
+        let error = error.context("train").unwrap_err();
+        assert_eq!(with_causes(&error), "train: cannot write a: disk full");
+        assert_eq!(with_causes(&anyhow::anyhow!("x").context("y")), "y: x");
     }
 }

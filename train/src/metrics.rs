@@ -56,6 +56,9 @@ pub struct Run {
     pub scenario: String,
     /// Seeds of the evaluation.
     pub evaluation_seeds: usize,
+    /// Reason for the artifact's lack of a forecaster, and how to add one; absent if it has one.
+    #[serde(default)]
+    pub no_forecaster: Option<String>,
 }
 
 /// One policy at one load.
@@ -63,7 +66,8 @@ pub struct Run {
 pub struct PolicyResult {
     /// Trace whose test split was replayed.
     pub trace: String,
-    /// `round_robin`, `p2c`, `least_request`, `peak_ewma`, `ext`, `evenkeel`, or an oracle's name.
+    /// `round_robin`, `p2c`, `least_request`, `least_request_of_N` (of N hosts at random, the best N on
+    /// the validation split), `peak_ewma`, `ext`, `evenkeel`, or an oracle's name.
     pub policy: String,
     /// Offered load as a share of the fleet's capacity.
     pub load: f64,

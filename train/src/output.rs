@@ -15,7 +15,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder, and for a default one points `artifacts/latest` to it.
+    /// Makes the folder: the named one, or `artifacts/TIMESTAMP`.
     ///
     /// # Errors
     /// If it cannot be made, or holds checkpoints: those of another run, with other data or
@@ -23,6 +23,9 @@ impl RunFolder {
     pub fn create(out: Option<&Path>) -> Result<Self> {
         let path = out.map_or_else(|| Path::new("artifacts").join(timestamp()), Path::to_path_buf);
         let folder = Self { path };
+        if out.is_none() {
+            folder.check_latest()?;
+        }
         anyhow::ensure!(
             !folder.holds_progress(),
             "--out {0}: holds the checkpoints of another run ({1}); go on with that one by `evenkeel train --resume \
@@ -32,9 +35,6 @@ impl RunFolder {
         );
         fs::create_dir_all(folder.checkpoint(""))
             .with_context(|| format!("cannot create {}; name a writable folder with --out", folder.path.display()))?;
-        if out.is_none() {
-            folder.point_latest_here()?;
-        }
         Ok(folder)
     }
 
@@ -94,15 +94,37 @@ impl RunFolder {
         Ok(Some(value))
     }
 
-    fn point_latest_here(&self) -> Result<()> {
-        let link = Path::new("artifacts/latest");
-        let target = self.path.file_name().unwrap_or_default();
-        if link.is_symlink() {
-            fs::remove_file(link).with_context(|| format!("cannot replace {}", link.display()))?;
+    /// Points `latest` beside the folder to it, at once: whoever reads finds the run before or this
+    /// one. Only a run that has everything is pointed to.
+    ///
+    /// # Errors
+    /// If something else than a link is there, or the link cannot be made.
+    pub fn point_latest_here(&self) -> Result<()> {
+        self.check_latest()?;
+        let (link, target) = (self.latest(), self.path.file_name().unwrap_or_default());
+        let beside = link.with_added_extension("part");
+        if beside.is_symlink() {
+            fs::remove_file(&beside).with_context(|| format!("cannot replace {}", beside.display()))?;
         }
         #[cfg(unix)]
-        std::os::unix::fs::symlink(target, link)
-            .with_context(|| format!("cannot point {} to this run; remove what stands there", link.display()))?;
+        std::os::unix::fs::symlink(target, &beside)
+            .and_then(|()| fs::rename(&beside, &link))
+            .with_context(|| format!("cannot point {} to {}", link.display(), self.path.display()))?;
+        Ok(())
+    }
+
+    fn latest(&self) -> PathBuf {
+        self.path.with_file_name("latest")
+    }
+
+    /// Hours of training should not end at a folder in the link's place.
+    fn check_latest(&self) -> Result<()> {
+        let link = self.latest();
+        anyhow::ensure!(
+            link.is_symlink() || !link.exists(),
+            "{} is no link: it is to point to the last finished run; move it away, or name another folder with --out",
+            link.display()
+        );
         Ok(())
     }
 }
@@ -170,6 +192,26 @@ mod tests {
         assert!(RunFolder::resume(folder.path()).is_ok());
         fs::remove_dir_all(folder.path().join("checkpoint"))?;
         assert!(RunFolder::create(Some(folder.path())).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_latest_run_is_the_last_that_was_finished() -> Result<()> {
+        let parent = tempfile::tempdir()?;
+        let run = |name: &str| RunFolder::create(Some(&parent.path().join(name)));
+        let latest = parent.path().join("latest");
+        let (first, second) = (run("first")?, run("second")?);
+        assert!(!latest.exists(), "no run is finished yet");
+        first.point_latest_here()?;
+        run("third")?;
+        assert_eq!(fs::read_link(&latest)?, Path::new("first"));
+        second.point_latest_here()?;
+        assert_eq!(fs::read_link(&latest)?, Path::new("second"));
+        fs::remove_file(&latest)?;
+        fs::create_dir(&latest)?;
+        let error = first.point_latest_here().unwrap_err().to_string();
+        assert!(error.contains("is no link"), "{error}");
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use burn::prelude::Device;
 use evenkeel_datasets::Trace;
 use evenkeel_env::Workload;
 use evenkeel_env::fleet::Fleet;
@@ -13,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{InputArgs, TrainArgs};
 use crate::data::{self, Data};
 use crate::device;
-use crate::evaluate::{EvaluateOptions, evaluate, service_kind};
+use crate::evaluate::{EvaluateOptions, Parts, evaluate, service_kind};
 use crate::export::{self, FORECAST_ONNX, POLICY_ONNX};
-use crate::forecast;
+use crate::forecast::{self, TrainedForecaster};
 use crate::metrics::{Curve, Metrics, PolicyStage, Run};
 use crate::output::{RUN, RunFolder};
 use crate::policy;
@@ -44,6 +45,9 @@ struct RunOptions {
     from: Option<PathBuf>,
     fine_tune: FineTune,
     reward: RewardWeights,
+    /// Whether `artifacts/latest` points to the run once it is finished.
+    #[serde(default)]
+    is_default_folder: bool,
 }
 
 /// Runs the whole pipeline.
@@ -65,6 +69,10 @@ fn open(arguments: &TrainArgs) -> Result<(RunFolder, RunOptions)> {
         let options = folder.load(RUN)?.with_context(|| format!("{} holds no run", path.display()))?;
         return Ok((folder, options));
     }
+    if let Some(path) = &arguments.from {
+        // A file without a policy is noticed before anything is learned.
+        policy::embedded::read(path)?;
+    }
     let folder = RunFolder::create(arguments.out.as_deref())?;
     let options = RunOptions {
         trace: arguments.trace.clone(),
@@ -78,6 +86,7 @@ fn open(arguments: &TrainArgs) -> Result<(RunFolder, RunOptions)> {
         from: arguments.from.clone(),
         fine_tune: arguments.fine_tune,
         reward: arguments.reward,
+        is_default_folder: arguments.out.is_none(),
     };
     folder.save(RUN, &options)?;
     Ok((folder, options))
@@ -92,30 +101,15 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     let data = data::load(&options.trace, &options.series, options.synthetic, &options.input, options.seed)?;
     stage.done(&data.notes.join("\n           "));
 
-    let forecast_options = if options.quick { forecast::Options::QUICK } else { forecast::Options::FULL };
-    let stage = stages.begin("forecast", 0);
-    let forecaster = forecast::train(
-        folder,
-        &data.series,
-        &data.split,
-        &forecast_options,
-        options.seed,
-        &device.device,
-        stop,
-        &stage,
-    )?;
-    stage.done(&forecaster.describe());
-
     let fleet = Replay::new(&data, options.service_model.as_deref())?;
-    let own_fleet = options.fleet.as_deref().map(Fleet::read).transpose().context("--fleet")?;
-    let length = match (options.quick, &options.from) {
-        (true, _) => PolicyOptions::QUICK,
-        (false, Some(_)) => PolicyOptions::SPECIALISE,
-        (false, None) => PolicyOptions::FULL,
-    };
-    let policy_options = PolicyOptions { fine_tune: options.fine_tune, reward: options.reward, ..length };
     let service = fleet.training[0].service_model(&fleet.service);
-    let start = options.from.as_deref().map(|path| policy::embedded::read(path, service.kind())).transpose()?;
+    let start = match &options.from {
+        Some(path) => Some(policy::embedded::read(path)?.for_kind(path, service.kind())?),
+        None => None,
+    };
+    let forecaster = train_forecaster(folder, options, &data, &device.device, stop, &mut stages)?;
+
+    let own_fleet = options.fleet.as_deref().map(Fleet::read).transpose().context("--fleet")?;
     let stage = stages.begin("policy", 0);
     let task = Task {
         folder,
@@ -126,24 +120,40 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
         service: &service,
         means: Means::ALL,
     };
-    let trained =
-        policy::train::train(&task, &policy_options, start.as_ref(), options.seed, &device.device, stop, &stage)?;
+    let trained = policy::train::train(
+        &task,
+        &policy_options(options),
+        start.as_ref(),
+        options.seed,
+        &device.device,
+        stop,
+        &stage,
+    )?;
     stage.done(&describe(&trained.fine_tuned.stages));
 
     let stage = stages.begin("export", 0);
     let service = task.served(&trained.fine_tuned.weights);
     let metadata = metadata(options, &data, device.name, &trained.fine_tuned.weights);
     policy::export::onnx(&trained.fine_tuned.weights, &[("producer", "evenkeel")])?.write(folder.file(POLICY_ONNX))?;
-    forecaster.onnx()?.write(folder.file(FORECAST_ONNX))?;
+    if let Some(forecaster) = &forecaster {
+        forecaster.onnx()?.write(folder.file(FORECAST_ONNX))?;
+    }
+    let calibration = forecaster.as_ref().map(|forecaster| forecaster.calibration.encode());
+    let predict = forecaster
+        .as_ref()
+        .map(|forecaster| move |features: &[f32], rows: usize| forecaster.predict_rows(features, rows));
+    let forecast = calibration
+        .as_ref()
+        .zip(predict.as_ref())
+        .map(|(calibration, network)| export::ForecastParts { calibration, network });
     let network = PolicyNetwork::from_weights(&trained.fine_tuned.weights, &device.device);
     let (artifact, parity) = export::compile_and_verify(
         folder,
         &service,
         trained.fine_tuned.weights.guard(),
-        &forecaster.calibration.encode(),
         &metadata,
         &|features, rows| network.score_rows(features, rows),
-        &|features, rows| forecaster.predict_rows(features, rows),
+        forecast,
         options.seed,
     )?;
     let worst = parity.iter().map(crate::metrics::ParityResult::worst).fold(0.0, f64::max);
@@ -155,28 +165,20 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     let stage = stages.begin("evaluate", evaluation.runs(fleet.test.len()));
     let done = std::sync::atomic::AtomicUsize::new(0);
     let on_run = || stage.at(1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-    let policies = evaluate(&fleet.test, fleet.service, &artifact, &evaluation, options.seed, stop, &on_run)?;
-    let forecasts = forecast::evaluate(&artifact, &data.series, &data.split)?;
+    let parts = Parts { validation: &fleet.validation, test: &fleet.test };
+    let policies = evaluate(parts, fleet.service, &artifact, &evaluation, options.seed, stop, &on_run)?;
+    let forecasts =
+        if forecaster.is_some() { forecast::evaluate(&artifact, &data.series, &data.split)? } else { Vec::new() };
     stage.done("on the test split, which nothing was trained or tuned on");
 
     let metrics = Metrics {
-        run: Run {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            seed: options.seed,
-            device: device.to_string(),
-            quick: options.quick,
-            traces: data.traces.iter().map(|trace| trace.name.clone()).collect(),
-            series: data.series.iter().map(|series| series.name.clone()).collect(),
-            split: [data.split.train, data.split.validation, 1.0 - data.split.train - data.split.validation],
-            scenario: evaluation.describe(),
-            evaluation_seeds: evaluation.seeds as usize,
-        },
+        run: run_of(options, &data, device.to_string(), &evaluation),
         policies,
         forecasts,
-        curves: vec![
-            Curve { network: "policy".to_owned(), points: trained.curve },
-            Curve { network: "forecast".to_owned(), points: forecaster.curve.clone() },
-        ],
+        curves: std::iter::once(("policy", trained.curve))
+            .chain(forecaster.map(|forecaster| ("forecast", forecaster.curve)))
+            .map(|(network, points)| Curve { network: network.to_owned(), points })
+            .collect(),
         policy_stages: trained.fine_tuned.stages,
         fine_tuning: trained.fine_tuned.points,
         parity,
@@ -184,10 +186,61 @@ fn train(folder: &RunFolder, options: &RunOptions, arguments: &TrainArgs, stop: 
     };
     folder.write("metrics.json", serde_json::to_vec_pretty(&metrics)?)?;
     folder.write("report.html", report::render(&metrics))?;
+    if options.is_default_folder {
+        folder.point_latest_here()?;
+    }
     println!("{}", table::policies(&metrics.policies));
-    println!("{}", table::forecasts(&metrics.forecasts));
+    match &metrics.run.no_forecaster {
+        Some(reason) => println!("No forecaster: {reason}.\n"),
+        None => println!("{}", table::forecasts(&metrics.forecasts)),
+    }
     println!("{}", files(folder));
     Ok(())
+}
+
+/// How long the policy is trained, and on what it is fine-tuned.
+fn policy_options(options: &RunOptions) -> PolicyOptions {
+    let length = match (options.quick, &options.from) {
+        (true, _) => PolicyOptions::QUICK,
+        (false, Some(_)) => PolicyOptions::SPECIALISE,
+        (false, None) => PolicyOptions::FULL,
+    };
+    PolicyOptions { fine_tune: options.fine_tune, reward: options.reward, ..length }
+}
+
+/// Circumstances of the run, for the report.
+fn run_of(options: &RunOptions, data: &Data, device: String, evaluation: &EvaluateOptions) -> Run {
+    Run {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        seed: options.seed,
+        device,
+        quick: options.quick,
+        traces: data.traces.iter().map(|trace| trace.name.clone()).collect(),
+        series: data.series.iter().map(|series| series.name.clone()).collect(),
+        split: [data.split.train, data.split.validation, 1.0 - data.split.train - data.split.validation],
+        scenario: evaluation.describe(),
+        evaluation_seeds: evaluation.seeds as usize,
+        no_forecaster: data.no_forecaster(),
+    }
+}
+
+/// Trains a forecaster if there is demand to learn from.
+fn train_forecaster(
+    folder: &RunFolder,
+    options: &RunOptions,
+    data: &Data,
+    device: &Device,
+    stop: &StopFlag,
+    stages: &mut Stages,
+) -> Result<Option<TrainedForecaster>> {
+    if data.series.is_empty() {
+        return Ok(None);
+    }
+    let length = if options.quick { forecast::Options::QUICK } else { forecast::Options::FULL };
+    let stage = stages.begin("forecast", 0);
+    let forecaster = forecast::train(folder, &data.series, &data.split, &length, options.seed, device, stop, &stage)?;
+    stage.done(&forecaster.describe());
+    Ok(Some(forecaster))
 }
 
 /// The traces in the form in which the simulator replays them.
@@ -254,7 +307,9 @@ fn files(folder: &RunFolder) -> String {
         ("metrics.json", "every figure"),
         ("report.html", "the report, to open in a browser"),
     ] {
-        let _ = writeln!(text, "  {name:<14} {what}");
+        if folder.file(name).is_file() {
+            let _ = writeln!(text, "  {name:<14} {what}");
+        }
     }
     text
 }

@@ -33,7 +33,7 @@ pub fn render(metrics: &Metrics) -> String {
     page.push_str(&results::losses_section(&groups));
     page.push_str(&latency::distribution_section(&groups, &palette));
     page.push_str(&latency::load_section(&groups, &palette));
-    page.push_str(&forecast::section(&metrics.forecasts));
+    page.push_str(&forecast::section(&metrics.forecasts, metrics.run.no_forecaster.as_deref()));
     page.push_str(&training::section(metrics));
     page.push_str(&definitions::section());
     page.push_str(&foot());

@@ -5,15 +5,15 @@ pub(crate) mod benchmark;
 pub use benchmark::benchmark;
 
 use crate::metrics::{ForecastResult, PolicyResult};
-use crate::report::compare::{self, Group, Measure, Role};
+use crate::report::compare::{self, Comparison, Group, Measure, Role};
 use crate::report::number::{self, align_points};
 
 /// Longest name printed whole.
 const NAME_WIDTH: usize = 18;
 
 /// A table of all policies for each trace and load, Evenkeel last and marked with `>`,
-/// with its change against the best baseline. Three significant digits; the header
-/// names the units.
+/// with its change against the best rule that proxies have, and against the best of the others.
+/// Three significant digits; the header names the units.
 pub fn policies(results: &[PolicyResult]) -> String {
     if results.is_empty() {
         return "No policy was evaluated.\n".to_owned();
@@ -27,7 +27,7 @@ pub fn policies(results: &[PolicyResult]) -> String {
 }
 
 fn policy_block(group: &Group) -> String {
-    let mut results: Vec<&PolicyResult> = group.with_role(Role::Baseline).collect();
+    let mut results: Vec<&PolicyResult> = group.baselines().collect();
     results.extend(group.with_role(Role::Oracle));
     results.extend(group.with_role(Role::Ours));
 
@@ -37,7 +37,7 @@ fn policy_block(group: &Group) -> String {
             .iter()
             .map(|result| {
                 let mark = if result.policy == compare::OURS { '>' } else { ' ' };
-                format!("{mark} {}", name(&result.policy, NAME_WIDTH))
+                format!("{mark} {}", name(&compare::display_name(&result.policy), NAME_WIDTH))
             })
             .collect(),
         flush_left: true,
@@ -54,16 +54,30 @@ fn policy_block(group: &Group) -> String {
     out
 }
 
-/// Evenkeel's mean and p99 against the best of the baselines.
-fn summary(group: &Group) -> String {
-    let parts: Vec<String> = [compare::MEAN, compare::P99]
-        .into_iter()
-        .filter_map(|measure| group.compare(measure))
-        .map(|comparison| {
-            format!("{} {} ({})", comparison.measure.short, comparison.change(), name(comparison.baseline, NAME_WIDTH))
-        })
-        .collect();
-    if parts.is_empty() { String::new() } else { format!("  against the best baseline: {}\n", parts.join(", ")) }
+/// Evenkeel's mean and p99 against the best of the proxies' rules, then of the others.
+fn summary<'a>(group: &Group<'a>) -> String {
+    let against = |what: &str, compare: &dyn Fn(Measure) -> Option<Comparison<'a>>| {
+        let parts: Vec<String> = [compare::MEAN, compare::P99]
+            .into_iter()
+            .filter_map(compare)
+            .map(|comparison| {
+                let rival = name(&compare::display_name(comparison.baseline), NAME_WIDTH);
+                format!("{} {} ({rival})", comparison.measure.short, comparison.change())
+            })
+            .collect();
+        if parts.is_empty() { String::new() } else { format!("  {what}:\n    {}\n", parts.join(", ")) }
+    };
+    let proxies = group.with_role(Role::Proxy).next().is_some();
+    let others = group.with_role(Role::Rule).next().is_some();
+    let mut out = String::new();
+    if proxies {
+        out.push_str(&against("against the best rule that NGINX and Envoy have", &|measure| group.compare(measure)));
+    }
+    if others {
+        let which = if proxies { "against the best of the other rules" } else { "against the best rule" };
+        out.push_str(&against(which, &|measure| group.compare_rules(measure)));
+    }
+    out
 }
 
 fn measure_column(measure: Measure, results: &[&PolicyResult]) -> Column {

@@ -2,6 +2,7 @@
 
 mod agent;
 mod envoy;
+mod lake;
 mod network;
 mod nginx;
 
@@ -14,6 +15,9 @@ use crate::process;
 pub(crate) struct Options {
     /// What to measure; the crates' benchmarks if nothing is named
     subjects: Vec<Subject>,
+    /// Rows of the generated log that `lake` queries
+    #[arg(long, default_value_t = 100_000_000)]
+    rows: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -32,6 +36,8 @@ enum Subject {
     Llama,
     /// What scraping a hundred hosts costs the telemetry agent
     Agent,
+    /// Queries of logs at rest beside another engine's, and statistics of large files (`--rows`)
+    Lake,
 }
 
 impl Subject {
@@ -41,7 +47,7 @@ impl Subject {
             Self::Datasets => Some("evenkeel-datasets"),
             Self::Env => Some("evenkeel-env"),
             Self::Runtime => Some("evenkeel-runtime"),
-            Self::Nginx | Self::Envoy | Self::Llama | Self::Agent => None,
+            Self::Nginx | Self::Envoy | Self::Llama | Self::Agent | Self::Lake => None,
         }
     }
 }
@@ -64,7 +70,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.subjects.contains(&Subject::Llama) {
         crate::test::llama::bench(&process::root().join("models/general.ekm"))?;
     }
-    if options.subjects.contains(&Subject::Agent) { agent::run() } else { Ok(()) }
+    if options.subjects.contains(&Subject::Agent) {
+        agent::run()?;
+    }
+    if options.subjects.contains(&Subject::Lake) { lake::run(options.rows) } else { Ok(()) }
 }
 
 fn arguments(subjects: &[Subject]) -> Vec<&'static str> {

@@ -50,6 +50,11 @@ pub(crate) fn evenkeel() -> PathBuf {
     target().join("release/evenkeel").with_extension(std::env::consts::EXE_EXTENSION)
 }
 
+/// Where cargo puts what it builds of `lake/`, which is a workspace of its own.
+pub(crate) fn lake_target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("lake/target"), |folder| root().join(folder))
+}
+
 /// Cargo, in the workspace's folder and in the environment that it has when a user types it: build
 /// scripts, ring's for one, run again where a variable of a package has changed.
 pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {

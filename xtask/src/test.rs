@@ -10,6 +10,7 @@ mod csafety;
 mod deploy;
 pub(crate) mod envoy;
 mod instructions;
+mod lake;
 pub(crate) mod llama;
 pub(crate) mod nginx;
 mod nginx_source;
@@ -71,7 +72,7 @@ const fn slow(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step {
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 32] = [
+const STEPS: [Step; 33] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -104,6 +105,7 @@ const STEPS: [Step; 32] = [
     quick("recipe for plain machines", |_| deploy::machines()),
     slow("recipes against their schemas", deploy::schemas),
     slow("llama.cpp behind the proxies", |_| llama::run(&training::default_artifact())),
+    slow("lake: queries of logs at rest", lake::run),
 ];
 
 /// What the step that trains leaves, for what else needs a model.

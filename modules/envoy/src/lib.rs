@@ -1,18 +1,20 @@
 //! The policy inside Envoy: a dynamic module.
 //!
 //! ```text
-//!           main thread                         each worker thread
-//! bootstrap ─► artifact (swap)  ─────────────►  lb: table, scratch ─► runtime: decide
-//!           ─► status page, metrics                │ ticket                  │
-//!                   ▲                              ▼                         ▼
-//!                   └──────── region: one for each cluster, all atomics ◄────┤
-//!                                                  ▲                         │
-//!                             access log, filter ──┘ feedback         Envoy: request
+//!           main thread                          each worker thread
+//! bootstrap ─► artifact (swap) ──────────┐       request filter: body ─► facts
+//!           ─► status page, metrics      ▼                                 │
+//!                   ▲                   lb: table, facts, tickets ◄────────┘
+//!                   │                    │ choose, begin        ▲ by host and start
+//!                   │                    ▼                      │
+//!                   └─── region: one Upstream for each cluster ◄┴─ feedback ◄─ response filter,
+//!                                                                              access log
 //! ```
 //!
 //! `exports` has the functions that Envoy calls, `abi` those of Envoy that are called, and
-//! `envoy` makes them safe: unsafe code is in these three. What scores, averages and reads
-//! reports is in `evenkeel_runtime`; this module feeds it the life of Envoy's requests.
+//! `envoy` makes them safe: unsafe code is in these three. What scores, averages, remembers and
+//! reads bodies and reports is in `evenkeel_runtime`; this module knows Envoy: its hosts, their
+//! health and counts, and how its requests live and end.
 
 mod abi;
 mod artifact;

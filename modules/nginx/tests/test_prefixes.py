@@ -8,6 +8,7 @@ import unittest
 from case import Case
 from harness import ARTIFACT
 from hosts import llm
+from waiting import PATIENCE
 
 # Two kilobytes that all conversations begin with.
 SYSTEM = "You answer questions about the works of this library. ".ljust(2000, "s")
@@ -50,7 +51,9 @@ class Prefixes(Case):
             return list(pool.map(lambda body: self.ask(nginx, body, headers), bodies))
 
     def test_a_shared_system_prompt_makes_no_conversation_look_cached(self):
-        hosts, nginx = self.balanced(*[llm(0.02, delay_s=0.1)] * 4)
+        # As slow as a prompt of this length is, so that requests under way weigh something.
+        hosts, nginx = self.balanced(*[llm(0.02, delay_s=0.5 * PATIENCE)] * 4)
+        nginx.load(24, clients=8)
         self.ask_at_once(nginx, [conversation(n) for n in range(4)])
         answers = self.ask_at_once(nginx, [conversation(n) for n in range(10, 18)])
         self.assertEqual({answer.status for answer in answers}, {200})

@@ -282,8 +282,8 @@ pub struct EkCounters {
     pub reserved: u32,
     /// Decisions by the policy: the lowest score.
     pub policy: u64,
-    /// Of these: for a host whose telemetry was stale or missing, so that this balancer's
-    /// own measurements had to do.
+    /// Of these: for a host whose reports have stopped, so that this balancer's own
+    /// measurements had to do. A host that never reported does not count.
     pub stale_telemetry: u64,
     /// Decisions where a single host was eligible.
     pub only_host: u64,

@@ -86,11 +86,7 @@ impl<'a> Recent<'a> {
     }
 
     pub(super) fn write(&self, columns: &mut IterMut<'_, Lanes>) {
-        let mut put = |value: f32| {
-            if let Some(column) = columns.next() {
-                *column = [value; HORIZONS];
-            }
-        };
+        let mut put = |value: f32| put(columns, value);
         for value in self.lags.into_iter().chain([self.mean_eighth_day, self.mean_half_day]) {
             put(compressed(value - self.level));
         }
@@ -102,7 +98,7 @@ impl<'a> Recent<'a> {
         for value in [self.variation, self.daily_change, self.missing_share] {
             put(compressed(value));
         }
-        put(0.25 * math::ln(self.day as f32 / 144.0));
+        put(0.25 * math::ln_called(self.day as f32 / 144.0));
         let (mut sum, mut count, mut least) = (0.0, 0.0, f32::INFINITY);
         for unlike in self.unlike.into_iter().filter(|unlike| !unlike.is_nan()) {
             sum += unlike;
@@ -115,6 +111,14 @@ impl<'a> Recent<'a> {
             put(compressed(known(unlike, usual).min(3.0)));
         }
         put(compressed(if least.is_finite() { least } else { self.daily_change }.min(3.0)));
+    }
+}
+
+/// Writes the next column: the same at each horizon.
+#[inline(never)]
+fn put(columns: &mut IterMut<'_, Lanes>, value: f32) {
+    if let Some(column) = columns.next() {
+        *column = [value; HORIZONS];
     }
 }
 

@@ -1,5 +1,8 @@
 //! What past days say of each target: all horizons side by side, so that loops over them
 //! become SIMD.
+//!
+//! What is called more than once is not inlined: a forecast is made every few minutes, and its
+//! code would be a third of a program's.
 
 use core::slice::IterMut;
 
@@ -35,32 +38,30 @@ impl Targets {
         let [before, at, after] = [-1, 0, 1].map(|neighbour| days_at(recent, horizons, neighbour));
         let mut smooth = at;
         for ((smooth, before), after) in smooth.iter_mut().zip(&before).zip(&after) {
-            for ((value, before), after) in smooth.iter_mut().zip(before).zip(after) {
-                *value = 0.25 * known(*before, *value) + 0.5 * *value + 0.25 * known(*after, *value);
-            }
+            blur(smooth, before, after);
         }
         let near = horizons.map(|horizon| 1.0 / (1.0 + 4.0 * horizon as f32 / recent.day as f32));
         let missing = missing_share(&at);
 
         // By fixed weights.
         let (season, season_level) = weighted(&smooth, &WEIGHTS, &recent.past_levels);
-        let season_known = zip(&season, &season, |season, _| known(season, level));
+        let season_known = or(&season, &[level; HORIZONS]);
         let level_shape = moved(&season, &season_level, &near, level);
         let level_shape = zip(&level_shape, &season_known, |shape, season| bounded(known(shape, season)));
 
         // By rank: raw, and moved to the present level by a sum or a factor.
-        let shifted = each_day(&smooth, &recent.past_levels, |value, past| value + (level - past));
-        let scaled = each_day(&smooth, &recent.past_levels, |value, past| {
-            if past.is_nan() { f32::NAN } else { value * level_ratio(level, past) }
-        });
-        let [median, least, greatest] = ranks(&smooth).map(|rank| zip(&rank, &season_known, known));
+        let shifts = recent.past_levels.map(|past| level - past);
+        let shifted = each_day(&smooth, &shifts, |value, shift| value + shift);
+        let factors = recent.past_levels.map(|past| if past.is_nan() { f32::NAN } else { level_ratio(level, past) });
+        let scaled = each_day(&smooth, &factors, |value, factor| value * factor);
+        let [median, least, greatest] = ranks(&smooth).map(|rank| or(&rank, &season_known));
         let [median_shifted, ..] = ranks(&shifted);
-        let median_shifted = zip(&median_shifted, &median, known);
+        let median_shifted = or(&median_shifted, &median);
         let [median_scaled, ..] = ranks(&scaled);
         let median_scaled = zip(&median_scaled, &median, |scaled, median| bounded(known(scaled, median)));
         let spread = deviation(&smooth, &median, &[1.0; DAYS.len()]);
-        let spread = zip(&spread, &spread, |spread, _| known(spread, recent.daily_change));
-        let spread_shifted = zip(&deviation(&shifted, &median_shifted, &[1.0; DAYS.len()]), &spread, known);
+        let spread = or(&spread, &[recent.daily_change; HORIZONS]);
+        let spread_shifted = or(&deviation(&shifted, &median_shifted, &[1.0; DAYS.len()]), &spread);
 
         // By likeness.
         let (alike, alike_level) = weighted(&at, &recent.weights, &recent.past_levels);
@@ -71,20 +72,19 @@ impl Targets {
         for ((value, past), near) in alike_shifted.iter_mut().zip(&alike_level).zip(&near) {
             *value += known((level - past) * near, 0.0);
         }
-        let alike_shifted = zip(&alike_shifted, &level_shape, known);
+        let alike_shifted = or(&alike_shifted, &level_shape);
         let alike_spread = deviation(&at, &alike, &recent.weights);
-        let alike_spread = zip(&alike_spread, &alike_spread, |spread, _| known(spread, recent.daily_change));
-        let alike = zip(&alike, &season_known, known);
-        let alike_smooth = zip(&alike_smooth, &season_known, known);
+        let alike_spread = or(&alike_spread, &[recent.daily_change; HORIZONS]);
+        let alike = or(&alike, &season_known);
+        let alike_smooth = or(&alike_smooth, &season_known);
 
         let mut seasonal_naive = [f32::NAN; HORIZONS];
         for day in &at {
-            seasonal_naive = zip(&seasonal_naive, day, known);
+            seasonal_naive = or(&seasonal_naive, day);
         }
-        let seasonal_naive = zip(&seasonal_naive, &seasonal_naive, |value, _| known(value, recent.newest()));
+        let seasonal_naive = or(&seasonal_naive, &[recent.newest(); HORIZONS]);
 
-        let from_base = |values: &Lanes| zip(values, &base, |value, base| compressed(known(value, base) - base));
-        let plain = |values: &Lanes| values.map(compressed);
+        let from_base = |values: &Lanes| from_base(values, &base);
         let [one, two, three, _, _, _, seven, fourteen] = &at;
         let [one_before, _, _, _, _, _, seven_before, _] = &before;
         let [one_after, _, _, _, _, _, seven_after, _] = &after;
@@ -125,26 +125,21 @@ impl Targets {
         times_s: &[f64; HORIZONS],
         columns: &mut IterMut<'_, Lanes>,
     ) {
-        let mut put = |lanes: Lanes| {
-            if let Some(column) = columns.next() {
-                *column = lanes;
-            }
-        };
+        let mut put = |lanes: Lanes| put(columns, &lanes);
         self.values.into_iter().for_each(&mut put);
-        let ln_day = math::ln(recent.day as f32);
+        let ln_day = math::ln_called(recent.day as f32);
         put(horizons.map(|horizon| horizon as f32 / recent.day as f32));
         put(horizons.map(|horizon| 1.0 / horizon.max(1) as f32));
-        put(horizons.map(|horizon| math::ln(horizon as f32) / ln_day));
-        put(horizons.map(|horizon| 0.2 * math::ln(horizon as f32)));
+        put(horizons.map(|horizon| math::ln_called(horizon as f32) / ln_day));
+        put(horizons.map(|horizon| 0.2 * math::ln_called(horizon as f32)));
         for period_s in [DAY_S, 0.5 * DAY_S, WEEK_S, 0.5 * WEEK_S] {
-            let waves = times_s.map(|time_s| cycle::sin_cos(cycle::phase(time_s, period_s)));
-            put(waves.map(|[sin, _]| sin));
-            put(waves.map(|[_, cos]| cos));
+            waves(times_s, period_s).into_iter().for_each(&mut put);
         }
     }
 }
 
 /// The value of each past day at each target, or `neighbour` steps after it, scaled.
+#[inline(never)]
 fn days_at(recent: &Recent<'_>, horizons: &[u32; HORIZONS], neighbour: isize) -> Days {
     let inverse = 1.0 / recent.scale;
     DAYS.map(|days| {
@@ -156,6 +151,7 @@ fn days_at(recent: &Recent<'_>, horizons: &[u32; HORIZONS], neighbour: isize) ->
     })
 }
 
+#[inline(never)]
 fn missing_share(days: &Days) -> Lanes {
     let mut share = [0.0; HORIZONS];
     for day in days {
@@ -165,6 +161,7 @@ fn missing_share(days: &Days) -> Lanes {
 }
 
 /// Weighted means over the days that are known: of their values, and of their levels.
+#[inline(never)]
 fn weighted(days: &Days, weights: &[f32; DAYS.len()], levels: &[f32; DAYS.len()]) -> (Lanes, Lanes) {
     let [mut values, mut weight_sums, mut level_sums, mut level_weights] = [[0.0; HORIZONS]; 4];
     for ((day, weight), level) in days.iter().zip(weights).zip(levels) {
@@ -187,6 +184,7 @@ fn weighted(days: &Days, weights: &[f32; DAYS.len()], levels: &[f32; DAYS.len()]
 }
 
 /// Forecasts of past days moved towards the present level by a factor, the more the nearer.
+#[inline(never)]
 fn moved(values: &Lanes, levels: &Lanes, near: &Lanes, level: f32) -> Lanes {
     let mut moved = *values;
     for ((value, past), near) in moved.iter_mut().zip(levels).zip(near) {
@@ -195,15 +193,26 @@ fn moved(values: &Lanes, levels: &Lanes, near: &Lanes, level: f32) -> Lanes {
     moved
 }
 
-fn each_day(days: &Days, levels: &[f32; DAYS.len()], map: impl Fn(f32, f32) -> f32) -> Days {
+/// A mean of three neighbours, the middle one counting twice; it stands for what is not known.
+#[inline(never)]
+fn blur(values: &mut Lanes, before: &Lanes, after: &Lanes) {
+    for ((value, before), after) in values.iter_mut().zip(before).zip(after) {
+        *value = 0.25 * known(*before, *value) + 0.5 * *value + 0.25 * known(*after, *value);
+    }
+}
+
+/// The days' values, each with a number of its day.
+#[inline(never)]
+fn each_day(days: &Days, numbers: &[f32; DAYS.len()], map: impl Fn(f32, f32) -> f32) -> Days {
     let mut mapped = *days;
-    for (day, level) in mapped.iter_mut().zip(levels) {
-        *day = day.map(|value| map(value, *level));
+    for (day, number) in mapped.iter_mut().zip(numbers) {
+        *day = day.map(|value| map(value, *number));
     }
     mapped
 }
 
 /// Median, least and greatest of the days that are known; NaN where none is.
+#[inline(never)]
 fn ranks(days: &Days) -> [Lanes; 3] {
     let mut sorted = days.map(|day| day.map(|value| known(value, f32::INFINITY)));
     sort(&mut sorted);
@@ -212,26 +221,31 @@ fn ranks(days: &Days) -> [Lanes; 3] {
         counts = zip(&counts, day, |count, value| count + if value.is_finite() { 1.0 } else { 0.0 });
     }
     let mut ranks = [[f32::NAN; HORIZONS]; 3];
-    let [median, least, greatest] = &mut ranks;
     for (rank, day) in sorted.iter().enumerate() {
-        let rank = rank as f32;
-        let places = median.iter_mut().zip(least.iter_mut().zip(greatest.iter_mut()));
-        for ((value, count), (median, (least, greatest))) in day.iter().zip(&counts).zip(places) {
-            let middle = 0.5 * (count - 1.0);
-            let is_known = rank < *count;
-            *least = if rank == 0.0 && is_known { *value } else { *least };
-            *greatest = if is_known { *value } else { *greatest };
-            // An even number has two middles, half a rank below and above.
-            *median = if rank == middle - 0.5 || rank == middle {
-                *value
-            } else if rank == middle + 0.5 && is_known {
-                0.5 * (*median + *value)
-            } else {
-                *median
-            };
-        }
+        note_rank(rank as f32, day, &counts, &mut ranks);
     }
     ranks
+}
+
+/// Takes over what the values of a rank are, of so many that are known.
+#[inline(never)]
+fn note_rank(rank: f32, day: &Lanes, counts: &Lanes, ranks: &mut [Lanes; 3]) {
+    let [median, least, greatest] = ranks;
+    let places = median.iter_mut().zip(least.iter_mut().zip(greatest.iter_mut()));
+    for ((value, count), (median, (least, greatest))) in day.iter().zip(counts).zip(places) {
+        let middle = 0.5 * (count - 1.0);
+        let is_known = rank < *count;
+        *least = if rank == 0.0 && is_known { *value } else { *least };
+        *greatest = if is_known { *value } else { *greatest };
+        // An even number has two middles, half a rank below and above.
+        *median = if rank == middle - 0.5 || rank == middle {
+            *value
+        } else if rank == middle + 0.5 && is_known {
+            0.5 * (*median + *value)
+        } else {
+            *median
+        };
+    }
 }
 
 /// Sorts eight values at every horizon: Batcher's odd–even merge, nineteen comparisons.
@@ -255,6 +269,7 @@ fn sort(days: &mut Days) {
     order(f, g);
 }
 
+#[inline(never)]
 fn order(low: &mut Lanes, high: &mut Lanes) {
     for (low, high) in low.iter_mut().zip(high) {
         let (less, more) = if *low <= *high { (*low, *high) } else { (*high, *low) };
@@ -264,6 +279,7 @@ fn order(low: &mut Lanes, high: &mut Lanes) {
 }
 
 /// Weighted mean distance of the days that are known from a point; NaN where none is.
+#[inline(never)]
 fn deviation(days: &Days, points: &Lanes, weights: &[f32; DAYS.len()]) -> Lanes {
     let [mut sums, mut weight_sums] = [[0.0; HORIZONS]; 2];
     for (day, weight) in days.iter().zip(weights) {
@@ -274,6 +290,38 @@ fn deviation(days: &Days, points: &Lanes, weights: &[f32; DAYS.len()]) -> Lanes 
         }
     }
     zip(&sums, &weight_sums, |sum, weight| sum / weight)
+}
+
+/// Sine and cosine of the times within a period.
+#[inline(never)]
+fn waves(times_s: &[f64; HORIZONS], period_s: f64) -> [Lanes; 2] {
+    let waves = times_s.map(|time_s| cycle::sin_cos(cycle::phase(time_s, period_s)));
+    [waves.map(|[sin, _]| sin), waves.map(|[_, cos]| cos)]
+}
+
+/// Writes the next column.
+#[inline(never)]
+fn put(columns: &mut IterMut<'_, Lanes>, lanes: &Lanes) {
+    if let Some(column) = columns.next() {
+        *column = *lanes;
+    }
+}
+
+/// Values as a feature, seen from the base; at it where they are not known.
+#[inline(never)]
+fn from_base(values: &Lanes, base: &Lanes) -> Lanes {
+    zip(values, base, |value, base| compressed(known(value, base) - base))
+}
+
+#[inline(never)]
+fn plain(values: &Lanes) -> Lanes {
+    values.map(compressed)
+}
+
+/// The first values, and others where they are not known.
+#[inline(never)]
+fn or(first: &Lanes, otherwise: &Lanes) -> Lanes {
+    zip(first, otherwise, known)
 }
 
 #[inline(always)]

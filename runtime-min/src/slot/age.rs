@@ -94,6 +94,13 @@ impl HostSlot {
     }
 }
 
+impl HostSlot {
+    /// Puts off the host's next trial, since it may not be chosen now.
+    pub(crate) fn passed_over(&self, now_us: u64) {
+        self.tried_us.fetch_max(now_us, Relaxed);
+    }
+}
+
 /// A number on its way to the mean, geometrically; it stays where it is if there is none.
 #[inline(never)]
 fn drifted(old: f32, mean: f32, keep: f32) -> f32 {

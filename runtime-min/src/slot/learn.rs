@@ -11,7 +11,7 @@ use crate::affinity::Guess;
 use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
 
 /// Weight of an outcome in the share of failures.
 const FAILURE_WEIGHT: f32 = 0.125;
@@ -246,10 +246,27 @@ impl HostSlot {
             self.reported_step_us.store(now_us, Relaxed);
             self.corrected_s(told.step_s, fleet_step_s)
         };
-        self.store_telemetry(&Telemetry { step_s, ..told });
-        self.forget_since_telemetry();
-        self.telemetry_us.store(measured_us.max(1), Relaxed);
+        if self.knows_more_than(&told, known_us, now_us) {
+            self.telemetry_step_s.store(step_s);
+            if !told.kv_use.is_nan() {
+                self.kv_use.store(told.kv_use);
+            }
+        } else {
+            self.store_telemetry(&Telemetry { step_s, ..told });
+            self.forget_since_telemetry();
+            self.telemetry_us.store(measured_us.max(1), Relaxed);
+        }
         Some(if is_repeated { f32::NAN } else { step_s })
+    }
+
+    /// Whether a report lacks the running requests, which another one said that is still believed:
+    /// a response's header beside an agent's page. The load then stays as the fuller report and
+    /// the counts since have it.
+    fn knows_more_than(&self, told: &Telemetry, known_us: u64, now_us: u64) -> bool {
+        told.running.is_nan()
+            && !self.running.load().is_nan()
+            && known_us > 0
+            && elapsed_s(known_us, now_us) < TELEMETRY_STALE_S
     }
 
     /// Share of itself that an average keeps when a sample arrives now.

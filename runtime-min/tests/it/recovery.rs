@@ -132,6 +132,30 @@ fn failures_fade_while_nothing_is_sent() {
 }
 
 #[test]
+fn a_poorer_report_does_not_replace_a_richer_one_that_is_believed() {
+    with_fleet(|fleet| {
+        let (state, now_us) = (fleet.state, fleet.now_us);
+        let full = Telemetry { running: 3.0, waiting: 2.0, pending_prefill_tokens: 900.0, kv_use: 0.5, step_s: 0.02 };
+        let poor = Telemetry { waiting: 7.0, kv_use: 0.75, ..Telemetry::UNKNOWN };
+        assert!(state.report(1, &full, now_us, now_us));
+        let slot = state.host(1).expect("host");
+        let _ = state.begin(1, 100, now_us);
+        // The header of a response half a second later says less.
+        let header_us = now_us + SECOND_US / 2;
+        assert!(state.report(1, &poor, header_us, header_us));
+        let known = slot.telemetry();
+        assert_eq!((known.running, known.waiting, known.kv_use), (3.0, 2.0, 0.75));
+        assert_eq!(slot.sent_since_telemetry(), 1, "counted from the fuller report on");
+        assert_eq!(slot.telemetry_age_s(header_us), Some(0.5));
+        // Once the fuller one is not believed any more, all there is is better.
+        let late_us = now_us + 31 * SECOND_US;
+        assert!(state.report(1, &poor, late_us, late_us));
+        assert!(slot.telemetry().running.is_nan());
+        assert_eq!((slot.telemetry().waiting, slot.telemetry_age_s(late_us)), (7.0, Some(0.0)));
+    });
+}
+
+#[test]
 fn a_restarted_host_warms_up() {
     const SLOW_START_US: u64 = 60 * SECOND_US;
     with_fleet(|fleet| {

@@ -1,5 +1,7 @@
 //! `evenkeel dataset`: look at traces and series, list and fetch public ones.
 
+mod ingest;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
@@ -20,6 +22,7 @@ pub fn run(arguments: &DatasetArgs) -> Result<()> {
     match &arguments.command {
         DatasetCommand::Stats { path, input } => print_stats(path, input),
         DatasetCommand::Rates { path, input, step, output } => write_rates(path, input, *step, output),
+        DatasetCommand::Ingest { arguments } => ingest::run(arguments),
         DatasetCommand::List => {
             for entry in catalogue::ENTRIES {
                 println!("{entry}");

@@ -111,7 +111,14 @@ fn tuned(
     stop: &StopFlag,
 ) -> Result<Option<Tuned>> {
     if let Some(path) = &arguments.tuned {
-        return Tuned::read(path).map(Some);
+        let tuned = Tuned::read(path)?;
+        if let Some(difference) = tuned.search.differs_from(traces) {
+            eprintln!(
+                "note: --tuned {}: {difference}; its rules are not at their best here, `evenkeel tune` searches anew",
+                path.display()
+            );
+        }
+        return Ok(Some(tuned));
     }
     let budget = arguments.tune.unwrap_or(effort.tuning_budget);
     if budget == 0 {

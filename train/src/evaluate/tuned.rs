@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use evenkeel_datasets::{Split, Trace};
 use evenkeel_env::policies::{self, Entry};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,32 @@ impl Search {
             seeds,
             seed,
         }
+    }
+}
+
+impl Search {
+    /// A description of how these traces differ from those that were searched on, by name or by the
+    /// requests of their validation part; none if they are the same.
+    pub fn differs_from(&self, traces: &[Trace]) -> Option<String> {
+        let mut searched: Vec<(&str, usize)> = Vec::new();
+        for label in &self.scenarios {
+            if !searched.iter().any(|(name, _)| *name == label.trace) {
+                let requests = self.trace_requests.get(searched.len()).copied().unwrap_or_default();
+                searched.push((&label.trace, requests));
+            }
+        }
+        let here = traces.iter().map(|trace| {
+            let [_, validation, _] = trace.split(&Split::default());
+            (trace.name.as_str(), validation.requests.len())
+        });
+        let here: Vec<(&str, usize)> = here.collect();
+        let describe = |traces: &[(&str, usize)]| {
+            let each = traces.iter().map(|(name, requests)| format!("{name} ({requests} requests)"));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        (here.iter().any(|trace| !searched.contains(trace))).then(|| {
+            format!("was searched on the validation part of {}, not of {}", describe(&searched), describe(&here))
+        })
     }
 }
 
@@ -136,4 +163,46 @@ fn check(tuned: &TunedPolicy) -> Result<()> {
         bail!("policy `{name}` has no parameter `{unknown}`; tune again");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::benchmark::{Fault, TelemetryContents};
+    use evenkeel_datasets::synth::Service;
+
+    #[test]
+    fn parameters_of_another_trace_are_noticed() {
+        let (own, other) = (Service::new(1).trace(0.0, 600.0), Service::new(2).trace(0.0, 600.0));
+        let [_, validation, _] = own.split(&Split::default());
+        let label = Label {
+            trace: own.name.clone(),
+            service: String::new(),
+            fleet: String::new(),
+            hosts: 1,
+            balancers: 1,
+            telemetry_ms: None,
+            telemetry_kind: TelemetryContents::default(),
+            load: 0.7,
+            polled_only: false,
+            antagonists: false,
+            fault: Fault::None,
+        };
+        let search = Search {
+            version: String::new(),
+            objective: String::new(),
+            split: String::new(),
+            trace_requests: vec![validation.requests.len()],
+            scenarios: vec![label.clone(), label],
+            requests_max: 0,
+            budget: 0,
+            seeds: 0,
+            seed: 0,
+        };
+        assert_eq!(search.differs_from(std::slice::from_ref(&own)), None);
+        let difference = search.differs_from(std::slice::from_ref(&other)).unwrap();
+        assert!(difference.contains(&own.name) && difference.contains(&other.name), "{difference}");
+        let longer = Trace { name: own.name.clone(), ..Service::new(1).trace(0.0, 1200.0) };
+        assert!(search.differs_from(&[longer]).is_some(), "of another length");
+    }
 }

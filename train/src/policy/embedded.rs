@@ -27,28 +27,52 @@ pub fn encode(weights: &PolicyWeights) -> String {
     })
 }
 
-/// The policy of an artifact that `evenkeel train` made for this kind of service.
-pub fn read(path: &Path, kind: ServiceKind) -> Result<PolicyWeights> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let model = Model::parse(&bytes).with_context(|| path.display().to_string())?;
-    let found = model.service().kind();
-    ensure!(
-        found == kind,
-        "{}: its policy is for {} services, the traces are of a {} service; name an artifact of the same kind",
-        path.display(),
-        name(found),
-        name(kind)
-    );
+/// A policy to go on from.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// Its numbers.
+    pub weights: PolicyWeights,
+    kind: ServiceKind,
+}
+
+impl Embedded {
+    /// The policy for services of this kind.
+    ///
+    /// # Errors
+    /// If it is for services of another kind.
+    pub fn for_kind(self, path: &Path, kind: ServiceKind) -> Result<PolicyWeights> {
+        ensure!(
+            self.kind == kind,
+            "--from {}: its policy is for {} services, the traces are of a {} service; name an artifact of the same \
+             kind",
+            path.display(),
+            name(self.kind),
+            name(kind)
+        );
+        Ok(self.weights)
+    }
+}
+
+/// The policy of an artifact that `evenkeel train` made.
+///
+/// # Errors
+/// If the file is no artifact, or holds no policy that training can go on from.
+pub fn read(path: &Path) -> Result<Embedded> {
+    let bytes = std::fs::read(path).with_context(|| format!("--from: cannot read {}", path.display()))?;
+    let model = Model::parse(&bytes).with_context(|| format!("--from {}", path.display()))?;
     let metadata: serde_json::Value = serde_json::from_str(model.metadata_json())
-        .with_context(|| format!("{}: its metadata is not JSON", path.display()))?;
+        .with_context(|| format!("--from {}: its metadata is not JSON", path.display()))?;
     let text = metadata[KEY].as_str().with_context(|| {
-        format!("{}: no policy to go on from; expected an artifact made by `evenkeel train`", path.display())
+        format!(
+            "--from {}: found no policy to go on from; expected an artifact made by `evenkeel train`",
+            path.display()
+        )
     })?;
     let mut weights = decode(text).with_context(|| {
-        format!("{}: the copy of its policy is not one of this release; train without --from", path.display())
+        format!("--from {}: the copy of its policy is not one of this release; train without --from", path.display())
     })?;
     weights.herding_weight = model.service().herding_weight;
-    Ok(weights.served())
+    Ok(Embedded { weights: weights.served(), kind: model.service().kind() })
 }
 
 fn name(kind: ServiceKind) -> &'static str {

@@ -3,7 +3,7 @@
 use super::html::put;
 
 /// Terms and their definitions, as HTML.
-const DEFINITIONS: [(&str, &str); 12] = [
+const DEFINITIONS: [(&str, &str); 13] = [
     (
         "Load",
         "Rate of arrivals as a share of the rate which the whole fleet can just serve. At \
@@ -42,9 +42,18 @@ const DEFINITIONS: [(&str, &str); 12] = [
          than a paired test.",
     ),
     (
-        "Best baseline",
-        "The baseline with the best value of that metric at that load: Evenkeel is compared with \
-         a different opponent wherever another is stronger.",
+        "Rules that NGINX and Envoy have",
+        "Round robin; least request over all hosts (NGINX&rsquo;s <code>least_conn</code>); P2C, least \
+         request of two at random (<code>random two least_conn</code>, Envoy&rsquo;s default); and, where \
+         another number of hosts was best on the validation split, least request of that number \
+         (Envoy&rsquo;s <code>choice_count</code>). Evenkeel is compared with whichever has the best value \
+         of that metric at that load. Other rules stand in the tables and among the losses.",
+    ),
+    (
+        "EXT",
+        "Evenkeel&rsquo;s analytic estimate as a rule of its own, without the trained network: the \
+         expected completion time at a host plus the delay that it causes to the requests there. No proxy \
+         has it; it shows what the network adds.",
     ),
     (
         "Oracle",

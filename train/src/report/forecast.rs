@@ -16,9 +16,18 @@ const DRAWN_POINTS: usize = 16_000;
 /// Width and height of the chart of a series.
 const SIZE: [f64; 2] = [640.0, 280.0];
 
-/// Table and charts.
-pub(super) fn section(forecasts: &[ForecastResult]) -> String {
+/// Table and charts, or the reason for none.
+pub(super) fn section(forecasts: &[ForecastResult], no_forecaster: Option<&str>) -> String {
     let mut out = String::from("<section id=\"forecast\">\n<h2>Forecast</h2>\n");
+    if let Some(reason) = no_forecaster {
+        put!(
+            out,
+            "<p class=\"empty\">The artifact has no forecaster: {}. What scalers read is then the present demand \
+             alone.</p>\n</section>\n",
+            escape(reason)
+        );
+        return out;
+    }
     if forecasts.is_empty() {
         out.push_str("<p class=\"empty\">No series was forecast.</p>\n</section>\n");
         return out;

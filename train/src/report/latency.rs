@@ -150,7 +150,7 @@ fn load_chart(trace: &[Group], measure: Measure, palette: &Palette) -> String {
     }
     policies.sort_by_key(|policy| match compare::role(policy) {
         Role::Oracle => 0,
-        Role::Baseline => 1,
+        Role::Proxy | Role::Rule => 1,
         Role::Ours => 2,
     });
     for policy in policies {

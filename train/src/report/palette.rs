@@ -34,7 +34,7 @@ impl Palette {
                         oracles += 1;
                         format!("o{}", (oracles - 1) % ORACLE_CLASSES)
                     }
-                    Role::Baseline => {
+                    Role::Proxy | Role::Rule => {
                         let known = KNOWN.iter().position(|known| *known == policy);
                         let index = known.unwrap_or_else(|| {
                             baselines += 1;

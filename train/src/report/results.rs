@@ -84,7 +84,9 @@ fn table(groups: &[Group]) -> String {
 fn table_row(result: &PolicyResult, row: usize, columns: &[Column], best: &[f64]) -> String {
     let role = compare::role(&result.policy);
     let (class, note) = match role {
-        Role::Baseline => ("baseline", ""),
+        Role::Proxy => ("baseline", ""),
+        Role::Rule if result.policy == "ext" => ("baseline", "<small>the estimate alone</small>"),
+        Role::Rule => ("baseline", "<small>in neither proxy</small>"),
         Role::Ours => ("ours", ""),
         Role::Oracle => ("oracle", "<small>not attainable</small>"),
     };

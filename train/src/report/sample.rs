@@ -105,6 +105,7 @@ pub(crate) fn metrics() -> Metrics {
                        knowledge, telemetry every 1 s with 5 % loss, 2 antagonists"
                 .to_owned(),
             evaluation_seeds: 5,
+            no_forecaster: None,
         },
         policies: [0.5, 0.7, 0.9]
             .into_iter()

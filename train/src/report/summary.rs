@@ -2,7 +2,7 @@
 
 use crate::metrics::{Metrics, Run};
 
-use super::compare::{self, Comparison, Group, Verdict, display_name};
+use super::compare::{self, Comparison, Group, Role, Verdict, display_name};
 use super::html::{escape, put, typeset};
 use super::number;
 use super::training::{PARITY_LIMIT, worst_difference};
@@ -64,15 +64,28 @@ fn lead(groups: &[Group]) -> String {
         count => format!("Over the {count} combinations of trace and load, p99 latency is"),
     };
     format!(
-        "Measured on the test split of {}, which training never saw, against the best of the \
-         baselines at the load nearest 70\u{202f}%. {scope} lower than with the best baseline in \
-         <b>{}</b>, higher in <b>{}</b>, and not clearly different in <b>{}</b> (the 95\u{202f}% \
-         confidence intervals overlap).",
+        "Measured on the test split of {}, which training never saw, against the best {} at the load \
+         nearest 70\u{202f}%. {scope} lower than with that best in <b>{}</b>, higher in <b>{}</b>, and not \
+         clearly different in <b>{}</b> (the 95\u{202f}% confidence intervals overlap).{}",
         escape(first.trace),
+        if compare::role(first.baseline) == Role::Proxy { "rule that NGINX and Envoy have" } else { "of the rules" },
         count(Verdict::Better),
         count(Verdict::Worse),
         count(Verdict::Undecided),
+        against_rules(groups),
     )
+}
+
+/// The same p99 against the best of the rules that no proxy has, after the headline.
+fn against_rules(groups: &[Group]) -> String {
+    let comparison = compare::headline_group(groups).and_then(|group| group.compare_rules(compare::P99));
+    comparison.map_or_else(String::new, |comparison| {
+        format!(
+            " Against the best rule that neither proxy has, {}, it is {}.",
+            escape(&display_name(comparison.baseline)),
+            typeset(&comparison.change())
+        )
+    })
 }
 
 fn tiles(metrics: &Metrics, groups: &[Group]) -> String {
@@ -113,6 +126,9 @@ fn tiles(metrics: &Metrics, groups: &[Group]) -> String {
             count => format!("forecast loss (WQL) against seasonal naive, {count} series"),
         };
         tile(&number::change(ratio - 1.0), class, &caption);
+    }
+    if metrics.run.no_forecaster.is_some() {
+        tile("no forecaster", "level", "no demand to learn from: see the section on the forecast");
     }
     if let Some(worst) = metrics.parity.iter().map(worst_difference).reduce(f64::max) {
         let holds = worst <= PARITY_LIMIT;

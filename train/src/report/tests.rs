@@ -79,6 +79,7 @@ fn hostile_names_are_escaped() {
     let hostile = "<script>alert('x')</script>\"\u{0}&amp;";
     let mut metrics = sample::metrics();
     let run = &mut metrics.run;
+    run.no_forecaster = Some(hostile.to_owned());
     for name in [&mut run.version, &mut run.device, &mut run.scenario] {
         *name = hostile.to_owned();
     }
@@ -121,6 +122,17 @@ fn missing_parts_are_said_and_nothing_panics() {
     check_well_formed(&page);
     assert!(page.contains("No policy was evaluated"));
     assert!(page.contains("No series was forecast"));
+}
+
+#[test]
+fn an_artifact_without_a_forecaster_is_said_to_have_none() {
+    let mut metrics = sample::metrics();
+    metrics.forecasts.clear();
+    metrics.run.no_forecaster = Some("the trace is short; add --series <FILE>".to_owned());
+    let page = render(&metrics);
+    check_well_formed(&page);
+    assert!(page.contains("no forecaster: the trace is short; add --series &lt;FILE&gt;"));
+    assert!(page.contains("forecaster</b>"));
 }
 
 #[test]

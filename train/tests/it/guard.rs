@@ -10,7 +10,7 @@ use evenkeel_env::host::llm::LlmOptions;
 use evenkeel_env::liar::{Liar, Lie};
 use evenkeel_env::policies::{Ext, Learned, LeastRequest};
 use evenkeel_env::{Outcome, Policy, Scenario, Status, Workload, simulate};
-use evenkeel_runtime::{Model, ServiceKind, ServiceModel};
+use evenkeel_runtime::{Model, ServiceModel};
 use evenkeel_train::layers::Weights;
 use evenkeel_train::output::RunFolder;
 use evenkeel_train::policy::embedded;
@@ -37,7 +37,7 @@ fn trained() -> Trained {
     let out = folder.path().join("out");
     let arguments = ["train", "--quick", "--device", "cpu", "--fine-tune", "none", "--format", "csv"];
     succeed(&[&arguments[..], &["--columns", LLM_COLUMNS, "--trace", text(&path), "--out", text(&out)]].concat());
-    let weights = embedded::read(&out.join("evenkeel.ekm"), ServiceKind::Llm).expect("the artifact holds its policy");
+    let weights = embedded::read(&out.join("evenkeel.ekm")).expect("the artifact holds its policy").weights;
     let trace = read(&path);
     let [training, ..] = trace.split(&Split::default());
     let workload = Workload::new(trace, &training);

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use evenkeel_runtime::{Model, ServiceKind};
 use evenkeel_train::metrics::Metrics;
 
-use crate::support::{LLM_COLUMNS, SERVICE_COLUMNS, evenkeel, succeed, text, write_llm_trace, write_service_trace};
+use crate::support::{
+    LLM_COLUMNS, SERVICE_COLUMNS, evenkeel, succeed, text, write_llm_trace, write_series, write_service_trace,
+};
 
-fn train(trace: &Path, columns: &str, out: &Path, seed: &str) -> String {
-    succeed(&[
+fn train(trace: &Path, columns: &str, series: Option<&Path>, out: &Path, seed: &str) -> String {
+    let series = series.map_or(Vec::new(), |series| vec!["--series", text(series)]);
+    let arguments = [
         "train",
         "--quick",
         "--device",
@@ -26,7 +29,8 @@ fn train(trace: &Path, columns: &str, out: &Path, seed: &str) -> String {
         seed,
         "--out",
         text(out),
-    ])
+    ];
+    succeed(&[&arguments, series.as_slice()].concat())
 }
 
 fn metrics(out: &Path) -> Metrics {
@@ -39,16 +43,17 @@ fn makes_the_five_files_and_repeats_bit_for_bit() {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = write_llm_trace(folder.path());
     let (first, again, other) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("c"));
-    let table = train(&trace, LLM_COLUMNS, &first, "3");
-    for policy in ["round_robin", "p2c", "least_request", "peak_ewma", "ext", "evenkeel"] {
+    let series = write_series(folder.path());
+    let table = train(&trace, LLM_COLUMNS, Some(&series), &first, "3");
+    for policy in ["round robin", "P2C", "least request", "Peak-EWMA", "EXT", "Evenkeel"] {
         assert!(table.contains(policy), "{policy} is not in the table:\n{table}");
     }
-    train(&trace, LLM_COLUMNS, &again, "3");
+    train(&trace, LLM_COLUMNS, Some(&series), &again, "3");
     for file in ["evenkeel.ekm", "policy.onnx", "forecast.onnx"] {
         let read = |out: &Path| std::fs::read(out.join(file)).expect(file);
         assert!(read(&first) == read(&again), "{file} differs between two runs of one seed");
     }
-    train(&trace, LLM_COLUMNS, &other, "4");
+    train(&trace, LLM_COLUMNS, Some(&series), &other, "4");
     let read = |out: &Path| std::fs::read(out.join("policy.onnx")).expect("policy.onnx");
     assert!(read(&first) != read(&other), "another seed gave the same policy");
 
@@ -64,11 +69,12 @@ fn learns_a_service_without_tokens() {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = write_service_trace(folder.path());
     let out = folder.path().join("out");
-    train(&trace, SERVICE_COLUMNS, &out, "1");
+    train(&trace, SERVICE_COLUMNS, None, &out, "1");
     let artifact = std::fs::read(out.join("evenkeel.ekm")).expect("the artifact");
     let model = Model::parse(&artifact).expect("valid");
     assert_eq!(model.service().kind(), ServiceKind::Fifo);
-    assert!(model.policy().is_some() && model.forecaster().is_some());
+    assert!(model.policy().is_some());
+    assert!(model.forecaster().is_none(), "half a minute of requests is no demand to learn from");
 }
 
 #[test]
@@ -77,7 +83,8 @@ fn an_interrupted_run_goes_on_to_the_same_result() {
     let folder = tempfile::tempdir().expect("a folder");
     let trace = write_llm_trace(folder.path());
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
-    train(&trace, LLM_COLUMNS, &whole, "5");
+    let series = write_series(folder.path());
+    train(&trace, LLM_COLUMNS, Some(&series), &whole, "5");
 
     let arguments = [
         "train",
@@ -90,6 +97,8 @@ fn an_interrupted_run_goes_on_to_the_same_result() {
         LLM_COLUMNS,
         "--trace",
         text(&trace),
+        "--series",
+        text(&series),
         "--seed",
         "5",
         "--out",

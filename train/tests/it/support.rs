@@ -71,6 +71,19 @@ pub(crate) fn write_llm_trace(folder: &Path) -> PathBuf {
     path
 }
 
+/// A daily demand of twelve days, hour by hour.
+pub(crate) fn write_series(folder: &Path) -> PathBuf {
+    let mut csv = String::from("ts,requests_per_s\n");
+    for hour in 0..288u64 {
+        let day = (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
+        let rate_per_s = 20.0 + 10.0 * day + noise(hour) as f64 % 100.0 * 0.02;
+        let _ = writeln!(csv, "2026-01-{:02}T{:02}:00:00Z,{rate_per_s:.3}", 1 + hour / 24, hour % 24);
+    }
+    let path = folder.join("demand.csv");
+    std::fs::write(&path, csv).expect("a writable folder");
+    path
+}
+
 /// A small trace without tokens: CSV with service times.
 pub(crate) fn write_service_trace(folder: &Path) -> PathBuf {
     let mut csv = String::from("ts,took\n");
