@@ -53,12 +53,13 @@ class Filters(Case):
         envoy.load(100)
         headers = {"content-type": "application/json"}
         served = [envoy.get(headers=headers, body='{"prompt": "%s"}' % ("a" * 20_000))[1] for _ in range(12)]
-        self.assertGreaterEqual(max(collections.Counter(served).values()), 9, served)
+        # By chance it would be three or four.
+        self.assertGreaterEqual(max(collections.Counter(served).values()), 7, served)
 
     def test_the_response_filter_takes_the_first_token_and_the_report_when_they_come(self):
         """Servers of streams send the head at once, and comments that keep the connection alive."""
         event = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n'
-        stream = [(0.05, b": ping\n\n"), (0.5, event), (2.0, event + b"data: [DONE]\n\n")]
+        stream = [(0.05, b": ping\n\n"), (2.0, event), (4.0, event + b"data: [DONE]\n\n")]
         host = llm(0.02, stream=stream)
         host["headers"]["content-type"] = "text/event-stream"
         [host] = self.hosts(host)
@@ -78,7 +79,7 @@ class Filters(Case):
                 self.assert_settled(envoy)
                 first_s = envoy.status()[0][host.address]["first_byte_s"]
                 # Envoy's log knows of the head alone.
-                least_s, most_s = (0.49, 1.5) if upstream_filters else (0.0, 0.3)
+                least_s, most_s = (1.99, 3.9) if upstream_filters else (0.0, 1.5)
                 self.assertTrue(least_s <= first_s < most_s, first_s)
                 envoy.stop()
 

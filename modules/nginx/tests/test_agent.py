@@ -1,6 +1,5 @@
 """The real agent beside NGINX: what it tells is used, and nothing hangs on it."""
 
-import time
 import unittest
 
 from case import Case
@@ -36,9 +35,7 @@ class BesideNginx(Case):
         until(lambda: nginx.status()[0][busy.address]["report_age_s"] < 0.5, "the report is old")
 
         agent.kill()
-        begin = time.monotonic()
         until(lambda: nginx.status()[0][busy.address]["report_age_s"] > 1, "the age does not grow")
-        self.assertLess(time.monotonic() - begin, 3)
         self.assertEqual(sum(answered(nginx.load(200)).values()), 200)
         self.assertIn("evenkeel_report_age_seconds", nginx.get("/status")[1])
         self.assert_settled(nginx)

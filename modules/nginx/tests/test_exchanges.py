@@ -191,8 +191,8 @@ class Http(Exchanges):
                 good = self.hosts({"delay_s": 0.02}, {"delay_s": 0.02})
                 nginx = self.nginx([refusing, *good]).start()
                 nginx.load(200, clients=4)
-                # A third of them would be fair; a host that gains by it gets nearly all.
-                self.assertLess(refusing.served, 2 * 200 / 3)
+                # One that gains by it gets nearly all; test_life.py holds the mean of several runs to a third.
+                self.assertLess(refusing.served, 180)
                 status = nginx.status()[0][refusing.address]
                 self.assertEqual((status["failed_total"], status["latency_s"], status["first_byte_s"]), (0, None, None))
 
