@@ -3,12 +3,14 @@ What hosts and clients do in the long run, and what it may cost: the rows of `ca
 Envoy have in common, on a real proxy. Each figure is printed beside its bound.
 """
 
+import contextlib
 import random
 import socket
 import statistics
 import threading
 import time
 
+from again import again
 from hosts import Batch, llm
 from load import Load, answered
 from telemetry import write_telemetry
@@ -33,6 +35,14 @@ class Answers:
     # Of a fair share, by the number of clients and by the step that is reported, where a proxy is
     # further from what is meant. A host that attracts everybody has three times its share.
     row_2_bounds = row_7_bounds = {}
+
+    @contextlib.contextmanager
+    def part(self, **of):
+        """Names the part of a row in which an assertion fails, and with it the row."""
+        try:
+            yield
+        except AssertionError as error:
+            raise AssertionError(f"{of}: {error}") from error
 
     def start(self, *options, **proxy_options):
         self.present = self.hosts(*options)
@@ -61,13 +71,15 @@ class Answers:
         figure(row, what, f"{share:.2f} ± {error:.2f} of its share", bound)
         self.assertLess(share - error, bound, shares)
 
+    @again
     def test_row_2_answers_without_work_attract_nobody(self):
         quick = {"status": 404, "delay_s": 0.004}
         for clients, requests in ((1, 60), (4, 120), (8, 160), (32, 320)):
-            with self.subTest(clients=clients):
+            with self.part(clients=clients):
                 bound = self.row_2_bounds.get(clients, 1.1)
                 self.assert_share(2, f"a host that answers 404, {clients} clients", bound, quick, requests, clients)
 
+    @again
     def test_row_3_a_host_that_breaks_every_stream_is_avoided(self):
         event = (0.0, b"data: a\n\n")
         breaking = {"stream": [event], "cut_short": True}
@@ -77,6 +89,7 @@ class Answers:
         self.assertLess(breaks.served, 20)
         self.assertGreater(sum(answered(answers).values()), 180, answers)
 
+    @again
     def test_row_10_one_long_exchange_does_not_shut_a_host_out(self):
         hosts, proxy = self.start(*[{"delay_s": GOOD_S}] * 3)
         proxy.load(120, clients=4)
@@ -123,9 +136,10 @@ class Answers:
 class Hosts(Answers):
     """Rows about hosts and clients, in whatever way responses are read."""
 
+    @again
     def test_row_1_a_host_that_was_slow_gets_requests_again(self):
         for reports in (False, True):
-            with self.subTest(reports=reports):
+            with self.part(reports=reports):
                 hosts, proxy = self.start(*[{"delay_s": GOOD_S}] * 4, telemetry=reports)
                 load = Load(proxy.port, clients=8, rate_per_s=20).start()
                 time.sleep(4)
@@ -152,9 +166,10 @@ class Hosts(Answers):
         while not stop.wait(0.5):
             write_telemetry(f"{proxy.folder}/llm.tel", host.address, running=0, waiting=0, step_s=0.4)
 
+    @again
     def test_row_1b_the_first_minutes_are_no_worse_than_least_request(self):
         for reports in (False, True):
-            with self.subTest(reports=reports):
+            with self.part(reports=reports):
                 pairs = [pair for fresh in range(3) for pair in self.first_bursts(reports, 4)]
                 ratio, low, high = ratio_of_means(pairs)
                 first, *_ = ratio_of_means(pairs[::4])
@@ -182,6 +197,7 @@ class Hosts(Answers):
             proxy.stop()
         return pairs
 
+    @again
     def test_row_6_claims_of_one_client_leave_the_others_where_they_were(self):
         hosts, proxy = self.start(*[{"delay_s": GOOD_S}] * 4, tokens="x-prompt-tokens")
         shares = {60: [], (1 << 31) - 1: []}
@@ -202,13 +218,15 @@ class Hosts(Answers):
         self.assertGreater(moved + error, -0.1, shares)
         self.assertGreater(moved, -0.3, shares)
 
+    @again
     def test_row_7_a_report_is_bounded_by_what_was_measured(self):
         for step_s in (0, 1e-6, 1e-3):
-            with self.subTest(step_s=step_s):
+            with self.part(step_s=step_s):
                 liar = llm(step_s, delay_s=GOOD_S)
                 bound = self.row_7_bounds.get(step_s, 1.5)
                 self.assert_share(7, f"a host that reports a step of {step_s} s", bound, liar, 120, 4)
 
+    @again
     def test_row_11_a_report_from_the_future_locks_nobody_out(self):
         hosts, proxy = self.start(*[{"delay_s": GOOD_S}] * 3, telemetry=True)
         path, host = f"{proxy.folder}/llm.tel", hosts[0]

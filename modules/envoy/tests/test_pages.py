@@ -7,6 +7,7 @@ import subprocess
 import sys
 import unittest
 
+from again import again
 from case import Case
 from harness import ARTIFACT
 from hosts import llm
@@ -17,6 +18,7 @@ REPOSITORY = os.path.abspath(f"{os.path.dirname(__file__)}/../../..")
 
 
 class Pages(Case):
+    @again
     def test_a_choice_is_explained(self):
         # What a host claims is held against what is measured: the second is as slow as it says.
         hosts = self.hosts(llm(0.02, delay_s=0.005), llm(0.2, delay_s=0.05))

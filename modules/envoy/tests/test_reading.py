@@ -10,6 +10,7 @@ import os
 import socket
 import unittest
 
+from again import again
 from case import Case
 from facts import facts_of, key_of
 from harness import ARTIFACT, module_filter, request_filter
@@ -171,6 +172,7 @@ class Reading(ReadingCase):
 
 
 class Prefixes(Case):
+    @again
     def test_conversations_stay_where_they_are_and_not_where_their_system_prompt_is(self):
         hosts = self.hosts(*[llm(0.02, delay_s=0.1)] * 4)
         envoy = self.envoy(hosts, filters=[request_filter({})]).start()
@@ -191,6 +193,7 @@ class Prefixes(Case):
         self.assertGreaterEqual(sum(count for _, count in homes), 32, homes)
         self.assertGreater(len({host for host, _ in homes}), 1, homes)
 
+    @again
     def test_a_session_is_named_by_a_header_or_in_the_body(self):
         hosts = self.hosts(*[llm(0.02)] * 4)
         envoy = self.envoy(hosts, filters=[request_filter({})]).start()

@@ -5,6 +5,7 @@ import threading
 import time
 import unittest
 
+from again import again
 from case import Case
 from harness import ARTIFACT, policy
 from hosts import llm
@@ -31,6 +32,7 @@ class Routing(Case):
                 self.assertEqual(envoy.stats("evenkeel_decisions")["dynamicmodulescustom.evenkeel_decisions"], "600")
                 envoy.stop()
 
+    @again
     def test_a_slow_host_is_avoided(self):
         slow, *fast = self.hosts(llm(0.2, delay_s=0.05), llm(0.02), llm(0.02))
         envoy = self.envoy([slow, *fast]).start()
@@ -133,6 +135,7 @@ class Routing(Case):
         self.assertEqual(len(envoy.status()[0]), 3)
         self.assert_settled(envoy)
 
+    @again
     def test_a_new_host_gets_its_share_slowly_where_that_is_configured(self):
         old, new = self.hosts(*[llm(0.02, delay_s=0.005)] * 2)
         envoy = self.envoy([old], options={"artifact": ARTIFACT, "slow_start": "2s"}).start()

@@ -3,6 +3,7 @@
 import resource
 import unittest
 
+from again import again
 from case import Case
 from http2 import HoldingHost, requests
 from load import answered
@@ -43,6 +44,7 @@ class ManyHosts(Case):
         until(all_are_scored, lambda: f"the policy does not choose: {envoy.status()[1]}")
 
 class ManyRequests(Case):
+    @again
     def test_any_number_of_requests_under_way_is_counted_and_spread(self):
         count = 18_000
         hosts = [HoldingHost() for _ in range(3)]

@@ -10,6 +10,7 @@ import time
 import unittest
 import zlib
 
+from again import again
 from case import Case
 from free_port import free_port
 from harness import ARTIFACT
@@ -160,6 +161,7 @@ class Workers(Lifecycle):
         finally:
             os.kill(old, signal.SIGCONT)
 
+    @again
     def test_a_worker_without_a_row_shares_requests_out_by_the_counts_of_nginx(self):
         hosts = [self.held_host() for _ in range(3)]
         nginx = self.nginx(hosts).start()

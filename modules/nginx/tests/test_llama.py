@@ -10,6 +10,7 @@ import time
 import unittest
 
 import llama
+from again import again
 from case import Case
 from harness import ARTIFACT
 from waiting import until
@@ -80,6 +81,7 @@ class Llama(Case):
         self.assert_settled(nginx)
 
     @unittest.skipUnless(EVENKEEL, "the command line is not built")
+    @again
     def test_a_policy_is_learned_from_its_log_and_swapped_in(self):
         hosts = self.servers("fast", "slow")
         folder = self.enterContext(tempfile.TemporaryDirectory())

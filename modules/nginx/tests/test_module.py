@@ -9,6 +9,7 @@ import threading
 import time
 import unittest
 
+from again import again
 from case import Case
 from harness import ARTIFACT
 from hosts import llm
@@ -31,6 +32,7 @@ class Routing(Case):
                     self.assertEqual(status[host.address]["sent_total"], host.served)
                 self.assertGreaterEqual(decisions["policy"], 300)
 
+    @again
     def test_a_slow_host_is_avoided(self):
         slow, *fast = self.hosts(llm(0.2, delay_s=0.05), llm(0.02), llm(0.02))
         nginx = self.nginx([slow, *fast]).start()

@@ -8,6 +8,7 @@ import socket
 import time
 import unittest
 
+from again import again
 from case import Case
 from harness import ARTIFACT
 from hosts import llm
@@ -170,6 +171,7 @@ class SlowStart(Case):
         """Share of its full share of the requests that a host gets."""
         return nginx.status()[0][host.address]["full_share"]
 
+    @again
     def test_a_host_that_comes_back_starts_slowly(self):
         steady, flaky = self.hosts(*[llm(0.02, delay_s=0.01)] * 2)
         servers = [f"server {host.address} max_fails=1 fail_timeout=1s;" for host in (steady, flaky)]
@@ -198,6 +200,7 @@ class SlowStart(Case):
         # What was learned of a host in a bad moment is half forgotten after eight seconds.
         until(lambda: answered(nginx.load(100))[flaky.address] > 35, "it does not get its share", 60)
 
+    @again
     def test_a_server_that_is_added_starts_slowly(self):
         first, added = self.hosts(*[{"delay_s": 0.2}] * 2)
         directives = f"evenkeel {ARTIFACT}; evenkeel_slow_start 1h;"

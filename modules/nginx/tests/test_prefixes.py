@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 import unittest
 
+from again import again
 from case import Case
 from harness import ARTIFACT
 from hosts import llm
@@ -50,6 +51,7 @@ class Prefixes(Case):
         with concurrent.futures.ThreadPoolExecutor(len(bodies)) as pool:
             return list(pool.map(lambda body: self.ask(nginx, body, headers), bodies))
 
+    @again
     def test_a_shared_system_prompt_makes_no_conversation_look_cached(self):
         # As slow as a prompt of this length is, so that requests under way weigh something.
         hosts, nginx = self.balanced(*[llm(0.02, delay_s=0.5 * PATIENCE)] * 4)
@@ -96,6 +98,7 @@ class Prefixes(Case):
                 self.assertEqual((first.cached, again.cached, stranger.cached), (0, 900, 0))
                 nginx.stop()
 
+    @again
     def test_a_session_goes_back_to_its_host_while_that_is_not_much_busier(self):
         hosts, nginx = self.balanced(*[llm(0.02, delay_s=0.005)] * 4, directives="evenkeel_tokens 8000;")
         short = {"messages": [{"role": "user", "content": "x"}]}
