@@ -13,7 +13,7 @@ import unittest
 from again import again
 from case import Case
 from facts import facts_of, key_of
-from harness import ARTIFACT, module_filter, request_filter
+from harness import module_filter, request_filter
 from hosts import llm
 from reading import FIELDS, ReadingCase
 
