@@ -51,6 +51,22 @@ class LlamaServer:
         self.process.wait()
 
 
+class Servers:
+    """For a test: servers that end with it, and requests whose answers are counted."""
+
+    def servers(self, *models):
+        servers = [LlamaServer(model) for model in models]
+        for server in servers:
+            self.addCleanup(server.stop)
+        return [server.wait() for server in servers]
+
+    def send(self, proxy, form, seed, words=40, tokens=30):
+        path, body = FORMS[form]
+        status, text = ask(proxy.port, "POST", path, json.dumps(body(prompt(words, seed), tokens)))
+        self.assertEqual(status, 200, text[:200])
+        return counted(text)
+
+
 def ask(port, method, path, body=None, timeout_s=60):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:

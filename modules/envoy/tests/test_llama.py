@@ -10,19 +10,7 @@ from waiting import until
 
 
 @unittest.skipUnless(llama.SERVER and llama.MODELS, "llama.cpp's server is not at hand")
-class Llama(ReadingCase):
-    def servers(self, *models):
-        servers = [llama.LlamaServer(model) for model in models]
-        for server in servers:
-            self.addCleanup(server.stop)
-        return [server.wait() for server in servers]
-
-    def send(self, envoy, name, seed, words=40, tokens=30):
-        path, body = llama.FORMS[name]
-        status, text = llama.ask(envoy.port, "POST", path, json.dumps(body(llama.prompt(words, seed), tokens)))
-        self.assertEqual(status, 200, text[:200])
-        return llama.counted(text)
-
+class Llama(llama.Servers, ReadingCase):
     def test_tokens_are_those_that_clients_count(self):
         envoy = self.reading_envoy(self.servers("fast"))
         expected = []

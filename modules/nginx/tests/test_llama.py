@@ -20,19 +20,7 @@ SENT = "client_max_body_size 1m; proxy_read_timeout 60s;"
 
 
 @unittest.skipUnless(llama.SERVER and llama.MODELS, "llama.cpp's server is not at hand")
-class Llama(Case):
-    def servers(self, *models):
-        servers = [llama.LlamaServer(model) for model in models]
-        for server in servers:
-            self.addCleanup(server.stop)
-        return [server.wait() for server in servers]
-
-    def send(self, nginx, name, seed, words=40, tokens=30):
-        path, body = llama.FORMS[name]
-        status, text = llama.ask(nginx.port, "POST", path, json.dumps(body(llama.prompt(words, seed), tokens)))
-        self.assertEqual(status, 200, text[:200])
-        return llama.counted(text)
-
+class Llama(llama.Servers, Case):
     def test_tokens_are_those_that_clients_count(self):
         hosts = self.servers("fast")
         for buffering in ("on", "off"):
