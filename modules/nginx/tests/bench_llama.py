@@ -30,7 +30,7 @@ def plan(seed):
     path, body = llama.FORMS["streamed completion"]
     for number in range(REQUESTS):
         words, tokens = int(choose.lognormvariate(3.3, 0.6)), int(choose.lognormvariate(4.0, 0.7))
-        yield path, json.dumps(body(llama.prompt(max(2, min(words, 150)), (seed, number)), max(2, min(tokens, 400))))
+        yield path, json.dumps(body(llama.prompt(max(2, min(words, 150)), f"{seed}-{number}"), max(2, min(tokens, 400))))
 
 
 def replay(port, seed, rate_per_s):
