@@ -16,7 +16,7 @@ pub use facts::Facts;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::affinity::{Affinity, Guess, Set};
+use crate::affinity::{Affinity, Guess, Set, TOKENS_BITS};
 use crate::artifact::Model;
 use crate::candidates::Eligible;
 use crate::classes::Classes;
@@ -53,6 +53,9 @@ const CACHE_GUESS_MIN: u32 = 64;
 
 /// Engines cache whole blocks of tokens: a guess is met by this share of it.
 const CACHE_GUESS_MET: f32 = 0.8;
+
+/// A host and the tokens that it has cached share a word.
+const _: () = assert!(HOSTS_MAX <= 1 << (u32::BITS - TOKENS_BITS));
 
 /// Part of an upstream that there is once, apart from its hosts.
 #[derive(Debug, Default)]

@@ -14,6 +14,7 @@
 //! | [`ratio`] | the same as ratios, and how far the simulator is off |
 //! | [`plot`] | a page on which to see them |
 
+pub mod figure;
 pub mod plot;
 pub mod predict;
 pub mod ratio;
