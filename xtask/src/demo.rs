@@ -3,12 +3,15 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::e2e::{self, HOSTS};
-use crate::process::{self, program};
+use crate::process::program;
 use crate::proxies::{self, Backend, Running, nginx, release};
 use crate::test;
 
@@ -46,9 +49,28 @@ pub(crate) struct Demo {
     _servers: [Running; 2],
 }
 
-/// Builds everything, trains a model unless one is given, and shows both until it is stopped.
+/// Builds everything, trains a model unless one is given, and shows both until it is stopped: by
+/// Ctrl-C, SIGTERM or SIGHUP, which leave nothing behind that listens.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    process::run(&mut start(options)?.show)
+    static SERVES: AtomicBool = AtomicBool::new(false);
+    let (stop, stopped) = mpsc::channel();
+    ctrlc::set_handler(move || {
+        // What is built or trained before ends by itself.
+        if !SERVES.load(Relaxed) || stop.send(()).is_err() {
+            std::process::exit(130);
+        }
+    })
+    .context("cannot install the handler of Ctrl-C")?;
+    let mut demo = start(options)?;
+    SERVES.store(true, Relaxed);
+    let mut page = Running::show(&mut demo.show)?;
+    while stopped.recv_timeout(Duration::from_millis(200)).is_err() {
+        if let Some(status) = page.ended()? {
+            ensure!(status.success(), "the demonstration ended with {status}");
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The same up to the page, which is still to be started.

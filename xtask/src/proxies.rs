@@ -7,7 +7,7 @@ pub(crate) mod sglang;
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +25,16 @@ impl Running {
         Ok(Self(command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))?))
     }
 
+    /// Starts a program that prints on the terminal.
+    pub(crate) fn show(command: &mut Command) -> Result<Self> {
+        Ok(Self(command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))?))
+    }
+
+    /// Its status, once it has ended.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
@@ -32,6 +42,11 @@ impl Running {
 
     /// Waits until it listens.
     pub(crate) fn wait_for(&mut self, port: u16, log: &Path) -> Result<()> {
+        self.wait_for_within(port, log, Duration::from_secs(20))
+    }
+
+    /// The same of what has something to do before.
+    pub(crate) fn wait_for_within(&mut self, port: u16, log: &Path, patience: Duration) -> Result<()> {
         let begin = Instant::now();
         loop {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -40,7 +55,7 @@ impl Running {
             if let Some(status) = self.0.try_wait()? {
                 bail!("it ended with {status}: {}", fs::read_to_string(log).unwrap_or_default());
             }
-            if begin.elapsed() > Duration::from_secs(20) {
+            if begin.elapsed() > patience {
                 bail!("nothing listens on port {port}: {}", fs::read_to_string(log).unwrap_or_default());
             }
             std::thread::sleep(Duration::from_millis(50));

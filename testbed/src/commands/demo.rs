@@ -46,7 +46,7 @@ async fn show(arguments: &DemoArgs) -> Result<()> {
     ]);
     let address = SocketAddr::from(([127, 0, 0, 1], arguments.port));
     let listener = TcpListener::bind(address).await.with_context(|| format!("{address}: cannot listen there"))?;
-    println!("open http://{address}/");
+    println!("open http://{address}/ in a browser; Ctrl-C ends the demonstration");
     let path = &arguments.model;
     let artifact = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let step_s = (TICK * TICKS_OF_DEMAND).as_secs_f64() * setting.time_scale;

@@ -31,6 +31,8 @@ struct Seen {
 #[derive(Debug, Default)]
 pub struct Recorder {
     seen: VecDeque<Seen>,
+    /// The window has been full once.
+    is_warm: bool,
     answered: u64,
     failed: u64,
     means_s: VecDeque<f64>,
@@ -53,7 +55,9 @@ impl Recorder {
 
     /// Forgets what is too old, and adds a point to the curves.
     pub fn tick(&mut self, now_s: f64) {
+        let before = self.seen.len();
         self.seen.retain(|seen| seen.ended_s > now_s - WINDOW_S);
+        self.is_warm |= self.seen.len() < before;
         let latencies = self.latencies();
         keep(&mut self.means_s, latencies.mean());
         keep(&mut self.p99s_s, latencies.quantile(0.99));
@@ -64,7 +68,13 @@ impl Recorder {
         let latencies = self.latencies();
         let first_tokens = Sample::new(self.seen.iter().map(|seen| seen.first_token_s).collect());
         json!({
+            "is_warm": self.is_warm,
             "answered": self.answered,
+            "intervals": {
+                "mean_s": mean_interval(self.seen.iter().map(|seen| seen.latency_s)).map(number),
+                "p99_s": quantile_interval(&latencies, self.seen.len(), 0.99).map(number),
+                "first_token_mean_s": mean_interval(self.seen.iter().map(|seen| seen.first_token_s)).map(number),
+            },
             "failed": self.failed,
             "mean_s": number(latencies.mean()),
             "p50_s": number(latencies.quantile(0.5)),
@@ -90,6 +100,24 @@ impl Recorder {
         }
         shares
     }
+}
+
+/// Half a 95 % interval, in standard errors.
+const STANDARD_ERRORS: f64 = 1.96;
+
+/// A mean's 95 % interval, by the normal approximation.
+fn mean_interval(values: impl Iterator<Item = f64> + Clone) -> [f64; 2] {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    let variance = values.map(|value| (value - mean) * (value - mean)).sum::<f64>() / (count - 1.0);
+    let half = STANDARD_ERRORS * (variance / count).sqrt();
+    [mean - half, mean + half]
+}
+
+/// A quantile's 95 % interval, by the ranks between which it lies.
+fn quantile_interval(sample: &Sample, count: usize, share: f64) -> [f64; 2] {
+    let half = STANDARD_ERRORS * (share * (1.0 - share) / count as f64).sqrt();
+    [sample.quantile(share - half), sample.quantile(share + half)]
 }
 
 /// The bounds of the distributions, for the page's axis.

@@ -1,7 +1,8 @@
 //! The demonstration's live page in headless Chromium.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -32,7 +33,31 @@ pub(super) fn run(artifact: &Path) -> Result<()> {
     let mut page = Running::start(&mut demo.show, &log)?;
     page.wait_for(port, &log)?;
     let mut tests = program(python, ["-B", "testbed/tests/page/test_page.py"]);
-    process::run(tests.env("EVENKEEL_PAGE", format!("http://127.0.0.1:{port}/")))
+    process::run(tests.env("EVENKEEL_PAGE", format!("http://127.0.0.1:{port}/")))?;
+    drop((page, demo));
+    leaves_nothing_behind(artifact)
+}
+
+/// The command itself, ended as a service manager would: nothing goes on listening.
+fn leaves_nothing_behind(artifact: &Path) -> Result<()> {
+    let port = free_ports(demo::PORTS + 1)?;
+    let itself = std::env::current_exe().context("this program has no path")?;
+    let mut command = program(itself, ["demo", "--port", &port.to_string(), "--first-port", &(port + 1).to_string()]);
+    let log = process::target().join("demo-ended.log");
+    let mut demo = Running::start(command.arg("--artifact").arg(artifact), &log)?;
+    demo.wait_for_within(port, &log, Duration::from_secs(120))?;
+    process::run(&mut program("kill", ["-TERM", &demo.id().to_string()]))?;
+    let begin = Instant::now();
+    while demo.ended()?.is_none() {
+        ensure!(begin.elapsed() < Duration::from_secs(20), "the demonstration does not end on SIGTERM");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let listens = |port: &u16| TcpStream::connect(("127.0.0.1", *port)).is_ok();
+    let left: Vec<u16> = (port..=port + demo::PORTS).filter(listens).collect();
+    ensure!(left.is_empty(), "after SIGTERM something still listens on ports {left:?}");
+    let said = std::fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    ensure!(said.contains("Ctrl-C ends"), "the demonstration does not say how it is ended:\n{said}");
+    Ok(())
 }
 
 /// The first of so many ports in a row that nothing listens on, from below the range that clients
