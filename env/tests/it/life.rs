@@ -46,6 +46,16 @@ fn share_of(outcome: &Outcome, host: usize, time: std::ops::Range<f64>) -> f64 {
     here as f64 / within.len() as f64 * outcome.hosts.len() as f64
 }
 
+/// Several replays: of equal hosts, one gets a third more than another in a single one, since rules
+/// that look at tokens deal out work, not requests.
+fn runs(scenario: &Scenario, workload: &Workload, policy: &str) -> Vec<Outcome> {
+    (1..=5).map(|seed| run_any(scenario, workload, policy, seed)).collect()
+}
+
+fn mean_share(outcomes: &[Outcome], host: usize, time: std::ops::Range<f64>) -> f64 {
+    outcomes.iter().map(|outcome| share_of(outcome, host, time.clone())).sum::<f64>() / outcomes.len() as f64
+}
+
 #[test]
 fn a_host_that_was_slow_gets_its_share_again() {
     let workload = workload(12_000);
@@ -54,10 +64,10 @@ fn a_host_that_was_slow_gets_its_share_again() {
     for telemetry in [TelemetryOptions::none(), TelemetryOptions::polled(0.25)] {
         let scenario = Scenario { telemetry, ..quiet(Life { spells: spells.clone(), ..Life::NONE }) };
         for policy in ["least_request", "ext", "evenkeel"] {
-            let outcome = run_any(&scenario, &workload, policy, 1);
-            let during = share_of(&outcome, 3, 80.0..120.0);
+            let outcomes = runs(&scenario, &workload, policy);
+            let during = mean_share(&outcomes, 3, 80.0..120.0);
             assert!(during < 0.7, "{policy}: a host 20 times as slow gets {during} of an equal share");
-            let after = share_of(&outcome, 3, 240.0..f64::INFINITY);
+            let after = mean_share(&outcomes, 3, 240.0..f64::INFINITY);
             assert!(after > 0.8, "{policy}, {telemetry:?}: two minutes after the spell it gets {after}");
         }
     }
@@ -174,9 +184,10 @@ fn hosts_that_join_late_get_their_share_from_then_on() {
         };
         assert!(!before(5, 50.0) && !before(0, 70.0), "{policy}: nobody knows of them");
         assert_eq!(count(&outcome, Status::Answered), 8_000, "{policy}");
+        let outcomes = runs(&scenario, &workload, policy);
         for host in [0, 5] {
-            let share = share_of(&outcome, host, 150.0..f64::INFINITY);
-            assert!((0.7..1.4).contains(&share), "{policy}: host {host} gets {share}");
+            let share = mean_share(&outcomes, host, 150.0..f64::INFINITY);
+            assert!((0.75..1.25).contains(&share), "{policy}: host {host} gets {share}");
         }
     }
 }

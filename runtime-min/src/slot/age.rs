@@ -74,8 +74,10 @@ impl HostSlot {
         let optimism = if is_old(&self.tried_us) { OPTIMISM } else { 1.0 };
         let step_s = optimism * fleet.step / self.weight();
         if self.step_us.load(Relaxed) == 0 {
-            // Never measured: as one that was measured long ago, or it would never be tried beside those.
-            self.local_step_s.store(if optimism < 1.0 { step_s } else { f32::NAN });
+            // Never sent anything: as one that was measured long ago, or it would never be tried beside
+            // those. One that had requests and did no work for them stays unknown.
+            let is_untried = self.sent.load(Relaxed) == 0 && optimism < 1.0;
+            self.local_step_s.store(if is_untried { step_s } else { f32::NAN });
         } else if is_old(&self.step_us) {
             drift(&self.local_step_s, step_s);
             self.claim_error.update(|error| error * keep_error);

@@ -149,6 +149,8 @@ fn of_a_model() {
         ek_model_metadata(bad as *const _, at as *mut _, &raw mut size);
         ek_model_metadata(model, bad as *mut _, &raw mut size);
         ek_model_metadata(model, at as *mut _, bad as *mut _);
+        ek_model_identity(bad as *const _, at as *mut _);
+        ek_model_identity(model, bad as *mut _);
         ek_model_scale(bad as *const _, at as *mut _);
         ek_model_scale(model, bad as *mut _);
         ek_scale_check(bad as *const _);

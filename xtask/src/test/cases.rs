@@ -73,8 +73,7 @@ fn is_there(test: &str, read: &impl Fn(&str) -> Option<String>) -> bool {
     let Some(text) = read(path) else { return false };
     match name.split_once('.') {
         // A row in C that nobody calls would be a warning, and so an error, of its compiler.
-        None if path.ends_with(".h") => text.contains(&format!("static void {name}(")),
-        None => text.contains(&format!("fn {name}(")),
+        None => text.contains(&format!("fn {name}(")) || text.contains(&format!("static void {name}(")),
         Some((class, method)) => has_method(&(text + &read(SHARED).unwrap_or_default()), class, method),
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn size() -> Result<()> {
     let tree =
         process::output(&mut cargo(["tree", "--package", "evenkeel-capi", "--edges", "normal", "--prefix", "none"]))?;
     let crates: Vec<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    ensure!(crates == ["evenkeel-capi", "evenkeel-runtime"], "the library depends on {crates:?}");
+    ensure!(crates == ["evenkeel-capi", "evenkeel-runtime", "evenkeel-numbers"], "the library depends on {crates:?}");
     let built = compile("examples/c/balance.c", &include(), "sections", &["-Wl,--gc-sections"])?;
     let text = text_bytes(&process::output(program("size", ["--format=berkeley"]).arg(built))?)?;
     println!("a program with the library has {text} bytes of text; the target is {TEXT_BYTES_TARGET}");
