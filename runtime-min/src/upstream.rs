@@ -11,10 +11,14 @@
 //! processes may share, and is atomic: all methods take `&self`.
 
 mod facts;
+mod text;
 
 pub use facts::Facts;
+pub use text::BYTES_PER_TOKEN_RANGE;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use text::TextLength;
 
 use crate::affinity::{Affinity, Guess, Set};
 use crate::artifact::Model;
@@ -67,6 +71,7 @@ pub struct Header {
     /// and when an engine last said something of it.
     room_error: AtomicF32,
     room_told_us: AtomicU64,
+    text: TextLength,
     demand: Demand,
     choice_time: Histogram,
 }
@@ -243,19 +248,20 @@ impl<'m> Upstream<'m> {
         now_us: u64,
         cached: &'c mut [u32; HOSTS_MAX],
     ) -> Request<'c> {
-        let mut request = self.expected(facts);
+        let mut request = self.expected(facts, now_us);
         if facts.keys.is_some() {
-            request.cached_tokens = self.look_up(service, facts, now_us, cached);
+            request.cached_tokens = self.look_up(service, facts, request.prompt_tokens, now_us, cached);
         }
         request
     }
 
-    fn expected(&self, facts: &Facts) -> Request<'static> {
+    fn expected(&self, facts: &Facts, now_us: u64) -> Request<'static> {
         let class = self.classes.expected_output_tokens(facts.class).unwrap_or(0);
         let limit = facts.output_tokens_max;
         // A limit says nothing of answers that mostly end before.
         let output_tokens = if limit == 0 || class == 0 { class } else { class.min(limit) };
-        Request { prompt_tokens: facts.prompt_tokens, cached_tokens: &[], output_tokens, output_tokens_max: limit }
+        let prompt_tokens = self.prompt_tokens(facts, now_us);
+        Request { prompt_tokens, cached_tokens: &[], output_tokens, output_tokens_max: limit }
     }
 
     #[inline(never)]
@@ -263,13 +269,14 @@ impl<'m> Upstream<'m> {
         &self,
         service: Option<&ServiceModel>,
         facts: &Facts,
+        prompt_tokens: u32,
         now_us: u64,
         cached: &'c mut [u32; HOSTS_MAX],
     ) -> &'c [u32] {
         let cached = cached.get_mut(..self.state.host_end()).unwrap_or(&mut []);
         cached.fill(0);
         let cache_of = |host| self.state.host(host).map(HostSlot::cache);
-        let most = facts.cacheable();
+        let most = cacheable(prompt_tokens);
         let room = self.room(service, now_us) as u32;
         self.affinity.cached_tokens(&facts.keys, most, room, now_us, cache_of, cached);
         cached
@@ -302,7 +309,7 @@ impl<'m> Upstream<'m> {
         let choice = if facts.keys.is_some() {
             self.choose_cached(model, facts, eligible, now_us, scratch)
         } else {
-            let request = self.expected(facts);
+            let request = self.expected(facts, now_us);
             Choice::new(&decide(model, &self.state, &request, eligible, now_us, scratch), &request)
         };
         if choice.reason == Reason::Policy && choice.host.is_some_and(|host| self.is_stale(host, now_us)) {
@@ -361,7 +368,7 @@ impl<'m> Upstream<'m> {
         host: u32,
         now_us: u64,
     ) -> Result<Ticket, LedgerError> {
-        let claimed = facts.prompt_tokens;
+        let claimed = self.prompt_tokens(facts, now_us);
         let prompt_tokens = service.map_or(claimed, |service| service.booked_prompt_tokens(claimed));
         let mut ticket = match (self.ledger, process) {
             (None, None) => self.state.begin(host, prompt_tokens, now_us).ok_or(LedgerError::Host)?,
@@ -372,11 +379,11 @@ impl<'m> Upstream<'m> {
             && let Some(slot) = self.state.host(host)
         {
             let sent = self.affinity.guess(&facts.keys, host, slot.cache(), now_us);
-            ticket.cached = Guess { tokens: sent.tokens.min(facts.cacheable()), ..sent };
+            ticket.cached = Guess { tokens: sent.tokens.min(cacheable(claimed)), ..sent };
             let left = ticket.cached.left(self.room(service, now_us) as u32);
             slot.take_in(prompt_tokens.saturating_sub(left));
             // Others with the same prefix find it there while it is still being computed.
-            self.affinity.note(&facts.keys, host, slot.cache(), claimed, now_us);
+            self.affinity.note(&facts.keys, host, slot.cache(), &self.lengths(facts, claimed, now_us), now_us);
         }
         Ok(ticket)
     }
@@ -433,8 +440,9 @@ impl<'m> Upstream<'m> {
                     self.learn_room(service, ticket, told, now_us);
                 }
                 slot.take_in(outcome.output_tokens);
-                let tokens = facts.prompt_tokens.saturating_add(outcome.output_tokens);
-                self.affinity.note(&facts.keys, ticket.host, slot.cache(), tokens, now_us);
+                let tokens = self.prompt_tokens(facts, now_us).saturating_add(outcome.output_tokens);
+                let lengths = self.lengths(facts, tokens, now_us);
+                self.affinity.note(&facts.keys, ticket.host, slot.cache(), &lengths, now_us);
             }
             Status::Failure | Status::NoWork => self.affinity.forget(&facts.keys, ticket.host, ticket.sent_us),
             // The host may well have computed the prompt.
@@ -516,4 +524,10 @@ pub struct Clock {
     pub epoch_s: f64,
     /// Time that a host which came up takes to get its full share; 0 for no slow start.
     pub slow_start_us: u64,
+}
+
+/// Most tokens of a prompt that may be cached: its last one is always computed. One of unknown length may
+/// have any.
+fn cacheable(prompt_tokens: u32) -> u32 {
+    if prompt_tokens == 0 { u32::MAX } else { prompt_tokens - 1 }
 }
