@@ -14,7 +14,8 @@ use crate::discovery::dns::Addresses;
 use crate::discovery::{DiscoveryError, Host, Source};
 use crate::engines::Rules;
 use crate::file::Output;
-use crate::target::{self, ScrapeOptions};
+use crate::scrape::ScrapeOptions;
+use crate::target;
 
 /// The agent's options.
 #[derive(Clone, Debug)]

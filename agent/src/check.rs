@@ -10,7 +10,7 @@ use crate::engines::{Engine, Field, Rules};
 use crate::page::Page;
 use crate::probe::{Probe, Seen};
 use crate::reading::{Found, Reader, StepSource};
-use crate::target::ScrapeOptions;
+use crate::scrape::ScrapeOptions;
 
 /// The findings at a host.
 #[derive(Clone, Debug, PartialEq, Eq)]

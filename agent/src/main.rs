@@ -16,8 +16,8 @@ use evenkeel_agent::discovery::list::Url;
 use evenkeel_agent::discovery::{Host, Source};
 use evenkeel_agent::file::Output;
 use evenkeel_agent::scrape::Limits;
+use evenkeel_agent::scrape::ScrapeOptions;
 use evenkeel_agent::status;
-use evenkeel_agent::target::ScrapeOptions;
 use tokio::net::TcpListener;
 
 use cli::{Asking, Check, Cli, Command, Run};

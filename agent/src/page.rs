@@ -1,5 +1,7 @@
 //! One page: its samples that mean something, aggregated over series.
 
+use evenkeel_numbers::fnv::Fnv1a;
+
 use crate::engines::{Engine, Field, Filter, Over, Rule, Rules, Value};
 use crate::exposition::{self, Sample};
 
@@ -232,8 +234,10 @@ impl Series {
         }
         series.labels.sort_unstable();
         series.labels.dedup();
-        series.id =
-            series.labels.iter().fold(FNV_BASIS, |id, label| (id ^ label).wrapping_mul(FNV_PRIME).rotate_left(29));
+        series.id = series
+            .labels
+            .iter()
+            .fold(Fnv1a::new().finish(), |id, label| Fnv1a::resume(id).word(*label).finish().rotate_left(29));
         series
     }
 
@@ -280,11 +284,7 @@ fn product(sample: &Sample<'_>, names: &[&str]) -> Option<f64> {
     Some(product)
 }
 
-const FNV_BASIS: u64 = 0xCBF2_9CE4_8422_2325;
-const FNV_PRIME: u64 = 0x0000_0100_0000_01B3;
-
-/// FNV-1a over several pieces.
+/// A hash over several pieces.
 fn hash(pieces: &[&[u8]]) -> u64 {
-    let bytes = pieces.iter().flat_map(|piece| piece.iter());
-    bytes.fold(FNV_BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
+    pieces.iter().fold(Fnv1a::new(), |hash, piece| hash.bytes(piece)).finish()
 }

@@ -7,8 +7,7 @@ use crate::discovery::Host;
 use crate::engines::{Engine, PATHS, Rules};
 use crate::llamacpp::{self, MODELS, PROPS};
 use crate::page::Page;
-use crate::scrape::{ScrapeError, Scraper, shortened};
-use crate::target::ScrapeOptions;
+use crate::scrape::{ScrapeError, ScrapeOptions, Scraper, shortened};
 
 /// The state that a look at a host found.
 #[derive(Clone, Debug, PartialEq)]

@@ -25,6 +25,33 @@ pub struct Limits {
     pub bytes_max: usize,
 }
 
+/// The options of scraping.
+#[derive(Clone, Debug)]
+pub struct ScrapeOptions {
+    /// From one scrape to the next.
+    pub interval: Duration,
+    /// Limits of one.
+    pub limits: Limits,
+    /// Longest pause between scrapes of a host that fails.
+    pub back_off_max: Duration,
+    /// Path of the metrics, where a host names none; without it, those of the engines are tried.
+    pub path: Option<String>,
+    /// TLS, token and headers.
+    pub access: Access,
+}
+
+impl Default for ScrapeOptions {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(100),
+            limits: Limits { timeout: Duration::from_millis(500), bytes_max: 4 * 1024 * 1024 },
+            back_off_max: Duration::from_secs(5),
+            path: None,
+            access: Access::default(),
+        }
+    }
+}
+
 /// Errors of a scrape.
 #[derive(Debug, thiserror::Error)]
 pub enum ScrapeError {

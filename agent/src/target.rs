@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use evenkeel_numbers::random::{self, SplitMix64};
 use evenkeel_runtime::Telemetry;
 use evenkeel_runtime::telemetry_file::host_key;
 use tokio::time::{Instant, sleep_until};
 
-use crate::access::Access;
 use crate::account::Account;
 use crate::clock;
 use crate::discovery::Host;
@@ -16,34 +16,7 @@ use crate::engines::Rules;
 use crate::file::Output;
 use crate::probe::{Probe, RARELY, Seen};
 use crate::reading::Reader;
-use crate::scrape::Limits;
-
-/// The options of scraping.
-#[derive(Clone, Debug)]
-pub struct ScrapeOptions {
-    /// From one scrape to the next.
-    pub interval: Duration,
-    /// Limits of one.
-    pub limits: Limits,
-    /// Longest pause between scrapes of a host that fails.
-    pub back_off_max: Duration,
-    /// Path of the metrics, where a host names none; without it, those of the engines are tried.
-    pub path: Option<String>,
-    /// TLS, token and headers.
-    pub access: Access,
-}
-
-impl Default for ScrapeOptions {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_millis(100),
-            limits: Limits { timeout: Duration::from_millis(500), bytes_max: 4 * 1024 * 1024 },
-            back_off_max: Duration::from_secs(5),
-            path: None,
-            access: Access::default(),
-        }
-    }
-}
+use crate::scrape::ScrapeOptions;
 
 /// Scrapes a host until the task is aborted. The page is stamped with the middle of its
 /// scrape: it was measured after the request left and before the response came.
@@ -107,20 +80,16 @@ fn pause(interval: Duration, back_off_max: Duration, failures_in_a_row: u32) -> 
     interval.saturating_mul(factor).min(back_off_max.max(interval))
 }
 
-/// Numbers from 0 to 1, different for each host (SplitMix64).
-struct Jitter(u64);
+/// Numbers from 0 to 1, different for each host.
+struct Jitter(SplitMix64);
 
 impl Jitter {
     fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+        random::unit(self.0.bits())
     }
 }
 

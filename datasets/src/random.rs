@@ -3,6 +3,7 @@
 //! All samplers draw from [`Pcg64Mcg`] alone and use `libm` for the transcendental functions,
 //! whose results, unlike the standard library's, do not depend on the platform.
 
+use evenkeel_numbers::random::{GOLDEN, mix};
 use libm::{cos, exp, log, pow, sqrt};
 use rand::Rng as _;
 pub use rand_pcg::Pcg64Mcg;
@@ -12,23 +13,14 @@ use std::f64::consts::TAU;
 /// does not move the others.
 pub fn generator(seed: u64, stream: u64) -> Pcg64Mcg {
     let low = mix(seed ^ mix(stream));
-    let high = mix(low ^ 0x9e37_79b9_7f4a_7c15);
+    let high = mix(low ^ GOLDEN);
     Pcg64Mcg::new(u128::from(high) << 64 | u128::from(low))
-}
-
-/// The finaliser of `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): spreads every input bit
-/// over all output bits.
-pub const fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
 
 /// Uniform on `[0, 1)`, from the upper 53 bits.
 #[inline]
 pub fn uniform(rng: &mut Pcg64Mcg) -> f64 {
-    (rng.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+    evenkeel_numbers::random::unit(rng.next_u64())
 }
 
 /// Uniform on `(0, 1]`: safe to take the logarithm of.
@@ -37,11 +29,10 @@ fn uniform_positive(rng: &mut Pcg64Mcg) -> f64 {
     1.0 - uniform(rng)
 }
 
-/// Uniform on `0..bound` by multiplication (Lemire, ACM TOMACS 2019, without the rejection: the
-/// bias is below `bound / 2^64`); 0 when `bound` is 0.
+/// Uniform on `0..bound`, but for a bias below `bound / 2^64`; 0 when `bound` is 0.
 #[inline]
 pub fn below(rng: &mut Pcg64Mcg, bound: u64) -> u64 {
-    ((u128::from(rng.next_u64()) * u128::from(bound)) >> 64) as u64
+    evenkeel_numbers::random::below(rng.next_u64(), bound)
 }
 
 /// Exponential with the given mean.

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use evenkeel_numbers::fnv;
+
 /// What a parser fills in. It is reused from row to row; parsers set every field they know and
 /// leave the others at [`Row::clear`]'s values.
 pub(crate) struct Row {
@@ -136,10 +138,9 @@ impl Context {
     }
 }
 
-/// A number that is equal for equal identifiers: FNV-1a (Fowler, Noll and Vo), 64 bits, never 0.
+/// A number that is equal for equal identifiers, never 0.
 pub(crate) fn identity(bytes: &[u8]) -> u64 {
-    let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, hash).max(1)
+    fnv::hash(bytes).max(1)
 }
 
 /// Longer texts are no address.

@@ -83,6 +83,8 @@ impl Balancer {
     /// that were tried, unless there are no others.
     pub(crate) fn see(&mut self, service: &ServiceModel, facts: &Facts, tried: &[u16], now_us: u64) -> Seen<'_> {
         let upstream = upstream(&self.header, &self.slots, &self.affinity);
+        // For rules that choose without the runtime's own decision.
+        upstream.state().age(now_us);
         let request = upstream.resolve(Some(service), facts, now_us, &mut self.cached_tokens);
         let (mut eligible, mut eligible_mask) = (&self.eligible[..], &self.eligible_mask[..]);
         if upstream.is_starting() || !tried.is_empty() {
@@ -107,7 +109,7 @@ impl Balancer {
     pub(crate) fn warm(&mut self, slow_start_s: f64, now_s: f64) {
         if now_s - self.warmed_s >= 1.0 {
             self.warmed_s = now_s;
-            self.upstream().state().warm((slow_start_s * 1e6) as u64, crate::simulation::microseconds(now_s));
+            self.upstream().state().warm((slow_start_s * 1e6) as u64, crate::time::microseconds(now_s));
         }
     }
 
@@ -179,7 +181,7 @@ fn prefix_keys(blocks: &[u64], block_tokens: u32) -> PrefixKeys {
     for (index, tokens) in PREFIX_TOKENS.into_iter().enumerate() {
         let is_longest = PREFIX_TOKENS.get(index + 1).is_none_or(|next| block(*next) != block(tokens));
         if let Some(id) = blocks.get(block(tokens)).filter(|_| is_longest) {
-            keys[index] = evenkeel_datasets::random::mix(id ^ (index as u64) << 56).max(1);
+            keys[index] = evenkeel_numbers::random::mix(id ^ (index as u64) << 56).max(1);
         }
     }
     keys

@@ -32,7 +32,9 @@ pub mod scenario;
 pub mod simulation;
 pub mod sizes;
 pub mod telemetry;
+mod time;
 pub mod vector;
+mod window;
 pub mod workload;
 
 pub use balance_env::{BalanceEnv, BalanceOptions};

@@ -1,7 +1,8 @@
 //! Random streams: every purpose draws from its own, so that a change in one does not
 //! shift another, and all policies meet the same arrivals, antagonists and crashes.
 
-use evenkeel_datasets::random::{generator, mix};
+use evenkeel_datasets::random::generator;
+use evenkeel_numbers::random::mix;
 use rand_pcg::Pcg64Mcg;
 
 pub(crate) use evenkeel_datasets::random::{exponential, log_normal, uniform};

@@ -103,7 +103,7 @@ impl Scenario {
     ///
     /// One balancer in a seventh, up to 100 in a quarter, else 2–8; telemetry every 0.1–1 s, in a
     /// tenth every 1–10 s, in an eighth never, in a twelfth perfect; piggyback and probes in half
-    /// each, where there is any; in half as vLLM tells; load 45–95 %, in a tenth up to 120 %; in
+    /// each, where there is any; in half as vLLM tells; load 45–95 %, in a tenth 5–45 %, in a tenth up to 120 %; in
     /// a tenth balancers give up after 60 s (LLM) or 40 mean service times (FIFO). Each
     /// [kind of life](crate::life::LifeKind) occurs in one in 25, in a random measure.
     pub fn random(service: ServiceOptions, rng: &mut Pcg64Mcg) -> Self {
@@ -155,7 +155,11 @@ impl Scenario {
             draw if draw < 0.75 => 2 + below(rng, 7),
             _ => libm::round(8.0 * libm::pow(100.0 / 8.0, uniform(rng))) as usize,
         };
-        let load = if uniform(rng) < 0.9 { between(rng, 0.45, 0.95) } else { between(rng, 0.95, 1.2) };
+        let load = match uniform(rng) {
+            draw if draw < 0.1 => between(rng, 0.05, 0.45),
+            draw if draw < 0.9 => between(rng, 0.45, 0.95),
+            _ => between(rng, 0.95, 1.2),
+        };
         let timeout_s = match base.service {
             _ if uniform(rng) < 0.9 => f64::INFINITY,
             ServiceOptions::Llm(_) => 60.0,

@@ -30,7 +30,9 @@ use crate::outcome::{HostUse, Outcome};
 use crate::policy::{Decision, Policy, Setting};
 use crate::random::{Purpose, below, log_normal, lognormal_parameters, stream};
 use crate::scenario::{Assignment, Scenario};
-use crate::workload::{TokenMeans, Window, Workload};
+use crate::time::microseconds;
+use crate::window::Window;
+use crate::workload::{TokenMeans, Workload};
 use environment::Weather;
 use event::{Event, PROBE_LANE, TIMEOUT_LANE};
 use fate::Fate;
@@ -117,12 +119,6 @@ impl Accrued {
     }
 }
 
-/// The clock that balancers' states are kept in: microseconds, and never 0.
-#[inline]
-pub(crate) fn microseconds(now_s: f64) -> u64 {
-    1_000_000 + (now_s * 1e6) as u64
-}
-
 impl Simulation {
     /// A simulation at time 0. Policies that keep state must be
     /// [reset](crate::policy::Policy::reset) with [`setting`](Self::setting).
@@ -144,7 +140,7 @@ impl Simulation {
             speeds.iter().map(|speed| if scenario.weights_known { *speed as f32 } else { 1.0 }).collect();
         let has_prefixes = has_prefix_caches(scenario) && block_tokens > 0;
         let balancer = |index: u64| {
-            let state_seed = evenkeel_datasets::random::mix(seed ^ Purpose::State as u64) ^ index;
+            let state_seed = evenkeel_numbers::random::mix(seed ^ Purpose::State as u64) ^ index;
             Balancer::new(state_seed, &weights, has_prefixes, microseconds(0.0))
         };
         let mut simulation = Self {

@@ -1,6 +1,7 @@
 //! How large requests are expected to be: what an oracle without request sizes knows.
 
 use evenkeel_datasets::Trace;
+use evenkeel_numbers::random::{mix, unit};
 
 use crate::random::lognormal_parameters;
 
@@ -114,7 +115,7 @@ pub(crate) fn lognormal_left(mean: f64, variation: f64, served: f64) -> f64 {
 /// The quantile at which a request is guessed in one of several draws: those of a request
 /// are evenly spread, those of different requests independent.
 pub(crate) fn share_of_guess(request: u32, draw: u32, draws: u32) -> f64 {
-    let offset = (evenkeel_datasets::random::mix(u64::from(request)) >> 11) as f64 / (1u64 << 53) as f64;
+    let offset = unit(mix(u64::from(request)));
     (offset + f64::from(draw) / f64::from(draws.max(1))).fract()
 }
 

@@ -3,7 +3,7 @@
 //! Every environment has seeds of its own, and results come in the order of the
 //! environments: they do not depend on the number of threads.
 
-use evenkeel_datasets::random::mix;
+use evenkeel_numbers::random::mix;
 use rayon::prelude::*;
 
 use crate::gym::{Environment, Step};

@@ -11,6 +11,8 @@ mod prepared;
 
 use std::path::Path;
 
+use evenkeel_numbers::random::{self, SplitMix64};
+
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
@@ -87,7 +89,7 @@ pub fn verify(
     let rows = fixed.as_ref().map_or(rows, |fixed| fixed);
     let template = template(&prepared::exact(&loaded)).map_err(tract)?;
     let rounded = prepared::as_written(&loaded).and_then(|model| self::template(&model).ok());
-    let mut random = SplitMix64(seed);
+    let mut random = SplitMix64::new(seed);
     let mut parity = Parity {
         tract_vs_runtime: 0.0,
         rounding_of_file: None,
@@ -98,7 +100,7 @@ pub fn verify(
         let model = Tract::new(template.clone(), rows, width).map_err(tract)?;
         let rounded = rounded.clone().and_then(|template| Tract::new(template, rows, width).ok());
         for _ in 0..samples {
-            let input: Vec<f32> = (0..rows * width).map(|_| random.uniform(INPUT_RANGE)).collect();
+            let input: Vec<f32> = (0..rows * width).map(|_| uniform(&mut random, INPUT_RANGE)).collect();
             let by_tract = model.run(&input).map_err(tract)?;
             let by_runtime = run_rows(program, &input, rows);
             raise(&mut parity.tract_vs_runtime, &by_tract, &by_runtime);
@@ -177,24 +179,9 @@ fn raise(largest: &mut f64, a: &[f32], b: &[f32]) {
     *largest = largest.max(difference);
 }
 
-/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): enough
-/// for test inputs.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in `[-range, range)`.
-    fn uniform(&mut self, range: f32) -> f32 {
-        let unit = (self.next() >> 40) as f32 / (1u32 << 24) as f32;
-        (2.0 * unit - 1.0) * range
-    }
+/// Draws a number uniformly from `[-range, range)`.
+fn uniform(random: &mut SplitMix64, range: f32) -> f32 {
+    (2.0 * random::unit_f32(random.bits()) - 1.0) * range
 }
 
 #[cfg(test)]

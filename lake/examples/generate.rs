@@ -14,6 +14,7 @@ use datafusion::arrow::json::LineDelimitedWriter;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
+use evenkeel_numbers::random::{SplitMix64, unit};
 use std::f64::consts::TAU;
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -110,7 +111,7 @@ impl Service {
         ]);
         Self {
             schema: Arc::new(schema),
-            random: Random(1),
+            random: Random(SplitMix64::new(1)),
             now_us: BEGIN_US,
             mean_gap_us: days * 86_400e6 / rows.max(1) as f64,
             open: Vec::new(),
@@ -176,19 +177,12 @@ impl Service {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-struct Random(u64);
+/// Draws of the distributions of logs.
+struct Random(SplitMix64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
     fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        unit(self.0.bits())
     }
 
     fn below(&mut self, bound: usize) -> usize {

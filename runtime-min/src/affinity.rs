@@ -33,10 +33,8 @@ const HOST_AND_TOKENS: usize = 0;
 const TAKEN_IN: usize = 1;
 
 /// Bits of the tokens; longer prompts count as this long.
-const TOKENS_BITS: u32 = 22;
+pub(crate) const TOKENS_BITS: u32 = 22;
 const TOKENS_MAX: u32 = (1 << TOKENS_BITS) - 1;
-
-const _: () = assert!(crate::state::HOSTS_MAX <= 1 << (u32::BITS - TOKENS_BITS));
 
 /// Tokens of a prompt and of its prefixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,8 @@ mod columns;
 #[cfg(test)]
 mod tests;
 
+use evenkeel_numbers::fnv::Fnv1a;
+
 use crate::candidates::{Candidates, Eligible};
 use crate::forecast;
 use crate::program::stride;
@@ -61,7 +63,9 @@ pub const SCHEMA_HASH: u64 = schema_hash();
 ///
 /// 4: what was learned of a host ages, samples and claims are bounded, answers without work hold
 /// their place for a while, and `knowledge` stands where requests done since the report were.
-const MEANING: u8 = 5;
+/// 6: completions are counted at any rate (5/s at most before), a host's first samples count
+/// alike, and claims of hosts that have done no work wait until something was measured.
+const MEANING: u8 = 6;
 
 /// Logarithms of ratios are clipped to ±this (a factor of about 400).
 const LN_RATIO_MAX: f32 = 6.0;
@@ -189,19 +193,12 @@ pub(crate) fn write_rows(
 }
 
 const fn schema_hash() -> u64 {
-    const PRIME: u64 = 0x0000_0100_0000_01B3;
-    let mut hash = 0xCBF2_9CE4_8422_2325;
+    let mut hash = Fnv1a::new();
     let mut feature = 0;
     while feature < HOST_FEATURES {
-        let name = NAMES[feature].as_bytes();
-        let mut at = 0;
-        while at < name.len() {
-            hash = (hash ^ name[at] as u64).wrapping_mul(PRIME);
-            at += 1;
-        }
         // Names are separated, so that ["ab", "c"] and ["a", "bc"] differ.
-        hash = (hash ^ 0xFF).wrapping_mul(PRIME);
+        hash = hash.bytes(NAMES[feature].as_bytes()).byte(0xFF);
         feature += 1;
     }
-    (hash ^ MEANING as u64).wrapping_mul(PRIME) ^ forecast::features::SCHEMA_HASH
+    hash.byte(MEANING).finish() ^ forecast::features::SCHEMA_HASH
 }

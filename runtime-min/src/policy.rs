@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! residual = score − w · ln(estimate)
-//! score'   = w · ln(estimate) + trust · knowledge · (residual − mean residual)      (mean by knowledge)
+//! score'   = w · ln(estimate) + trust · credit · (residual − mean residual)     (mean by credit)
+//! credit   = max(0, 2 · knowledge − 1)
 //! ```
 //!
 //! The network is trusted as far as it was trained: `trust` falls from 1 to 0 while what the
 //! fleet looks like on the average (its step, latency, time to first token, and the prompt, each
-//! relative to the service's typical one) leaves the range that training saw, by a factor of e.
-//! `knowledge` is that of the host ([`HostSlot::knowledge`](crate::HostSlot::knowledge)). A fleet
-//! that the network knows nothing of is balanced by the analytic estimate alone.
+//! relative to the service's typical one) leaves the range that training saw, by a factor of e².
+//! `knowledge` is that of the host ([`HostSlot::knowledge`](crate::HostSlot::knowledge)): of one that
+//! less than two fresh samples are known of, the estimate alone is heard. Networks learn that hosts of
+//! which little is known were avoided for a reason, and one that is avoided for that alone would never be
+//! known again. A fleet that the network knows nothing of is balanced by the analytic estimate alone.
 
 use crate::artifact::error::ArtifactError;
 use crate::features::HOST_FEATURES;
@@ -19,7 +22,7 @@ use crate::simd::Level;
 /// Bytes of an encoded guard: the weight, the ranges' lower ends, their upper ends, zeros.
 pub const GUARD_BYTES: usize = 256;
 
-/// Columns of the features that say how far a fleet is from what the network was trained on.
+/// Columns of the features that say how far a fleet is from those that the network was trained on.
 const ESTIMATE: usize = 0;
 const KNOWLEDGE: usize = 8;
 const STEP: usize = 9;
@@ -32,7 +35,7 @@ const PROMPT: usize = 13;
 pub struct Guard {
     /// Weight `w` of the estimate's logarithm in the score.
     pub estimate_weight: f32,
-    /// Of each feature, the least that training saw, outliers aside.
+    /// Of each feature, the least mean over a fleet that training saw, outliers aside.
     pub low: [f32; HOST_FEATURES],
     /// The most.
     pub high: [f32; HOST_FEATURES],
@@ -106,7 +109,7 @@ impl<'a> Held<'a> {
             let (low, high) = self.range(feature);
             beyond = beyond.max(low - mean).max(mean - high);
         }
-        (1.0 - beyond).max(0.0)
+        (1.0 - 0.5 * beyond).max(0.0)
     }
 }
 
@@ -193,15 +196,22 @@ fn hold(guard: Held<'_>, features: &[f32], scores: &mut [f32], rows: usize, stri
     let mean = |index: usize| column(index).iter().sum::<f32>() * per_row;
     // A host that nothing is known of says nothing of the others: its residual is not in the mean.
     let known = scores.iter().zip(column(ESTIMATE)).zip(column(KNOWLEDGE));
-    let (residuals, knowledge) = known.fold((0.0, 1e-9), |(residuals, sum), ((score, estimate), knowledge)| {
-        (residuals + knowledge * (score - weight * estimate), sum + knowledge)
+    let (residuals, sum) = known.fold((0.0, 1e-9), |(residuals, sum), ((score, estimate), knowledge)| {
+        let credit = credit(*knowledge);
+        (residuals + credit * (score - weight * estimate), sum + credit)
     });
-    let mean_residual = residuals / knowledge;
+    let mean_residual = residuals / sum;
     // The prompt is the same for all hosts.
     let prompt = column(PROMPT).first().copied().unwrap_or(0.0);
     let trust = guard.trust([(STEP, mean(STEP)), (LATENCY, mean(LATENCY)), (TTFT, mean(TTFT)), (PROMPT, prompt)]);
     for ((score, estimate), knowledge) in scores.iter_mut().zip(column(ESTIMATE)).zip(column(KNOWLEDGE)) {
         let estimate = weight * estimate;
-        *score = estimate + trust * knowledge * (*score - estimate - mean_residual);
+        *score = estimate + trust * credit(*knowledge) * (*score - estimate - mean_residual);
     }
+}
+
+/// Share of the network's residual that a host of so much knowledge gets.
+#[inline(always)]
+fn credit(knowledge: f32) -> f32 {
+    (2.0 * knowledge - 1.0).max(0.0)
 }

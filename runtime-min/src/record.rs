@@ -43,6 +43,8 @@ mod write;
 pub use reader::{Host, Outcome, Record, RecordError, Records};
 pub use write::{Actual, Ring, RingCounts, RingError};
 
+use evenkeel_numbers::fnv::Fnv1a;
+
 use crate::features::HOST_FEATURES;
 
 /// First bytes of every ring.
@@ -137,11 +139,11 @@ const fn unpair(word: u64) -> (u32, u32) {
 /// A check over words, to be folded word by word: FNV-1a's step on 64 bits at once, and
 /// the upper half brought down, which multiplication alone never does.
 const fn fold(check: u64, word: u64) -> u64 {
-    let mixed = (check ^ word).wrapping_mul(0x0000_0100_0000_01B3);
+    let mixed = Fnv1a::resume(check).word(word).finish();
     mixed ^ (mixed >> 32)
 }
 
-/// Beginning of a check: FNV-1a's offset.
-const CHECK_SEED: u64 = 0xCBF2_9CE4_8422_2325;
+/// Beginning of a check.
+const CHECK_SEED: u64 = Fnv1a::new().finish();
 
 const _: () = assert!(HOST_BYTES.is_multiple_of(8) && HEADER_BYTES.is_multiple_of(64));

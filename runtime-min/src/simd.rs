@@ -14,8 +14,6 @@ mod avx512;
 mod lanes;
 pub(crate) mod math;
 mod portable;
-#[cfg(target_arch = "x86_64")]
-mod sse2;
 mod tile;
 
 pub(crate) use lanes::{Block, Lanes, Registers};

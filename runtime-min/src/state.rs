@@ -5,6 +5,8 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use evenkeel_numbers::random;
+
 use crate::clock::elapsed_s;
 use crate::math;
 use crate::outcome::{Outcome, Status, Ticket};
@@ -238,9 +240,9 @@ impl<'m> State<'m> {
 
     /// Lets the hosts age, if a second has passed since they last did: what was learned loses
     /// its weight, and one that was not tried for too long is noted. Costs a comparison
-    /// otherwise, so that every decision may call it.
+    /// otherwise, so that every decision may call it, as [`decide`](crate::decide()) does.
     #[inline]
-    pub(crate) fn age(&self, now_us: u64) {
+    pub fn age(&self, now_us: u64) {
         let aged_us = self.header.aged_us.load(Relaxed);
         // A clock that was set back is noticed too.
         if now_us.wrapping_sub(aged_us) >= AGEING_INTERVAL_US {
@@ -429,25 +431,19 @@ impl<'m> State<'m> {
         self.header.decisions[reason as usize].fetch_add(1, Relaxed);
     }
 
-    /// A random number (`SplitMix64`: Steele, Lea and Flood, OOPSLA 2014).
+    /// A random number; all who share the state draw from one sequence.
     pub(crate) fn random(&self) -> u64 {
-        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-        let mut z = self.header.random.fetch_add(GOLDEN, Relaxed).wrapping_add(GOLDEN);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        random::mix(self.header.random.fetch_add(random::GOLDEN, Relaxed))
     }
 
     /// A random number from 0 up to, not including, 1.
     pub(crate) fn random_unit(&self) -> f32 {
-        const TO_UNIT: f32 = 1.0 / (1u32 << 24) as f32;
-        (self.random() >> 40) as f32 * TO_UNIT
+        random::unit_f32(self.random())
     }
 
     /// A random number below `end` (0 if `end` is 0).
     pub(crate) fn random_below(&self, end: usize) -> usize {
-        // Multiply-shift: the bias is below 2^-53 for the few hosts of an upstream.
-        ((u128::from(self.random()) * end as u128) >> 64) as usize
+        random::below(self.random(), end as u64) as usize
     }
 }
 

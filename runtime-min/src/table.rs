@@ -8,6 +8,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use evenkeel_numbers::random::GOLDEN;
+
 /// Entries that a key may be in.
 pub(crate) const WAYS: usize = 8;
 
@@ -56,7 +58,7 @@ impl<'m> Table<'m> {
     /// The entries that a key may be in; none for key 0, which marks free ones.
     pub(crate) fn entries(&self, key: u64) -> &'m [Entry] {
         // Fibonacci hashing: keys may be counters.
-        let hash = u128::from(key.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let hash = u128::from(key.wrapping_mul(GOLDEN));
         let set = (hash * self.sets.len() as u128) >> 64;
         self.sets.get(set as usize).filter(|_| key != 0).map_or(&[], |set| &set.0)
     }

@@ -33,6 +33,9 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU64, fence};
 
+use evenkeel_numbers::fnv;
+use evenkeel_numbers::random::GOLDEN;
+
 use crate::state::State;
 use crate::telemetry::Telemetry;
 
@@ -58,10 +61,7 @@ pub const fn words(slots: u32) -> usize {
 /// The key of a host: FNV-1a of its address as NGINX writes it, `10.0.0.1:8000` or
 /// `[::1]:8000`. Never 0.
 pub fn host_key(address: &[u8]) -> u64 {
-    let hash = address
-        .iter()
-        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3));
-    if hash == 0 { 1 } else { hash }
+    fnv::hash(address).max(1)
 }
 
 /// Why memory is not taken for a telemetry file.
@@ -233,7 +233,7 @@ impl<'m> TelemetryFile<'m> {
 /// What word 6 of a slot must be, given words 1 to 5: a slot that was damaged, or is of
 /// another layout, is not believed.
 pub fn check(words: [u64; 5]) -> u64 {
-    words.iter().fold(MAGIC, |hash, word| (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31))
+    words.iter().fold(MAGIC, |hash, word| (hash ^ word).wrapping_mul(GOLDEN).rotate_left(31))
 }
 
 fn read_slot(slot: &[AtomicU64; SLOT_WORDS]) -> Option<Reading> {

@@ -11,16 +11,12 @@
 //! processes may share, and is atomic: all methods take `&self`.
 
 mod facts;
-mod text;
 
 pub use facts::Facts;
-pub use text::BYTES_PER_TOKEN_RANGE;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use text::TextLength;
-
-use crate::affinity::{Affinity, Guess, Set};
+use crate::affinity::{Affinity, Guess, Lengths, Set, TOKENS_BITS};
 use crate::artifact::Model;
 use crate::candidates::Eligible;
 use crate::classes::Classes;
@@ -39,6 +35,7 @@ use crate::service::ServiceModel;
 use crate::slot::{AtomicF32, HostSlot};
 use crate::state::{HOST_WORDS, HOSTS_MAX, State, StateHeader};
 use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
+use crate::text_length::{TextLength, Texts};
 
 /// Weight of an engine's word on what it had cached, in the estimate of its cache's room.
 const ROOM_WEIGHT: f32 = 1.0 / 16.0;
@@ -57,6 +54,9 @@ const CACHE_GUESS_MIN: u32 = 64;
 
 /// Engines cache whole blocks of tokens: a guess is met by this share of it.
 const CACHE_GUESS_MET: f32 = 0.8;
+
+/// A host and the tokens that it has cached share a word.
+const _: () = assert!(HOSTS_MAX <= 1 << (u32::BITS - TOKENS_BITS));
 
 /// Part of an upstream that there is once, apart from its hosts.
 #[derive(Debug, Default)]
@@ -253,6 +253,37 @@ impl<'m> Upstream<'m> {
             request.cached_tokens = self.look_up(service, facts, request.prompt_tokens, now_us, cached);
         }
         request
+    }
+
+    /// The tokens of a prompt: those that are known, and its text at as many bytes a token as engines have
+    /// counted in prompts of its class.
+    pub fn prompt_tokens(&self, facts: &Facts, now_us: u64) -> u32 {
+        let text = self.texts().tokens(facts.class, facts.text_bytes, now_us);
+        facts.prompt_tokens.saturating_add(text)
+    }
+
+    /// Bytes of text for a token in prompts of a class, as engines have counted them; 4 where nothing is
+    /// known.
+    pub fn bytes_per_token(&self, class: u64, now_us: u64) -> f32 {
+        self.texts().bytes_per_token(class, now_us)
+    }
+
+    /// Learns from a prompt that an engine has counted how many bytes of text make a token. One with other
+    /// things than text says nothing of that.
+    pub fn counted(&self, facts: &Facts, prompt_tokens: u32, now_us: u64) {
+        if facts.prompt_tokens == 0 {
+            self.texts().learn(facts.class, facts.text_bytes, prompt_tokens, now_us);
+        }
+    }
+
+    fn texts(&self) -> Texts<'m> {
+        Texts { all: &self.header.text, classes: self.classes }
+    }
+
+    /// Lengths of a prompt of so many tokens, and of its beginnings: these are so many bytes of its text.
+    fn lengths(&self, facts: &Facts, tokens: u32, now_us: u64) -> Lengths {
+        let all = Lengths::of(tokens);
+        if facts.text_bytes == 0 { all } else { all.with_text_of(self.bytes_per_token(facts.class, now_us)) }
     }
 
     fn expected(&self, facts: &Facts, now_us: u64) -> Request<'static> {

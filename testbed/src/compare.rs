@@ -16,6 +16,7 @@
 //! | [`rivals`] | the trained policy against each of the others |
 //! | [`plot`] | a page on which to see them |
 
+pub mod figure;
 pub mod plot;
 pub mod predict;
 pub mod ratio;

@@ -12,7 +12,7 @@ use evenkeel_env::host::llm::LlmOptions;
 use evenkeel_env::host::{ServiceOptions, file};
 use evenkeel_runtime::ServiceKind;
 
-use crate::cli::InputArgs;
+use crate::input::InputArgs;
 
 /// Days of the synthetic service's demand.
 const SYNTHETIC_DAYS: f64 = 28.0;

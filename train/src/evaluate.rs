@@ -7,6 +7,7 @@
 
 pub mod contender;
 pub mod entry;
+pub mod options;
 pub mod outcome;
 pub mod paired;
 pub mod preset;
@@ -23,7 +24,7 @@ use evenkeel_env::metrics::estimate;
 use evenkeel_env::{Workload, policies};
 use evenkeel_runtime::{Model, ServiceKind};
 
-use crate::cli::benchmark::{FleetChoice, SettingArgs};
+use crate::evaluate::options::{FleetChoice, SettingArgs};
 use crate::metrics::{Estimate, PolicyResult};
 use crate::stop::StopFlag;
 

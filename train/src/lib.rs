@@ -14,6 +14,7 @@ pub mod device;
 pub mod evaluate;
 pub mod export;
 pub mod forecast;
+pub mod input;
 pub mod layers;
 pub mod metrics;
 pub mod output;

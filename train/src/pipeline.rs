@@ -1,5 +1,7 @@
 //! `evenkeel train`, top to bottom: data, forecast, policy, export, evaluation, report.
 
+mod arguments;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -11,12 +13,12 @@ use evenkeel_env::fleet::Fleet;
 use evenkeel_env::host::ServiceOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::{InputArgs, TrainArgs};
 use crate::data::{self, Data};
 use crate::device;
 use crate::evaluate::{EvaluateOptions, Parts, evaluate, service_kind};
 use crate::export::{self, FORECAST_ONNX, POLICY_ONNX};
 use crate::forecast::{self, TrainedForecaster};
+use crate::input::InputArgs;
 use crate::metrics::{Curve, Metrics, PolicyStage, Run};
 use crate::output::{RUN, RunFolder};
 use crate::policy;
@@ -27,6 +29,8 @@ use crate::policy::train::{FineTune, PolicyOptions};
 use crate::progress::Stages;
 use crate::stop::{StopFlag, Stopped};
 use crate::{report, table};
+
+pub use arguments::TrainArgs;
 
 /// The options of a run that a resumed one takes over.
 #[derive(Clone, Debug, Serialize, Deserialize)]

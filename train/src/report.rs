@@ -17,10 +17,9 @@ pub(crate) mod sample;
 mod summary;
 mod training;
 
-use crate::commands::autoscale_eval::{NeededOn, Outcome};
 use crate::forecast::evaluate::SeriesResult;
 use crate::metrics::Metrics;
-use crate::scale::Comparison;
+use crate::scale::{Comparison, NeededOn, Outcome};
 
 /// The whole page: styles, script and charts are inside it. Values that are not finite
 /// are shown as missing.

@@ -82,7 +82,7 @@ const STEPS: [Step; 33] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
-    quick("C library: behaviour", |_| clibrary::behaviour(None)),
+    quick("C library: behaviour", |_| clibrary::behaviour(None).and_then(|()| clibrary::cases())),
     quick("C library: freestanding program", |_| clibrary::freestanding()),
     quick("C library: program of an older header", |_| csafety::previous_header()),
     quick("C library: text, dependencies", |_| csafety::size()),

@@ -9,7 +9,7 @@ use evenkeel_agent::access::Access;
 use evenkeel_agent::check;
 use evenkeel_agent::discovery::Host;
 use evenkeel_agent::engines::Rules;
-use evenkeel_agent::target::ScrapeOptions;
+use evenkeel_agent::scrape::ScrapeOptions;
 use evenkeel_agent::tls;
 
 use crate::servers::{answering, host, ok, request};

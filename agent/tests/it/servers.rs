@@ -13,7 +13,7 @@ use evenkeel_agent::discovery::Source;
 use evenkeel_agent::engines::Rules;
 use evenkeel_agent::file::Output;
 use evenkeel_agent::scrape::Limits;
-use evenkeel_agent::target::ScrapeOptions;
+use evenkeel_agent::scrape::ScrapeOptions;
 use evenkeel_runtime::telemetry_file::{Reading, TelemetryFile, host_key};
 
 /// A host whose every connection is handed to `behave`, with its number, on a thread of its own.

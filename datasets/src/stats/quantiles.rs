@@ -1,5 +1,6 @@
 //! Mean and quantiles of a sample.
 
+use evenkeel_numbers::quantile::occurring;
 use serde::Serialize;
 
 /// Mean and quantiles of a sample; NaNs are left out.
@@ -24,7 +25,7 @@ impl Quantiles {
         sample.retain(|value| !(*value).into().is_nan());
         sample.sort_unstable_by(|a, b| (*a).into().total_cmp(&(*b).into()));
         let max = (*sample.last()?).into();
-        let at = |q: f64| sample[((sample.len() as f64 * q).ceil() as usize).clamp(1, sample.len()) - 1].into();
+        let at = |q: f64| occurring(&sample, q).map_or(f64::NAN, Into::into);
         let mean = sample.iter().map(|value| (*value).into()).sum::<f64>() / sample.len() as f64;
         Some(Self { mean, p50: at(0.5), p90: at(0.9), p99: at(0.99), max })
     }

@@ -2,7 +2,7 @@
 //! classes whose width is a small share of the value.
 
 use super::Quantiles;
-use crate::random::mix;
+use evenkeel_numbers::random::mix;
 
 /// Values that are kept as they are.
 const EXACT_MAX: usize = 1 << 21;

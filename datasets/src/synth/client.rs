@@ -2,6 +2,7 @@
 
 use super::{OUTPUT_TOKENS_MAX, PROMPT_TOKENS_MAX};
 use crate::random::{self, Pcg64Mcg};
+use evenkeel_numbers::random::mix;
 use libm::{exp, lgamma, log};
 
 const CLIENTS: u64 = 32;
@@ -97,7 +98,7 @@ pub(super) fn clients(seed: u64) -> Vec<Client> {
 }
 
 fn client(service_seed: u64, rank: u64, rate_per_s: f64) -> Client {
-    let seed = random::mix(service_seed ^ random::mix(rank + 100));
+    let seed = mix(service_seed ^ mix(rank + 100));
     let rng = &mut random::generator(seed, 0);
     // Rate-weighted quantiles of the CV in ServeGen's `m-large` windows: 0.91 at 5 %, 1.19 at
     // 50 %, 2.2 at 75 %. Its upper tail, beyond 10, belongs to clients which send in batches;

@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use crate::random;
+use evenkeel_numbers::random::mix;
 use libm::{cos, exp};
 use std::f64::consts::TAU;
 
@@ -102,7 +103,7 @@ impl Drift {
         let knot = position.floor() as i64;
         if self.knot != Some(knot) {
             let level = |knot: i64| {
-                let stream = random::mix(knot as u64 ^ ((octave as u64 + 1) << 56));
+                let stream = mix(knot as u64 ^ ((octave as u64 + 1) << 56));
                 random::normal(&mut random::generator(seed, stream), 0.0, 1.0)
             };
             self.levels = [level(knot), level(knot + 1)];
@@ -148,7 +149,7 @@ impl Bursts {
 /// within minutes. Bursts of this kind, beside the short ones that come from the inter-arrival
 /// times, are what `BurstGPT` (arXiv 2401.17644) is named for.
 fn bursts(client: &Client, day: i64) -> Vec<Burst> {
-    let mut rng = random::generator(client.seed, random::mix(day as u64 ^ (7 << 56)));
+    let mut rng = random::generator(client.seed, mix(day as u64 ^ (7 << 56)));
     let mut bursts = Vec::new();
     let mut time_day = random::exponential(&mut rng, 1.0 / client.bursts_per_day);
     while time_day < 1.0 {

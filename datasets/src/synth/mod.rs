@@ -14,6 +14,7 @@ mod demand;
 use crate::{Request, Series, SeriesUnit, Trace, random};
 use client::Client;
 use demand::{CELL_S, Demand};
+use evenkeel_numbers::random::mix;
 use random::Pcg64Mcg;
 
 /// Unix time of the service's time 0: midnight before Monday, 1 January 2024, UTC.
@@ -80,7 +81,7 @@ impl Service {
     pub fn trace(&self, start_s: f64, duration_s: f64) -> Trace {
         let mut requests = Vec::new();
         for client in &self.clients {
-            let stream = random::mix(start_s.to_bits()) ^ client.seed;
+            let stream = mix(start_s.to_bits()) ^ client.seed;
             let mut rng = random::generator(self.seed, stream);
             arrivals(client, start_s, duration_s, &mut rng, &mut requests);
         }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use evenkeel_numbers::random::GOLDEN;
+
 /// Mixes a block id by one multiplication (Fibonacci hashing): the same on every run and
 /// machine, unlike the standard library's hasher. The map is never iterated.
 #[derive(Clone, Default)]
@@ -20,7 +22,7 @@ impl Hasher for BlockHasher {
     }
 
     fn write_u64(&mut self, block: u64) {
-        let mixed = (self.0 ^ block).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ block).wrapping_mul(GOLDEN);
         self.0 = mixed ^ (mixed >> 32);
     }
 }

@@ -1,5 +1,7 @@
 //! Quantiles, confidence intervals, and comparisons of policies seed by seed.
 
+use evenkeel_numbers::quantile::quantile;
+
 use crate::random::{Purpose, below, stream};
 
 /// Sorted numbers.
@@ -18,14 +20,9 @@ impl Sample {
         self.0.iter().sum::<f64>() / self.0.len() as f64
     }
 
-    /// Quantile, interpolated between neighbours (type 7 of Hyndman and Fan, 1996); NaN if
-    /// there are none.
+    /// Quantile, interpolated between neighbours; NaN if there are none.
     pub fn quantile(&self, share: f64) -> f64 {
-        let Some(last) = self.0.len().checked_sub(1) else { return f64::NAN };
-        let position = share.clamp(0.0, 1.0) * last as f64;
-        let below = position as usize;
-        let above = (below + 1).min(last);
-        self.0[below] + (position - below as f64) * (self.0[above] - self.0[below])
+        quantile(&self.0, share)
     }
 }
 

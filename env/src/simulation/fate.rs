@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use evenkeel_runtime as runtime;
 use rand_pcg::Pcg64Mcg;
 
-use super::{Event, Progress, Simulation, microseconds};
+use super::{Event, Progress, Simulation};
 use crate::life::{Claims, Exchanges, Patience};
 use crate::outcome::Status;
 use crate::policy::Policy;
 use crate::random::{Purpose, exponential, log_between, stream, uniform};
 use crate::scenario::Scenario;
-use crate::workload::Window;
+use crate::time::microseconds;
+use crate::window::Window;
 
 /// The random streams of life, and what must be remembered for it. All of it is empty where
 /// the options are off.

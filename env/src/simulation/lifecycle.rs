@@ -2,7 +2,7 @@
 
 use evenkeel_runtime as runtime;
 
-use super::{Event, PROBE_LANE, Simulation, job, microseconds};
+use super::{Event, PROBE_LANE, Simulation, job};
 use crate::balancer::facts;
 use crate::host::Notice;
 use crate::liar::Lie;
@@ -10,6 +10,7 @@ use crate::outcome::Status;
 use crate::policy::{Policy, RequestEvent};
 use crate::random::uniform;
 use crate::telemetry::Source;
+use crate::time::microseconds;
 
 impl Simulation {
     pub(super) fn send(&mut self, request: u32, host: usize, policy: &mut dyn Policy) {

@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use evenkeel_runtime::Telemetry;
 use rand_pcg::Pcg64Mcg;
 
-use super::{Event, PROBE_LANE, Simulation, microseconds};
+use super::{Event, PROBE_LANE, Simulation};
 use crate::liar::{Lie, idle_report};
 use crate::policy::{Policy, TelemetryEvent};
 use crate::random::{Purpose, below, stream, uniform};
 use crate::scenario::Scenario;
 use crate::telemetry::Source;
+use crate::time::microseconds;
 
 /// Latencies that a host remembers to tell probes.
 const LATENCIES_KEPT: usize = 32;

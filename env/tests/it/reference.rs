@@ -9,6 +9,7 @@ use evenkeel_env::host::llm::LlmOptions;
 use evenkeel_env::liar::{Liar, Lie};
 use evenkeel_env::telemetry::TelemetryOptions;
 use evenkeel_env::{Outcome, Scenario, Workload};
+use evenkeel_numbers::fnv::Fnv1a;
 
 use crate::common::{conversations, run, scenarios, workload};
 
@@ -16,12 +17,10 @@ use crate::common::{conversations, run, scenarios, workload};
 /// simulator alone.
 const POLICIES: [&str; 4] = ["round_robin", "p2c", "least_request", "oracle_shortest_queue"];
 
-/// All bits of an outcome in one number (FNV-1a).
+/// All bits of an outcome in one number.
 fn fingerprint(outcome: &Outcome, mut hash: u64) -> u64 {
     let mut add = |word: u64| {
-        for byte in word.to_le_bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        hash = Fnv1a::resume(hash).bytes(&word.to_le_bytes()).finish();
     };
     for record in &outcome.records {
         add(record.arrival_s.to_bits());

@@ -7,8 +7,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use evenkeel_export::Program;
 
-use crate::measured::{CALLS, COLD_CALLS, Measured, check};
-use crate::{straight_c, timing};
+use crate::straight_c;
+use evenkeel_dev::measured::{CALLS, COLD_CALLS, Measured, check};
+use evenkeel_dev::timing;
 
 /// The file at `model` in ONNX Runtime, whose shared library `EVENKEEL_ONNXRUNTIME` names.
 pub(crate) fn onnx_runtime(

@@ -6,29 +6,19 @@
 //! ONNX Runtime is measured where `EVENKEEL_ONNXRUNTIME` is the path of its shared library
 //! (of the Python wheel, say); it and straight C need a C compiler.
 
-#![allow(unsafe_code, reason = "reading the time-stamp counter")]
-
-#[allow(dead_code, reason = "shared with the runtime's tests, which use all of it")]
-#[path = "../../../runtime-min/tests/it/builder.rs"]
-mod builder;
 mod floor;
 mod foreign;
-mod measured;
 mod ours;
 mod policy;
 mod straight_c;
-#[allow(dead_code, reason = "shared with the runtime's benchmark, which uses all of it")]
-#[path = "../../../runtime-min/benches/decide/timing.rs"]
-mod timing;
 mod tract;
-#[path = "../../../runtime-min/benches/decide/upstream.rs"]
-mod upstream;
 
 use anyhow::{Context, Result};
+use evenkeel_dev::measured::{CALLS, COLD_CALLS, Measured, Random};
+use evenkeel_dev::{builder, timing};
 use evenkeel_export::{compile, onnx, verify};
 use evenkeel_runtime::simd::Level;
 use evenkeel_runtime::{HOST_FEATURES, Model};
-use measured::{CALLS, COLD_CALLS, Measured, Random};
 
 /// Numbers of hosts.
 const ROWS: [usize; 4] = [8, 16, 64, 256];

@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use evenkeel_runtime::{Eligible, HOST_FEATURES, Model, Program, Request, decide, stride};
 
-use crate::measured::{Measured, Random, measure};
-use crate::upstream::{Upstream, serve};
+use evenkeel_dev::measured::{Measured, Random, measure};
+use evenkeel_dev::upstream::{Upstream, serve};
 
 /// Whole decisions on a state that changes between them.
 pub(crate) fn decision(model: &Model<'_>, hosts: usize) -> Measured {

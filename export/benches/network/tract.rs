@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tract_onnx::prelude::*;
 
-use crate::measured::{Measured, Random, check, measure};
+use evenkeel_dev::measured::{Measured, Random, check, measure};
 
 /// Times the file at `path`; `expected` is its last score for the first inputs.
 pub(crate) fn run(path: &Path, rows: usize, width: usize, expected: f32) -> anyhow::Result<Measured> {

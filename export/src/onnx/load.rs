@@ -13,7 +13,7 @@ use std::path::Path;
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
-use super::reader::ReadError;
+use super::error::ReadError;
 pub(crate) use tensor::{Kind, Tensor, type_name};
 
 /// Versions of ONNX's default operator set that are read.

@@ -8,7 +8,6 @@
 
 mod advice;
 mod call;
-mod error;
 mod extents;
 mod fold;
 mod formulas;
@@ -17,7 +16,6 @@ mod operands;
 mod operators;
 mod value;
 
-pub use error::ReadError;
 pub use operators::SUPPORTED_OPERATORS;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,12 +24,12 @@ use std::path::Path;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
+use super::error::{ReadError, Refusal};
 use super::load::{Kind, Loaded, Tensor, type_name};
 use crate::Program;
 use crate::ir::{Graph, ValueId};
 use crate::lower::lower;
 use call::Call;
-use error::Refusal;
 pub(crate) use interface::{Interface, without_shapes};
 use value::{Axis, Computed, Constant, Value};
 

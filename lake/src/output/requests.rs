@@ -11,6 +11,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
+use evenkeel_numbers::fnv;
+use evenkeel_numbers::random::{GOLDEN, unit};
 use flate2::write::GzEncoder;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -113,7 +115,7 @@ impl Requests {
             }
             let Some(window) = self.windows.get(self.at).filter(|window| t_us >= window.begin_us) else { continue };
             self.rows += 1;
-            let key = text(rows.session, row).map_or(self.rows, |session| identity(session.as_bytes()));
+            let key = text(rows.session, row).map_or(self.rows, |session| fnv::hash(session.as_bytes()));
             if !is_kept(key, self.share) {
                 self.summaries[self.at].left_out += 1;
                 continue;
@@ -214,13 +216,7 @@ fn text(column: &StringArray, row: usize) -> Option<&str> {
 /// Whether a session is among the share that is kept: the same for all its requests.
 fn is_kept(key: u64, share: f64) -> bool {
     // Fibonacci hashing spreads keys that follow one another.
-    share >= 1.0 || (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) as f64 / (1_u64 << 53) as f64 <= share
-}
-
-/// FNV-1a (Fowler, Noll and Vo), 64 bits.
-fn identity(bytes: &[u8]) -> u64 {
-    let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, hash)
+    share >= 1.0 || unit(key.wrapping_mul(GOLDEN)) <= share
 }
 
 #[cfg(test)]
@@ -232,7 +228,7 @@ mod tests {
         for share in [0.1, 0.5] {
             let kept = (0..100_000_u64).filter(|&row| is_kept(row, share)).count() as f64;
             assert!((kept / 1e5 - share).abs() < 0.01, "{kept}");
-            let kept = (0..100_000).filter(|row| is_kept(identity(format!("user-{row}").as_bytes()), share)).count();
+            let kept = (0..100_000).filter(|row| is_kept(fnv::hash(format!("user-{row}").as_bytes()), share)).count();
             assert!((kept as f64 / 1e5 - share).abs() < 0.01, "{kept}");
         }
         assert!((0..1000).all(|row| is_kept(row, 1.0)));

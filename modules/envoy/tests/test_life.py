@@ -8,11 +8,6 @@ from life import Hosts
 
 
 class Life(Hosts, Case):
-    # Not reached: first answers, over connections that Envoy is just making, take several times as long
-    # as those that follow, and weigh most. Hosts that had none, or that claim a step, then look better.
-    row_2_bounds = {4: 1.6, 8: 1.5, 32: 1.4}
-    row_7_bounds = {1e-6: 2.6}
-
     def proxy(self, hosts, telemetry=False, tokens=None, least_request=False):
         envoy = self.envoy(
             hosts, options={"artifact": ARTIFACT}, filters=[request_filter({})],

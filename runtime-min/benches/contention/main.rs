@@ -2,16 +2,10 @@
 //!
 //! `cargo bench --profile release -p evenkeel-runtime --bench contention`
 
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../../tests/it/builder.rs"]
-mod builder;
-#[allow(dead_code, reason = "shared with the timed benchmark, which uses all of it")]
-#[path = "../decide/policy.rs"]
-mod policy;
-
 use std::sync::Barrier;
 use std::time::Instant;
 
+use evenkeel_dev::policy;
 use evenkeel_runtime::{Eligible, HostSlot, Model, Outcome, Request, State, StateHeader, Status, Telemetry, decide};
 
 /// Threads, as workers of a proxy would be.

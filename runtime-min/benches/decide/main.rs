@@ -2,23 +2,16 @@
 //!
 //! `cargo bench --profile release -p evenkeel-runtime --bench decide [-- LEVEL…]`
 
-#![allow(unsafe_code, reason = "reading the time-stamp counter")]
-
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../../tests/it/builder.rs"]
-mod builder;
 mod changed;
-mod policy;
-mod timing;
-mod upstream;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use evenkeel_dev::timing::{Flood, Times};
+use evenkeel_dev::upstream::{Upstream, serve};
+use evenkeel_dev::{policy, timing};
 use evenkeel_runtime::simd::Level;
 use evenkeel_runtime::{Decision, Eligible, LANES, Model, Request, State, decide, features, stride};
-use timing::{Flood, Times};
-use upstream::{Upstream, serve};
 
 /// Numbers of hosts.
 const HOSTS: [usize; 4] = [8, 16, 64, 256];

@@ -4,16 +4,10 @@
 //! `instructions LEVEL HOSTS DECISIONS`. `cargo xtask test` compares the counts with those
 //! in `expected.txt` beside this file.
 
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../../tests/it/builder.rs"]
-mod builder;
-#[allow(dead_code, reason = "shared with the timed benchmark, which uses all of it")]
-#[path = "../decide/policy.rs"]
-mod policy;
-
 use std::hint::black_box;
 use std::process::ExitCode;
 
+use evenkeel_dev::policy;
 use evenkeel_runtime::simd::Level;
 use evenkeel_runtime::{Eligible, HostSlot, Model, Request, State, StateHeader, Telemetry, decide};
 

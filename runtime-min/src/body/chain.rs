@@ -12,9 +12,12 @@ pub const PREFIX_BYTES: [u64; PREFIX_TOKENS.len()] = [256, 1024, 4096, 16384, 65
 
 const _: () = assert!(PREFIX_BYTES[0] == 4 * PREFIX_TOKENS[0] as u64 && PREFIX_BYTES[4] == 4 * PREFIX_TOKENS[4] as u64);
 
+use evenkeel_numbers::fnv::Fnv1a;
+use evenkeel_numbers::random::GOLDEN;
+
 use crate::affinity::PREFIX_TOKENS;
 
-const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+const SEED: u64 = GOLDEN;
 const FACTOR: u64 = 0xD6E8_FEB8_6659_FD93;
 
 /// Multiplies to 128 bits and folds the halves.
@@ -137,26 +140,25 @@ pub(super) const NAME_BYTES_MAX: usize = 256;
 /// `telemetry_file::host_key` gives.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NameHash {
-    hash: u64,
+    hash: Fnv1a,
     len: usize,
 }
 
 impl NameHash {
     pub(super) const fn new() -> Self {
-        Self { hash: 0xCBF2_9CE4_8422_2325, len: 0 }
+        Self { hash: Fnv1a::new(), len: 0 }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let room = NAME_BYTES_MAX.saturating_sub(self.len);
-        for byte in bytes.iter().take(room) {
-            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
-            self.len += 1;
-        }
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.hash = self.hash.bytes(taken);
+        self.len += taken.len();
     }
 
     /// The hash; 0 for no name.
     pub(super) fn key(&self) -> u64 {
-        if self.len == 0 { 0 } else { self.hash.max(1) }
+        if self.len == 0 { 0 } else { self.hash.finish().max(1) }
     }
 }
 

@@ -15,6 +15,8 @@
 //! nearest known one that is older (recent lags) or by the base (seasonal lags), and the
 //! shares of missing ones are features themselves.
 
+use evenkeel_numbers::fnv::Fnv1a;
+
 use super::recent::Recent;
 use super::targets::Targets;
 use super::{Evidence, HORIZONS, Lanes, Past};
@@ -112,21 +114,11 @@ pub fn fill(past: &Past<'_>, step_s: f32, horizons: &[u32; HORIZONS], epoch_s: f
 }
 
 const fn schema_hash() -> u64 {
-    let mut hash = fnv(0xcbf2_9ce4_8422_2325, MEANING);
+    let mut hash = Fnv1a::new().byte(MEANING);
     let mut name = 0;
     while name < NAMES.len() {
-        let bytes = NAMES[name].as_bytes();
-        let mut at = 0;
-        while at < bytes.len() {
-            hash = fnv(hash, bytes[at]);
-            at += 1;
-        }
-        hash = fnv(hash, 0);
+        hash = hash.bytes(NAMES[name].as_bytes()).byte(0);
         name += 1;
     }
-    hash
-}
-
-const fn fnv(hash: u64, byte: u8) -> u64 {
-    (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3)
+    hash.finish()
 }

@@ -3,6 +3,9 @@
 //! On x86-64 it is for CPUs without AVX2, of before 2013. There the loops are called, not
 //! inlined: inlined, they would be as large as all else together.
 
+#[cfg(target_arch = "x86_64")]
+mod sse2;
+
 use core::array;
 use core::ops::{Add, Div, Mul, Sub};
 
@@ -13,9 +16,9 @@ use crate::slot::HostSlot;
 /// Products are exact in `f64`. Rounding a sum twice, there and to `f32`, is as good as
 /// once, unless it comes to lie half-way between two numbers of `f32`, which the lower word
 /// tells,
-pub(super) const HALF_WAY: u32 = 0x1000_0000;
+const HALF_WAY: u32 = 0x1000_0000;
 /// or among the subnormal ones, which are spaced otherwise: the upper word is below this.
-pub(super) const SUBNORMAL_END: u32 = 0x3810_0000;
+const SUBNORMAL_END: u32 = 0x3810_0000;
 
 /// Sixteen numbers.
 #[derive(Clone, Copy)]
@@ -255,7 +258,7 @@ fn byte_products(bytes: u32, weights: u32) -> u32 {
 #[inline(always)]
 fn rounded_twice(a: &Block, b: &Block, c: &Block) -> Option<Block> {
     // SAFETY: every x86-64 CPU has SSE2.
-    unsafe { super::sse2::mul_add(a, b, c) }
+    unsafe { sse2::mul_add(a, b, c) }
 }
 
 /// `a · b + c`, by the instruction that every AArch64 CPU has for it.

@@ -15,6 +15,11 @@ const HALF_LIFE_S: f32 = 8.0;
 /// host that is not avoided may well be without one for longer than above.
 const HALF_LIFE_REQUESTS: f32 = 2.0;
 
+/// Half-lives of what was learned in one of the error of a host's claims: a host that measures wrongly
+/// goes on doing so. What fades sooner is how sure the error is, so that a claim that was put right
+/// is believed with the next request.
+const CLAIM_LIVES: f32 = 75.0;
+
 /// A host that was sent nothing lately is taken to be a little faster than the fleet's mean, so
 /// that an idle fleet visits all of its hosts.
 const OPTIMISM: f32 = 0.95;
@@ -40,6 +45,8 @@ pub(crate) struct FleetMeans {
 pub(crate) struct Ageing {
     /// Share that numbers without samples keep of their distance from the fleet's mean.
     keep: f32,
+    /// The same of the errors of claims.
+    keep_error: f32,
     now_us: u64,
     begun: u64,
 }
@@ -49,14 +56,15 @@ impl Ageing {
     /// in all.
     pub(crate) fn new(elapsed_s: f32, requests: u64, hosts: usize, now_us: u64, begun: u64) -> Self {
         let lives = (elapsed_s / HALF_LIFE_S).min(requests as f32 / (HALF_LIFE_REQUESTS * hosts.max(1) as f32));
-        Self { keep: math::decay(core::f32::consts::LN_2 * lives), now_us, begun }
+        let kept_after = |lives: f32| math::decay(core::f32::consts::LN_2 * lives);
+        Self { keep: kept_after(lives), keep_error: kept_after(lives / CLAIM_LIVES), now_us, begun }
     }
 }
 
 impl HostSlot {
     /// Lets time pass.
     pub(crate) fn age(&self, fleet: &FleetMeans, ageing: &Ageing) {
-        let Ageing { keep, now_us, .. } = *ageing;
+        let Ageing { keep, keep_error, now_us, .. } = *ageing;
         for time in [&self.telemetry_us, &self.last_sign_us, &self.tried_us] {
             // Stored by a clock that has been set back since.
             let _ = time.fetch_update(Relaxed, Relaxed, |then_us| (then_us > now_us).then_some(now_us));
@@ -67,7 +75,9 @@ impl HostSlot {
         let step_s = optimism * fleet.step / self.weight();
         if is_old(&self.step_us) {
             drift(&self.local_step_s, step_s);
-            self.claim_error.update(|error| error * keep);
+            self.claim_error.update(|error| error * keep_error);
+            let fewer = |checked| Some((checked as f32 * keep) as u32);
+            let _ = self.claims_checked.fetch_update(Relaxed, Relaxed, fewer);
         }
         if is_old(&self.reported_step_us) {
             drift(&self.telemetry_step_s, step_s);

@@ -41,9 +41,17 @@ const CLAIM_FRESH_S: f32 = 2.0;
 /// An average of which less than this is left when a sample arrives is replaced by it.
 const KEPT_MIN: f32 = 0.25;
 
-/// Before anything was measured at a host, it may claim to be so many times faster than the
+/// Before a step was measured at a host, it may claim to be so many times faster than the
 /// fleet's mean.
 const UNPROVEN_SPEED_MAX: f32 = 1.5;
+
+/// A host may claim to be so many times faster than was measured at it: as much as one that was full
+/// and is empty now. The error of its claims is known from requests, and fades between them.
+const PROVEN_SPEED_MAX: f32 = 3.0;
+
+/// Share of an average that samples before it keep at most while little is known of a host: the
+/// first five count alike, so that one taken at a bad moment does not stand for fifty.
+const UNPROVEN_KEPT_MIN: f32 = 0.5;
 
 /// Most answers without work that hold a place.
 const UNWORKED_MAX: f32 = 1e4;
@@ -113,7 +121,7 @@ impl HostSlot {
         self.ttft_us.fetch_max(now_us, Relaxed);
         let fading = self.fading(now_us);
         self.failure_share.update(|old| old * fading);
-        self.sign_of_life(latency_s, 0.0, now_us);
+        self.sign_of_life(latency_s, 0.0, 0.0, now_us);
     }
 
     /// Counts a request out and learns from its end. Returns the step that it measured.
@@ -135,7 +143,7 @@ impl HostSlot {
         let (keep, fading) = (self.keep(now_us), self.fading(now_us));
         let latency_s = elapsed_s(ticket.sent_us, now_us);
         let mut measured_s = None;
-        let mut unworked = 0.0;
+        let (mut unworked, mut completions) = (0.0, 0.0);
         match outcome.status {
             Status::Success => {
                 self.failure_share.update(|old| old * fading * (1.0 - FAILURE_WEIGHT));
@@ -150,7 +158,7 @@ impl HostSlot {
                     self.step_us.fetch_max(now_us, Relaxed);
                     self.check_claim(step_s, now_us);
                 }
-                self.completions_per_s.update(|old| old * keep + 1.0 / AVERAGING_TIME_S);
+                completions = 1.0;
             }
             Status::Failure | Status::Timeout => {
                 self.failed.fetch_add(1, Relaxed);
@@ -169,7 +177,7 @@ impl HostSlot {
         }
         // Only what came faster than work would leaves a place to be held.
         let held = if latency_s < latency_typical_s { unworked } else { 0.0 };
-        self.sign_of_life(latency_typical_s, held, now_us);
+        self.sign_of_life(latency_typical_s, held, completions, now_us);
         measured_s
     }
 
@@ -179,9 +187,11 @@ impl HostSlot {
         self.latency_ewma_s.update(|old| if latency_s > old { blend(old, latency_s, keep) } else { old });
     }
 
-    /// Notes a sign of life, and so many answers without work.
+    /// Notes a sign of life, and so many answers without work and with work.
     #[inline(never)]
-    fn sign_of_life(&self, latency_s: f32, unworked: f32, now_us: u64) {
+    fn sign_of_life(&self, latency_s: f32, unworked: f32, completions: f32, now_us: u64) {
+        let fading = self.fading(now_us);
+        self.completions_per_s.update(|old| old * fading + completions / AVERAGING_TIME_S);
         if unworked > 0.0 || self.unworked.load() > 0.0 {
             let held = self.unworked(latency_s, now_us);
             // Less than a hundredth of a request is none.
@@ -212,13 +222,25 @@ impl HostSlot {
         self.telemetry_step_s.store(self.corrected_s(claimed_s, f32::NAN));
     }
 
-    /// A claimed step, bounded by what was measured at the host, or, before anything was, by
-    /// the fleet's mean (NaN where unknown).
+    /// A claimed step, less its error so far and bounded by what was measured at the host, or, before
+    /// anything was, by the fleet's mean (NaN where unknown). NaN for a host that has done no work yet in a fleet
+    /// where nothing was measured: such a claim cannot be held against anything.
     fn corrected_s(&self, claimed_s: f32, fleet_s: f32) -> f32 {
-        if self.local_step_s.load().is_nan() {
-            return claimed_s.max(fleet_s / UNPROVEN_SPEED_MAX);
+        let local_s = self.local_step_s.load();
+        if local_s.is_nan() {
+            let is_checked = fleet_s > 0.0 || self.knowledge() > 0.0;
+            let least_s = fleet_s / UNPROVEN_SPEED_MAX;
+            return if !is_checked {
+                f32::NAN
+            } else if claimed_s < least_s {
+                least_s
+            } else {
+                claimed_s
+            };
         }
-        claimed_s * math::decay(-self.claim_error.load())
+        let believed_s = claimed_s * math::decay(-self.claim_error.load());
+        // NaN, no claim, stays what it is.
+        if believed_s < local_s / PROVEN_SPEED_MAX { local_s / PROVEN_SPEED_MAX } else { believed_s }
     }
 
     /// Takes over a report measured at `measured_us`, and returns the step that is news (NaN if
@@ -256,7 +278,9 @@ impl HostSlot {
             self.forget_since_telemetry();
             self.telemetry_us.store(measured_us.max(1), Relaxed);
         }
-        Some(if is_repeated { f32::NAN } else { step_s })
+        // A claim that had to be bounded says nothing of the fleet.
+        let is_news = !is_repeated && (step_s <= told.step_s || !self.local_step_s.load().is_nan());
+        Some(if is_news { step_s } else { f32::NAN })
     }
 
     /// Whether a report lacks the running requests, which another one said that is still believed:
@@ -274,7 +298,7 @@ impl HostSlot {
     fn keep(&self, now_us: u64) -> f32 {
         let kept = self.fading(now_us);
         // At least a little of each sample counts, however fast they come.
-        if kept < KEPT_MIN { 0.0 } else { kept.min(0.98) }
+        if kept < KEPT_MIN { 0.0 } else { kept.min(0.98).min(self.knowledge().max(UNPROVEN_KEPT_MIN)) }
     }
 }
 

@@ -5,7 +5,7 @@ use evenkeel_runtime::program::Op;
 use evenkeel_runtime::{Eligible, Engine, Fifo, HOST_FEATURES, HostSlot, Model, Request, State, StateHeader, decide};
 use proptest::prelude::*;
 
-use crate::builder::{artifact, estimate_artifact, instruction, program, rows, seal, service};
+use evenkeel_dev::builder::{artifact, estimate_artifact, instruction, program, rows, seal, service};
 
 #[test]
 fn reads_what_was_written() {

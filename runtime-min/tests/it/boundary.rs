@@ -15,9 +15,9 @@ use evenkeel_runtime::ffi::{
 };
 use proptest::prelude::*;
 
-use crate::builder::estimate_artifact;
 use crate::guarded::Shared;
 use crate::processes::{self, FACTS, memory_for, open};
+use evenkeel_dev::builder::estimate_artifact;
 
 const HOSTS: u32 = 5;
 

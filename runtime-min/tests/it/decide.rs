@@ -6,7 +6,7 @@ use evenkeel_runtime::{
 };
 use proptest::prelude::*;
 
-use crate::builder::{estimate_artifact, service};
+use evenkeel_dev::builder::{estimate_artifact, service};
 
 const SECOND_US: u64 = 1_000_000;
 

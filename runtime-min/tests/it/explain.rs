@@ -3,7 +3,7 @@
 use evenkeel_runtime::explain::{HostExplanation, explain};
 use evenkeel_runtime::{Eligible, HostSlot, Model, Reason, Request, State, StateHeader, Telemetry, decide};
 
-use crate::builder::estimate_artifact;
+use evenkeel_dev::builder::estimate_artifact;
 
 const NOW_US: u64 = 5_000_000;
 

@@ -7,7 +7,7 @@ use evenkeel_runtime::forecast::{
 use evenkeel_runtime::program::{Instruction, Op};
 use proptest::prelude::*;
 
-use crate::builder::{instruction, program, rows};
+use evenkeel_dev::builder::{instruction, program, rows};
 
 const STEP_S: f32 = 600.0;
 const DAY: usize = 144;

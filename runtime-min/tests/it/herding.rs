@@ -4,7 +4,7 @@ use evenkeel_runtime::{
     Eligible, HostSlot, Model, Request, ServiceModel, State, StateHeader, Telemetry, decide, herding,
 };
 
-use crate::builder::{estimate_artifact, service};
+use evenkeel_dev::builder::{estimate_artifact, service};
 
 const SECOND_US: u64 = 1_000_000;
 

@@ -4,8 +4,8 @@
 use evenkeel_runtime::{Status, Telemetry};
 use proptest::prelude::*;
 
-use crate::builder::estimate_artifact;
 use crate::fleet::{Answer, Fleet, SECOND_US};
+use evenkeel_dev::builder::estimate_artifact;
 
 /// Seconds that a request takes at a host in good order.
 const GOOD_S: f64 = 0.2;

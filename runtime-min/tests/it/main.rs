@@ -1,13 +1,13 @@
 //! Behaviour of the runtime through its public interface.
 
 mod artifact;
+mod averages;
 mod body_hostile;
 mod body_properties;
 mod body_request;
 mod body_response;
 #[cfg(unix)]
 mod boundary;
-mod builder;
 #[cfg(unix)]
 mod calls;
 mod decide;

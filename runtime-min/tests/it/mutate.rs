@@ -8,8 +8,10 @@ use evenkeel_runtime::{
     Eligible, HOST_FEATURES, HostSlot, Model, Reason, Request, State, StateHeader, decide, explain,
 };
 
-use crate::builder::{artifact, estimate_artifact, instruction, int8_section, program, rows, seal, service, uniform};
 use crate::guarded::Guarded;
+use evenkeel_dev::builder::{
+    artifact, estimate_artifact, instruction, int8_section, program, rows, seal, service, uniform,
+};
 
 /// Numbers that are the same everywhere (xorshift64*: Vigna, ACM TOMS 42, 2016).
 #[derive(Clone)]

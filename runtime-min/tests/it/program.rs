@@ -6,7 +6,7 @@ use evenkeel_runtime::simd::Level;
 use evenkeel_runtime::stride;
 use proptest::prelude::*;
 
-use crate::builder::{instruction, int8_section, program, rows, uniform};
+use evenkeel_dev::builder::{instruction, int8_section, program, rows, uniform};
 
 /// Every operation once, both broadcasts included.
 fn every_op(inputs: u16, hidden: u16) -> (Vec<Register>, Vec<Instruction>, usize) {

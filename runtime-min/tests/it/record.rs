@@ -8,7 +8,7 @@ use evenkeel_runtime::{
     decide, stride,
 };
 
-use crate::builder::estimate_artifact;
+use evenkeel_dev::builder::estimate_artifact;
 
 const NOW_US: u64 = 7_000_000;
 

@@ -4,7 +4,7 @@ use evenkeel_runtime::state::RegisterError;
 use evenkeel_runtime::{HostSlot, Outcome, State, StateHeader, Status, Telemetry, Ticket};
 use proptest::prelude::*;
 
-use crate::builder::service;
+use evenkeel_dev::builder::service;
 
 fn slots(count: usize) -> Vec<HostSlot> {
     (0..count).map(|_| HostSlot::default()).collect()

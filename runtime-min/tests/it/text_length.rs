@@ -2,7 +2,7 @@
 
 use evenkeel_runtime::affinity::Keys;
 use evenkeel_runtime::state::HOSTS_MAX;
-use evenkeel_runtime::upstream::BYTES_PER_TOKEN_RANGE;
+use evenkeel_runtime::text_length::BYTES_PER_TOKEN_RANGE;
 use evenkeel_runtime::{Facts, Upstream};
 use proptest::prelude::*;
 

@@ -268,7 +268,7 @@ fn a_host_that_starts_slowly_gets_its_share_of_ten_thousand_choices() {
 fn a_slow_start_holds_however_many_others_are_busy() {
     const HOSTS: usize = 100;
     with_upstream(HOSTS, |upstream| {
-        let file = crate::builder::estimate_artifact(1.0);
+        let file = evenkeel_dev::builder::estimate_artifact(1.0);
         let model = evenkeel_runtime::Model::parse(&file).expect("valid");
         let mut scratch = vec![0.0; model.policy().map_or(0, |policy| policy.scratch_len(HOSTS))];
         let facts = Facts { prompt_tokens: 500, ..Facts::default() };

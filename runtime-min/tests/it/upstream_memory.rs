@@ -13,10 +13,10 @@ use evenkeel_runtime::ffi::{
 use evenkeel_runtime::forecast::Calibration;
 
 use crate::boundary::{choice, facts, outcome, ticket};
-use crate::builder::{artifact, service};
 use crate::guarded::Shared;
 use crate::mutate::forecaster;
 use crate::processes::{SECOND_US, fork, join, memory_for, open, options};
+use evenkeel_dev::builder::{artifact, service};
 
 fn attach(memory: &Shared, len: usize) -> Result<*mut EkUpstream, EkCode> {
     let mut upstream = ptr::null_mut();

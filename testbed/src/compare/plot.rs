@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use evenkeel_env::metrics::Estimate;
 use serde_json::Value;
 
+use super::figure::{FIGURES, Figure, Result};
 use super::ratio::{self, Ratio};
-use super::table::{self, FIGURES, Figure, Result};
+use super::table;
 
 const STYLE: &str = include_str!("plot.css");
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use evenkeel_env::metrics::{Estimate, relative_difference};
 
-use super::table::{FIGURES, Figure, Result};
+use super::figure::{FIGURES, Figure, Result};
 
 /// Points of a hundredth between a simulated ratio and the measured one beyond which the
 /// simulator is called wrong.
@@ -122,8 +122,8 @@ pub fn conclusions(results: &[Result]) -> String {
 mod tests {
     use super::{POINTS_MAX, Ratio, check, conclusions};
     use crate::compare::Proxy;
+    use crate::compare::figure::{FIGURES, Result};
     use crate::compare::predict::TRAINED;
-    use crate::compare::table::{FIGURES, Result};
     use evenkeel_env::metrics::Metrics;
 
     fn result(name: &str, simulated_as: Option<&str>, measured_s: &[f64], predicted_s: &[f64]) -> Result {

@@ -137,7 +137,7 @@ fn chat_text(messages: &[Message]) -> String {
 /// the same prompt.
 fn stop_tokens(prompt: &Prompt) -> u32 {
     let seed = prompt.prefix.last().copied().unwrap_or_else(|| u64::from(prompt.tokens));
-    let uniform = (evenkeel_datasets::random::mix(seed) >> 11) as f64 / (1_u64 << 53) as f64;
+    let uniform = evenkeel_numbers::random::unit(evenkeel_numbers::random::mix(seed));
     (-STOP_MEAN_TOKENS * (1.0 - uniform).ln()).ceil().max(1.0) as u32
 }
 

@@ -4,6 +4,8 @@
 //! hash of everything up to its end, as in vLLM's prefix cache, so that two prompts share a
 //! block only where they share all before it.
 
+use evenkeel_numbers::random::GOLDEN;
+
 /// Bytes of text that count as a token.
 pub const BYTES_PER_TOKEN: usize = 4;
 
@@ -48,7 +50,7 @@ fn mix(mut hash: u64, block: &[u8]) -> u64 {
     for chunk in block.chunks(8) {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(GOLDEN).rotate_left(29);
     }
     hash
 }

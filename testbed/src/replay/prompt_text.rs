@@ -3,7 +3,7 @@
 //! The same block id gives the same text, so that a host which caches by content finds what
 //! the trace says it should. What no block covers is different in every request.
 
-use evenkeel_datasets::random::mix;
+use evenkeel_numbers::random::mix;
 
 use super::plan::{Due, Plan};
 use crate::emulator::prompt::BYTES_PER_TOKEN;

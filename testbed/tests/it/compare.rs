@@ -3,8 +3,9 @@
 use evenkeel_datasets::{Request, Trace};
 use evenkeel_env::fleet::Antagonists;
 use evenkeel_env::metrics::Metrics;
+use evenkeel_testbed::compare::figure::Result;
 use evenkeel_testbed::compare::run::{Hosts, replay_through};
-use evenkeel_testbed::compare::table::{self, Result};
+use evenkeel_testbed::compare::table;
 use evenkeel_testbed::compare::{Proxy, Setting, predict};
 use evenkeel_testbed::emulator::StreamHead;
 use evenkeel_testbed::replay::summary::Summary;

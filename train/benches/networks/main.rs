@@ -4,21 +4,13 @@
 //! `cargo xtask bench runtime` runs it pinned to a core, behind the comparison with other runtimes.
 //! burn's CPU backend is compiled as it is for training: `opt-level` 1, its matrix products 3.
 
-#![allow(unsafe_code, reason = "reading the time-stamp counter")]
-
-#[allow(dead_code, reason = "shared with the exporter's benchmark, which uses all of it")]
-#[path = "../../../export/benches/network/measured.rs"]
-mod measured;
-#[allow(dead_code, reason = "shared with the runtime's benchmark, which uses all of it")]
-#[path = "../../../runtime-min/benches/decide/timing.rs"]
-mod timing;
-
 use std::cell::RefCell;
 use std::hint::black_box;
 
 use anyhow::{Context, Result};
 use burn::prelude::Device;
 use evenkeel_datasets::random::generator;
+use evenkeel_dev::measured::{Measured, Random, measure};
 use evenkeel_export::{Forecast, compile, with_int8_forecaster};
 use evenkeel_runtime::forecast::features::history_len;
 use evenkeel_runtime::forecast::{
@@ -29,7 +21,6 @@ use evenkeel_runtime::{HOST_FEATURES, Model, Program, stride};
 use evenkeel_train::export::generic_service;
 use evenkeel_train::forecast::{self, network::ForecastNetwork};
 use evenkeel_train::policy::{self, network::PolicyNetwork};
-use measured::{Measured, Random, measure};
 
 /// Numbers of hosts.
 const ROWS: [usize; 4] = [8, 16, 64, 256];

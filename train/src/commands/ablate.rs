@@ -19,9 +19,9 @@ use evenkeel_runtime::Model;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::cli::InputArgs;
 use crate::data;
 use crate::evaluate::service_kind;
+use crate::input::InputArgs;
 use crate::metrics::Estimate;
 use crate::output::{RunFolder, write_whole};
 use crate::policy::network::PolicyWeights;

@@ -4,14 +4,14 @@ mod output;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use evenkeel_env::scale::{Bill, scalers};
+use evenkeel_env::scale::scalers;
 use rayon::prelude::*;
 
 use crate::commands::on_series::OnSeriesArgs;
 use crate::progress::Stages;
 use crate::report;
 use crate::scale::needed::usual_lead;
-use crate::scale::{Budget, Needed, Objective, Search, Service, Trial, Tried, needed_capacity};
+use crate::scale::{Budget, NeededOn, Objective, Outcome, Search, Service, Trial, Tried, needed_capacity};
 
 /// Arguments of `evenkeel autoscale-eval`.
 #[derive(Clone, Debug, Args)]
@@ -39,41 +39,6 @@ pub struct AutoscaleEvalArgs {
     /// predictions need [default: 1 for steps of 15 minutes and more, otherwise 10 minutes].
     #[arg(long, value_name = "N")]
     pub lead_steps: Option<usize>,
-}
-
-/// What a scaler did on the test part of a series.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The series' name.
-    pub series: String,
-    /// Mean seconds until a new replica serves.
-    pub cold_start_s: f64,
-    /// The scaler's name.
-    pub policy: &'static str,
-    /// Share of misses that it was tuned for.
-    pub missed_share_max: f64,
-    /// What it was tuned to.
-    pub parameters: Vec<(&'static str, f64)>,
-    /// One for each seed.
-    pub bills: Vec<Bill>,
-}
-
-impl Outcome {
-    /// Mean of a figure over seeds.
-    pub fn mean(&self, figure: fn(&Bill) -> f64) -> f64 {
-        self.bills.iter().map(figure).sum::<f64>() / self.bills.len() as f64
-    }
-}
-
-/// What predictions would have needed on a series.
-#[derive(Clone, Debug)]
-pub struct NeededOn {
-    /// The series' name.
-    pub series: String,
-    /// Steps of lead.
-    pub lead_steps: usize,
-    /// The best prediction of each kind.
-    pub needed: Vec<Needed>,
 }
 
 /// Tunes, evaluates, prints tables and writes JSON and report.

@@ -10,8 +10,8 @@ use evenkeel_env::calibration::observed::{Observed, ObservedHost, observe};
 use evenkeel_env::host::{ServiceOptions, file};
 use evenkeel_env::workload::TokenMeans;
 
-use crate::cli::InputArgs;
 use crate::data;
+use crate::input::InputArgs;
 use crate::output::write_whole;
 
 /// File of the hosts' speeds.

@@ -16,9 +16,9 @@ use evenkeel_env::scale::capacity::{Capacity, CapacityOptions, FluidPoint, capac
 use rayon::prelude::*;
 use serde_json::json;
 
-use crate::cli::InputArgs;
-use crate::cli::benchmark::ServiceChoice;
 use crate::data;
+use crate::evaluate::options::ServiceChoice;
+use crate::input::InputArgs;
 use crate::output::write_whole;
 
 /// Demands over capacity at which the fluid is held against the simulator.

@@ -1,17 +1,36 @@
 //! `evenkeel compile`: ONNX files, trained anywhere, into an artifact.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use evenkeel_runtime::Model;
 use evenkeel_runtime::artifact::{Sections, format};
 
-use crate::cli::CompileArgs;
 use crate::export::generic_service;
 use crate::output::write_whole;
 
 /// Inputs compared for each number of rows.
 const PARITY_SAMPLES: usize = 8;
+
+/// Arguments of `evenkeel compile`.
+#[derive(Clone, Debug, Args)]
+pub struct CompileArgs {
+    /// The policy: one row of features per host in, one score per host out (lowest wins).
+    #[arg(value_name = "POLICY.onnx")]
+    pub policy: PathBuf,
+    /// The forecaster: one row of features per horizon in, nine quantiles per horizon out.
+    #[arg(long, value_name = "FORECAST.onnx", requires = "base")]
+    pub forecast: Option<PathBuf>,
+    /// Artifact to take the service model and the forecast calibration from
+    /// [default: a generic language-model service].
+    #[arg(long, value_name = "FILE.ekm")]
+    pub base: Option<PathBuf>,
+    /// Artifact to write.
+    #[arg(short, long, value_name = "FILE.ekm")]
+    pub output: PathBuf,
+}
 
 /// Compiles the policy and checks the artifact against tract.
 pub fn run(arguments: &CompileArgs) -> Result<()> {

@@ -1,5 +1,6 @@
 //! `evenkeel dataset`: look at traces and series, list and fetch public ones.
 
+mod arguments;
 mod ingest;
 
 use std::fmt::Write as _;
@@ -13,9 +14,11 @@ use evenkeel_datasets::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{DatasetArgs, DatasetCommand, InputArgs};
 use crate::data;
+use crate::input::InputArgs;
 use crate::output::write_whole;
+
+pub use arguments::{DatasetArgs, DatasetCommand};
 
 /// Runs the subcommand.
 pub fn run(arguments: &DatasetArgs) -> Result<()> {

@@ -5,19 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 use evenkeel_datasets::{Split, Trace};
 use evenkeel_env::Workload;
 use evenkeel_runtime::{Model, ServiceKind};
 
 use super::tune;
-use crate::cli::benchmark::{EvalArgs, SettingArgs};
 use crate::evaluate::contender::{contenders, tunable};
 use crate::evaluate::entry::Entry;
+use crate::evaluate::options::{Preset, SettingArgs};
 use crate::evaluate::outcome::Benchmark;
 use crate::evaluate::preset::{self, Effort};
 use crate::evaluate::replay::replay_all;
 use crate::evaluate::setting::settings;
 use crate::evaluate::tuned::{Search, Tuned};
+use crate::input::InputArgs;
 use crate::output::write_whole;
 use crate::progress::Stages;
 use crate::stop::StopFlag;
@@ -29,6 +31,45 @@ const FIRST_SEED: u64 = 1_000_003;
 const TUNING_SEEDS: u64 = 2;
 /// Seed of that search.
 const TUNING_SEED: u64 = 1;
+
+/// Arguments of `evenkeel eval`.
+#[derive(Clone, Debug, Args)]
+pub struct EvalArgs {
+    /// The artifact; its policy is called `evenkeel` in the results.
+    #[arg(long, value_name = "FILE.ekm")]
+    pub model: PathBuf,
+    /// Trace to replay; repeatable. Its test part is used, as `train` splits it.
+    #[arg(long, value_name = "PATH", required = true)]
+    pub trace: Vec<PathBuf>,
+    /// How to read the traces.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Policies to compare, by name, or `all`.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
+    pub policies: Vec<String>,
+    /// A prepared set of settings; options given beside it replace its values.
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
+    /// What is replayed.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    /// Replays of each setting, with different seeds [default: 6].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: Option<u64>,
+    /// Parameters of the rules, as `evenkeel tune` writes them.
+    #[arg(long, value_name = "FILE", conflicts_with = "tune")]
+    pub tuned: Option<PathBuf>,
+    /// Tune the rules first, on the validation part, with so many candidates for each; 0
+    /// leaves them at their published defaults [default: 0; standard 24, full 96].
+    #[arg(long, value_name = "BUDGET")]
+    pub tune: Option<usize>,
+    /// Write every figure to this file, as JSON.
+    #[arg(long, value_name = "PATH")]
+    pub json: Option<PathBuf>,
+    /// Write a page with tables and charts to this file.
+    #[arg(long, value_name = "PATH.html")]
+    pub report: Option<PathBuf>,
+}
 
 /// Replays, prints tables, and writes the JSON and the report.
 ///

@@ -8,11 +8,11 @@ use evenkeel_datasets::Split;
 use evenkeel_runtime::Model;
 use serde_json::json;
 
-use crate::cli::InputArgs;
 use crate::data;
 use crate::device::{self, DeviceChoice};
 use crate::export::{PARITY_LIMIT, generic_service};
 use crate::forecast::{self, Options};
+use crate::input::InputArgs;
 use crate::output::{RunFolder, write_whole};
 use crate::progress::Stages;
 use crate::stop::StopFlag;

@@ -1,10 +1,18 @@
 //! `evenkeel inspect`: all that is in an artifact.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::Args;
 
-use crate::cli::InspectArgs;
+/// Arguments of `evenkeel inspect`.
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// The artifact.
+    #[arg(value_name = "FILE.ekm")]
+    pub artifact: PathBuf,
+}
 
 /// Prints the artifact.
 pub fn run(arguments: &InspectArgs) -> Result<()> {

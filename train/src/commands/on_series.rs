@@ -8,8 +8,8 @@ use clap::Args;
 use evenkeel_datasets::Series;
 use serde::Serialize;
 
-use crate::cli::InputArgs;
 use crate::data;
+use crate::input::InputArgs;
 use crate::output::write_whole;
 
 /// An artifact, series, and where figures go.

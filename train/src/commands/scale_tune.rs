@@ -8,11 +8,12 @@ use clap::Args;
 use evenkeel_datasets::{Series, SeriesUnit};
 use evenkeel_env::scale::{Bill, scalers};
 use evenkeel_export::artifact::with_scale;
+use evenkeel_numbers::fnv::Fnv1a;
 use evenkeel_runtime::demand::ScaleModel;
 use serde_json::{Value, json};
 
-use crate::cli::InputArgs;
 use crate::data;
+use crate::input::InputArgs;
 use crate::output::write_whole;
 use crate::progress::Stages;
 use crate::report;
@@ -152,9 +153,9 @@ fn identity(trial: &Trial<'_>, artifact: &[u8], series: &Series) -> Value {
     })
 }
 
-/// FNV-1a (Fowler, Noll and Vo), 64 bits: tells one input from another, no more.
+/// A number by which one input differs from another.
 fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.fold(Fnv1a::new(), Fnv1a::byte).finish()
 }
 
 fn table(trial: &Trial<'_>, comparison: &Comparison, arguments: &ScaleTuneArgs) -> String {

@@ -5,26 +5,61 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Result, ensure};
+use clap::Args;
 use evenkeel_datasets::{Split, Trace};
 use evenkeel_env::Workload;
 use evenkeel_env::policies::Entry;
 use evenkeel_runtime::ServiceKind;
 
-use crate::cli::InputArgs;
-use crate::cli::benchmark::{SettingArgs, TuneArgs};
 use crate::data;
 use crate::evaluate::contender::tunable;
+use crate::evaluate::options::{SettingArgs, count_up_to};
 use crate::evaluate::preset;
 use crate::evaluate::search::{SearchOptions, search, simulations};
 use crate::evaluate::service_kind;
 use crate::evaluate::setting::{Setting, settings};
 use crate::evaluate::tuned::{Search, Tuned};
+use crate::input::InputArgs;
 use crate::progress::Stages;
 use crate::report::number::{change, significant};
 use crate::stop::StopFlag;
 
 /// Seeds of a search's replays are counted from here; training and evaluation use others.
 const FIRST_SEED: u64 = 2_000_003;
+
+/// Arguments of `evenkeel tune`.
+#[derive(Clone, Debug, Args)]
+pub struct TuneArgs {
+    /// Trace to tune on; repeatable. Only its training and validation parts are looked at.
+    #[arg(long, value_name = "PATH", required = true)]
+    pub trace: Vec<PathBuf>,
+    /// How to read the traces.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Policies to tune, by name, or `all` that have parameters.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
+    pub policies: Vec<String>,
+    /// Candidates tried for each policy, its published defaults among them; each is
+    /// replayed in every setting with every seed.
+    #[arg(long, value_name = "N", default_value_t = 48, value_parser = parse_budget)]
+    pub budget: usize,
+    /// What the candidates are replayed in [default loads: 0.5,0.7,0.9].
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    /// Replays of each candidate in each setting.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub seeds: u64,
+    /// Seed of the search and of the replays.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// File for the best parameters.
+    #[arg(long, value_name = "PATH", default_value = "tuned.json")]
+    pub out: PathBuf,
+}
+
+fn parse_budget(text: &str) -> Result<usize, String> {
+    count_up_to(text, 100_000)
+}
 
 /// Searches, prints what was found, and writes it.
 ///

@@ -184,7 +184,7 @@ pub(crate) mod sample {
     //! Made-up entries with plausible numbers, for the tests of the table and of the report.
 
     use super::*;
-    use crate::cli::benchmark::{Fault, TelemetryContents};
+    use crate::evaluate::options::{Fault, TelemetryContents};
 
     /// One setting's entries: rules with published and tuned parameters, oracles, Evenkeel.
     pub(crate) fn entries() -> Vec<Entry> {

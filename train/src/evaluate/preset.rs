@@ -5,8 +5,7 @@
 
 use clap::ValueEnum;
 
-use super::setting::Point;
-use crate::cli::benchmark::{Fault, FleetChoice, Preset, SettingArgs, TelemetryContents, TelemetryPeriod};
+use crate::evaluate::options::{Fault, FleetChoice, Preset, SettingArgs, TelemetryContents, TelemetryPeriod};
 
 /// Loads under saturation at which policies are told apart.
 const LOADS: [f64; 4] = [0.5, 0.7, 0.8, 0.9];
@@ -21,6 +20,29 @@ const TELEMETRY: [TelemetryPeriod; 6] = [
     TelemetryPeriod::Every(10_000.0),
     TelemetryPeriod::Lost,
 ];
+
+/// One point of a study.
+#[derive(Clone, Debug)]
+pub struct Point<'s> {
+    /// The hosts' speeds.
+    pub fleet: &'s FleetChoice,
+    /// Number of hosts, unless the fleet has its own.
+    pub hosts: usize,
+    /// Number of balancers.
+    pub balancers: usize,
+    /// How often hosts are polled.
+    pub telemetry: TelemetryPeriod,
+    /// What reports hold.
+    pub kind: TelemetryContents,
+    /// Polls alone, no reports with responses, no probes.
+    pub polled_only: bool,
+    /// No antagonists.
+    pub quiet: bool,
+    /// What goes wrong.
+    pub fault: Fault,
+    /// Offered load.
+    pub load: f64,
+}
 
 /// Settings that are combinations of lists.
 #[derive(Clone, Debug)]

@@ -8,8 +8,9 @@
 use std::ops::Range;
 
 use anyhow::Result;
-use evenkeel_datasets::random::{Pcg64Mcg, below, generator, mix, uniform};
+use evenkeel_datasets::random::{Pcg64Mcg, below, generator, uniform};
 use evenkeel_env::policies::{Entry, Parameter};
+use evenkeel_numbers::random::mix;
 use rayon::prelude::*;
 
 use super::contender::Contender;

@@ -9,9 +9,9 @@ use evenkeel_env::{Scenario, Workload};
 use evenkeel_runtime::ServiceKind;
 use serde::{Deserialize, Serialize};
 
-use super::preset::{self, Study};
-use crate::cli::benchmark::{Fault, FleetChoice, SettingArgs, TelemetryContents, TelemetryPeriod};
+use super::preset::{self, Point, Study};
 use crate::data::host_model;
+use crate::evaluate::options::{Fault, FleetChoice, SettingArgs, TelemetryContents, TelemetryPeriod};
 
 /// After this long the client of a language model gives up, in seconds: the default of
 /// `OpenAI`'s client libraries.
@@ -151,29 +151,6 @@ pub fn settings(
 /// Whether turns of sessions can wait for the turn before.
 fn has_think_times(workload: &Workload) -> bool {
     workload.trace().requests.iter().any(|request| request.think_s.is_finite())
-}
-
-/// One point of a study.
-#[derive(Clone, Debug)]
-pub struct Point<'s> {
-    /// The hosts' speeds.
-    pub fleet: &'s FleetChoice,
-    /// Number of hosts, unless the fleet has its own.
-    pub hosts: usize,
-    /// Number of balancers.
-    pub balancers: usize,
-    /// How often hosts are polled.
-    pub telemetry: TelemetryPeriod,
-    /// What reports hold.
-    pub kind: TelemetryContents,
-    /// Polls alone, no reports with responses, no probes.
-    pub polled_only: bool,
-    /// No antagonists.
-    pub quiet: bool,
-    /// What goes wrong.
-    pub fault: Fault,
-    /// Offered load.
-    pub load: f64,
 }
 
 impl Setting {

@@ -168,7 +168,7 @@ fn check(tuned: &TunedPolicy) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::benchmark::{Fault, TelemetryContents};
+    use crate::evaluate::options::{Fault, TelemetryContents};
     use evenkeel_datasets::synth::Service;
 
     #[test]

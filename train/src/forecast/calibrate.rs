@@ -1,6 +1,7 @@
 //! What serves a series, chosen by living through its validation part.
 
 use evenkeel_datasets::{Series, Split};
+use evenkeel_numbers::quantile::predicted;
 use evenkeel_runtime::forecast::{Calibration, HORIZONS, Kind, QUANTILE_COUNT, QUANTILES, Quantiles, Rolling};
 
 use super::dataset::{Parts, Windows};
@@ -93,32 +94,8 @@ fn residuals(kind: Kind, windows: &Windows) -> Quantiles {
             .filter(|error| !error.is_nan())
             .collect();
         errors.sort_unstable_by(f32::total_cmp);
-        *row = QUANTILES.map(|probability| quantile_of(&errors, probability));
+        *row =
+            QUANTILES.map(|probability| if errors.is_empty() { 0.0 } else { predicted(&errors, probability) as f32 });
     }
     residuals
-}
-
-/// The empirical quantile of sorted numbers at rank `probability · (n + 1)`, which is
-/// what a new number exceeds with exactly the promised probability; 0 of none.
-fn quantile_of(sorted: &[f32], probability: f32) -> f32 {
-    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
-    let rank = (f64::from(probability) * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, last as f64);
-    let below = rank.floor() as usize;
-    let above = (below + 1).min(last);
-    let share = (rank - below as f64) as f32;
-    sorted[below] + (sorted[above] - sorted[below]) * share
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_interpolate_and_stay_in_range() {
-        let sorted = [1.0, 2.0, 3.0, 4.0];
-        assert_eq!(quantile_of(&sorted, 0.5), 2.5);
-        assert_eq!(quantile_of(&sorted, 0.1), 1.0);
-        assert_eq!(quantile_of(&sorted, 0.9), 4.0);
-        assert_eq!(quantile_of(&[], 0.5), 0.0);
-    }
 }

@@ -7,10 +7,11 @@
 //! are, and no dice are needed.
 
 use anyhow::Result;
-use evenkeel_datasets::random::{generator, mix, normal};
+use evenkeel_datasets::random::{generator, normal};
 use evenkeel_env::metrics::{Metrics, MetricsOptions};
 use evenkeel_env::policies::{Ext, Learned};
 use evenkeel_env::{Policy, Scenario, Workload, simulate};
+use evenkeel_numbers::random::mix;
 use evenkeel_runtime::Model;
 use rayon::prelude::*;
 

@@ -15,7 +15,8 @@ use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::prelude::{Device, Tensor};
 use burn::tensor::TensorData;
 use burn::tensor::activation::log_softmax;
-use evenkeel_datasets::random::{generator, mix};
+use evenkeel_datasets::random::generator;
+use evenkeel_numbers::random::mix;
 use rand::seq::SliceRandom;
 
 use super::critic::{Critic, SUMMARY, states};

@@ -66,18 +66,20 @@ impl Samples {
         self.begins.extend(other.begins.iter().skip(1).map(|begin| begin + shift));
     }
 
-    /// Of each feature, the values that a share `outliers` of the hosts lies below, and above.
+    /// Of each feature's mean over a decision's hosts, the values that a share `outliers` of the
+    /// decisions lies below, and above: what [`Guard`](evenkeel_runtime::Guard) holds fleets against.
     /// Empty without samples.
     pub fn ranges(&self, outliers: f64) -> Vec<[f32; 2]> {
-        let rows = self.values.len();
-        if rows == 0 {
-            return Vec::new();
-        }
-        let rank = ((outliers * rows as f64) as usize).min(rows - 1);
+        let Some(last) = self.len().checked_sub(1) else { return Vec::new() };
+        let rank = ((outliers * self.len() as f64) as usize).min(last);
         let range = |feature: usize| {
-            let mut column: Vec<f32> = (0..rows).map(|row| self.features[row * HOST_FEATURES + feature]).collect();
-            column.sort_unstable_by(f32::total_cmp);
-            [column[rank], column[rows - 1 - rank]]
+            let mean = |hosts: &[usize]| {
+                let sum: f32 = (hosts[0]..hosts[1]).map(|row| self.features[row * HOST_FEATURES + feature]).sum();
+                sum / (hosts[1] - hosts[0]) as f32
+            };
+            let mut means: Vec<f32> = self.begins.windows(2).map(mean).collect();
+            means.sort_unstable_by(f32::total_cmp);
+            [means[rank], means[last - rank]]
         };
         (0..HOST_FEATURES).map(range).collect()
     }

@@ -145,8 +145,8 @@ pub struct TrainedPolicy {
 /// Weights against herding that are tried.
 const HERDING_WEIGHTS: [f32; 4] = [0.0, 0.25, 0.5, 1.0];
 
-/// Share of the hosts in training whose features are outliers, at either end.
-const OUTLIERS: f64 = 1e-3;
+/// Share of the decisions in training whose fleets are outliers, at either end.
+const OUTLIERS: f64 = 2e-3;
 
 const CHECKPOINT: &str = "policy.json";
 

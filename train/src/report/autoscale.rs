@@ -2,9 +2,8 @@
 
 use evenkeel_env::scale::Bill;
 
-use crate::commands::autoscale_eval::{NeededOn, Outcome};
-use crate::scale::Comparison;
 use crate::scale::pareto;
+use crate::scale::{Comparison, NeededOn, Outcome};
 
 use super::axis::Axis;
 use super::chart::Chart;

@@ -1,5 +1,7 @@
 //! Charts of the latency: its distribution at each load, and its tail against load.
 
+use evenkeel_numbers::quantile::quantile;
+
 use crate::metrics::PolicyResult;
 
 use super::axis::{Axis, range};
@@ -50,18 +52,6 @@ fn quantiles<'a>(group: &Group<'a>) -> Vec<&'a [f64]> {
 fn highest_share(quantiles: &[f64]) -> f64 {
     let intervals = (quantiles.len() - 1) as f64;
     (1.0 - 1.0 / intervals).clamp(0.99, 0.999)
-}
-
-/// Value at the quantile `q`, between points by linear interpolation.
-fn quantile(quantiles: &[f64], q: f64) -> f64 {
-    let place = q * (quantiles.len() - 1) as f64;
-    let (below, share) = (place as usize, place.fract());
-    let above = (below + 1).min(quantiles.len() - 1);
-    // Without this a missing maximum would spoil the quantile just on its left.
-    if share == 0.0 {
-        return quantiles[below];
-    }
-    quantiles[below] * (1.0 - share) + quantiles[above] * share
 }
 
 fn distribution(group: &Group, extent: (f64, f64), palette: &Palette) -> String {

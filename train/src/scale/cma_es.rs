@@ -6,7 +6,7 @@
 
 use evenkeel_datasets::random::{Pcg64Mcg, generator, normal, uniform};
 
-use super::search::{Budget, Evaluate, Tried, evaluate_all};
+use super::evaluation::{Budget, Evaluate, Tried, evaluate_all};
 
 /// Initial step: a third of the ranges, as its author advises.
 const STEP: f64 = 0.3;
@@ -213,7 +213,7 @@ fn eigen(matrix: &Matrix) -> (Matrix, Vec<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scale::search::Worth;
+    use crate::scale::Worth;
 
     #[test]
     fn axes_make_up_their_matrix() {

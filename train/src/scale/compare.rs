@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use evenkeel_env::metrics::{self, difference};
 use serde_json::{Value, json};
 
+use super::evaluation::{Budget, Tried, Worth};
 use super::pareto::{front, hypervolume};
-use super::search::{Budget, Found, Search, Tried, Worth};
+use super::search::{Found, Search};
 use super::{Memory, Trial};
 
 /// The rectangle in which fronts are compared: from the demand itself and no misses to

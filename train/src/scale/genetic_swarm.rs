@@ -7,7 +7,7 @@
 
 use evenkeel_datasets::random::{Pcg64Mcg, generator, normal, uniform};
 
-use super::search::{Budget, Evaluate, Tried, evaluate_all};
+use super::evaluation::{Budget, Evaluate, Tried, evaluate_all};
 
 /// Particles.
 const POPULATION: usize = 16;

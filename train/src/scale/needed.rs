@@ -4,6 +4,7 @@
 
 use evenkeel_datasets::random::{below, generator};
 use evenkeel_datasets::{Series, Split};
+use evenkeel_numbers::quantile::quantile;
 use evenkeel_runtime::forecast::{Forecaster, Quantiles, steps_per_day};
 
 use crate::forecast::dataset::Parts;
@@ -106,8 +107,7 @@ fn estimates(pairs: &[[f64; 2]], reactive: &[[f64; 2]], day: usize) -> (Estimate
     let value = capacity(pairs);
     let [own, ratio] = drawn.map(|mut values| {
         values.sort_unstable_by(f64::total_cmp);
-        let at = |share: f64| values[(share * (values.len() - 1) as f64) as usize];
-        [at(0.025), at(0.975)]
+        [quantile(&values, 0.025), quantile(&values, 0.975)]
     });
     (Estimate { value, ci95: own }, Estimate { value: value / capacity(reactive), ci95: ratio })
 }

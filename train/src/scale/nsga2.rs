@@ -6,8 +6,8 @@
 
 use evenkeel_datasets::random::{Pcg64Mcg, below, generator, uniform};
 
+use super::evaluation::{Budget, Evaluate, Tried, evaluate_all};
 use super::pareto::{crowding, fronts};
-use super::search::{Budget, Evaluate, Tried, evaluate_all};
 
 /// Vectors in a generation.
 const POPULATION: usize = 20;
@@ -100,7 +100,7 @@ fn mutated(mut child: Vec<f64>, rng: &mut Pcg64Mcg) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scale::search::Worth;
+    use crate::scale::Worth;
 
     #[test]
     fn its_front_spreads_between_two_aims() {

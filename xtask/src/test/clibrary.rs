@@ -49,6 +49,17 @@ pub(super) fn behaviour(artifact: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
+/// The rows of `modules/testing/cases.json` through the C interface alone, with the general model.
+pub(super) fn cases() -> Result<()> {
+    let test = compile("runtime-min/capi/tests/c/cases.c", Linking::Static, &["-lm"])?;
+    process::run(Command::new(test).arg(general()))
+}
+
+/// The model that comes with the project.
+pub(super) fn general() -> PathBuf {
+    process::root().join("models/general.ekm")
+}
+
 /// A program without a libc links the static library and runs.
 pub(super) fn freestanding() -> Result<()> {
     compiler()?;

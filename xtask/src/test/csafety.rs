@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::clibrary::{STRICT, compiler, folder, static_library};
+use super::clibrary::{STRICT, compiler, folder, general, static_library};
 use super::packages;
 use crate::process::{self, cargo, program};
 
@@ -69,6 +69,9 @@ pub(super) fn checkers() -> Result<()> {
         // The programs end without giving memory back, as programs may.
         process::run(Command::new(built).env("ASAN_OPTIONS", "detect_leaks=0"))?;
     }
+    let flags = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-lm"];
+    let cases = compile(&format!("{TESTS}/cases.c"), &include, "asan", &flags)?;
+    process::run(Command::new(cases).arg(general()).env("ASAN_OPTIONS", "detect_leaks=0"))?;
     packages::ensure(&["valgrind"])?;
     let suppressions = folder().join("atomics.supp");
     std::fs::write(&suppressions, ATOMICS)?;

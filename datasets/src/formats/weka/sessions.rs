@@ -256,7 +256,7 @@ fn time(t_s: f64) -> Result<f64, Fault> {
     Err(Fault { field: "t".into(), found: quoted(t_s.to_string().as_bytes()), expected: expected.into() })
 }
 
-/// The identity of a block that is a session's own: FNV-1a's step over both.
+/// The identity of a block that is a session's own.
 fn within(scope: u64, block: u64) -> u64 {
     let mix = |hash: u64, word: u64| (hash ^ word ^ (word >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31);
     mix(mix(0x94d0_49bb_1331_11eb, scope), block)

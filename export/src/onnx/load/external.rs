@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use tract_onnx::pb::{GraphProto, TensorProto};
 
 use super::tensor::{TENSOR_BYTES_MAX, bytes_of};
-use crate::onnx::reader::ReadError;
+use crate::onnx::error::ReadError;
 
 /// Value of `TensorProto.data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;

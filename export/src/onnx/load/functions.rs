@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, NodeProto};
 
-use crate::onnx::reader::ReadError;
+use crate::onnx::error::ReadError;
 
 /// Deepest call of functions by functions.
 const DEPTH_MAX: usize = 16;

@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
-use super::error::Refusal;
+use crate::onnx::error::Refusal;
 use crate::onnx::load::Tensor;
 
 /// One application of an operator.

@@ -2,10 +2,10 @@
 
 use super::Reading;
 use super::call::Call;
-use super::error::Refusal;
 use super::fold::range;
 use super::operands::{axis_of, number};
 use super::value::{Axis, Constant, Extent, Extents, Factor, Symbol, Value};
+use crate::onnx::error::Refusal;
 use crate::onnx::load::{Kind, Tensor};
 
 impl Reading {

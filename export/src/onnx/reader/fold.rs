@@ -1,8 +1,8 @@
 //! Nodes whose operands are all constants: computed once, here.
 
 use super::call::Call;
-use super::error::Refusal;
 use super::operands::axis_of;
+use crate::onnx::error::Refusal;
 use crate::onnx::load::{Kind, Tensor};
 
 /// Most numbers of a folded constant: what the runtime holds in all.

@@ -14,8 +14,8 @@
 //! | `1/√x` | a piecewise linear start, two Newton steps; `x` clipped to 1e-12 … 1e8 | 1e-6 of the value |
 
 use super::Reading;
-use super::error::Refusal;
 use crate::ir::{Combination, Function, Operation, ValueId};
+use crate::onnx::error::Refusal;
 
 /// `erf(x) = tanh(x · Σ ERF[i] x^2i)` for `|x|` ≤ [`ERF_END`].
 const ERF: [f64; 6] = [

@@ -6,7 +6,7 @@ use evenkeel_runtime::program::limits;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{GraphProto, TensorShapeProto, ValueInfoProto, type_proto};
 
-use super::error::ReadError;
+use crate::onnx::error::ReadError;
 use crate::onnx::load::{Kind, type_name};
 
 /// What comes in and what goes out.

@@ -2,8 +2,8 @@
 
 use super::Reading;
 use super::call::Call;
-use super::error::Refusal;
 use super::value::{Axis, Body, Computed, Constant, Extent, Extents, Value};
+use crate::onnx::error::Refusal;
 use evenkeel_runtime::program::limits;
 
 use crate::ir::{Combination, Operation, Shape, ValueId};

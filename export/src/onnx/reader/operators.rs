@@ -12,9 +12,9 @@ mod unchanged;
 
 use super::Reading;
 use super::call::Call;
-use super::error::Refusal;
 use super::fold;
 use super::value::{Constant, Value};
+use crate::onnx::error::Refusal;
 use crate::onnx::load::Tensor;
 
 /// Reads a node. Those with one result return it; others define theirs.

@@ -1,8 +1,8 @@
 //! What a name of the file stands for: numbers computed from the input, constants, or whole
 //! numbers about shapes.
 
-use super::error::Refusal;
 use crate::ir::ValueId;
+use crate::onnx::error::Refusal;
 use crate::onnx::load::Tensor;
 
 /// One named value.

@@ -862,6 +862,7 @@ int main(int argc, char **argv)
     counts_are_exact();
     processes_are_told_apart();
     classes_are_learned();
+    texts_are_measured();
     prefixes_are_remembered();
     hosts_start_slowly();
     choices_are_timed();

@@ -1,11 +1,12 @@
 //! Elementwise functions of one value.
 
 use crate::ir::{Combination, Function, Operation, ValueId};
+use crate::onnx::error::Refusal;
 use crate::onnx::load::Tensor;
+use crate::onnx::reader::Reading;
 use crate::onnx::reader::call::Call;
 use crate::onnx::reader::operands::{columns_of, number};
 use crate::onnx::reader::value::{Computed, Value};
-use crate::onnx::reader::{Reading, error::Refusal};
 
 pub(super) fn tanh(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {
     each(reading, call, |reading, x| reading.map(Function::Tanh, x))

@@ -1,12 +1,13 @@
 //! Arithmetic of two values, or of a value and a constant.
 
 use crate::ir::{Combination, Function, ValueId};
+use crate::onnx::error::Refusal;
 use crate::onnx::load::Tensor;
+use crate::onnx::reader::Reading;
 use crate::onnx::reader::call::Call;
 use crate::onnx::reader::fold::broadcast;
 use crate::onnx::reader::operands::number;
 use crate::onnx::reader::value::{Computed, Constant, Factor, Value};
-use crate::onnx::reader::{Reading, error::Refusal};
 
 /// How far roots are from what they are.
 const ROOT_ERROR: &str = "1e-6 of the value, from 1e-12 to 1e8";

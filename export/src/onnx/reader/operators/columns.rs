@@ -1,11 +1,12 @@
 //! Concat, Slice, Split and Gather along the columns.
 
 use crate::ir::{Operation, ValueId};
+use crate::onnx::error::Refusal;
+use crate::onnx::reader::Reading;
 use crate::onnx::reader::call::Call;
 use crate::onnx::reader::fold::range;
 use crate::onnx::reader::operands::{axis_of, in_order};
 use crate::onnx::reader::value::{Axis, Body, Computed, Value};
-use crate::onnx::reader::{Reading, error::Refusal};
 
 pub(super) fn concat(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {
     let values =

@@ -1,11 +1,12 @@
 //! Layers with constant weights.
 
 use crate::ir::{Combination, Operation, ValueId};
+use crate::onnx::error::Refusal;
 use crate::onnx::load::{Kind, Tensor};
+use crate::onnx::reader::Reading;
 use crate::onnx::reader::call::Call;
 use crate::onnx::reader::fold::transpose;
 use crate::onnx::reader::value::{Axis, Body, Computed, Value};
-use crate::onnx::reader::{Reading, error::Refusal};
 
 /// `alpha · x · W + beta · bias`.
 pub(super) fn gemm(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {

@@ -1,11 +1,12 @@
 //! Normalisation over the columns, and by constants.
 
 use crate::ir::{Operation, ValueId};
+use crate::onnx::error::Refusal;
 use crate::onnx::load::{Kind, Tensor};
+use crate::onnx::reader::Reading;
 use crate::onnx::reader::call::Call;
 use crate::onnx::reader::operands::axis_of;
 use crate::onnx::reader::value::{Axis, Computed, Value};
-use crate::onnx::reader::{Reading, error::Refusal};
 
 /// `(x − mean) / √(variance + ε) · scale + bias` over the columns (Ba, Kiros and Hinton, 2016).
 pub(super) fn layer(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {

@@ -2,12 +2,13 @@
 //! for, and values are not rounded. What a file clips to the range of its integers stays
 //! clipped.
 
+use crate::onnx::error::Refusal;
 use crate::onnx::load::{Kind, Tensor};
+use crate::onnx::reader::Reading;
 use crate::onnx::reader::call::Call;
 use crate::onnx::reader::fold::broadcast;
 use crate::onnx::reader::operands::{axis_of, number};
 use crate::onnx::reader::value::{Computed, Constant, Factor, Quantised, Symbol, Value, Zero};
-use crate::onnx::reader::{Reading, error::Refusal};
 
 const NOTE: &str = "the file rounds values to 8 or 16 bits on their way; the program does not";
 

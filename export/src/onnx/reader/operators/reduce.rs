@@ -1,10 +1,11 @@
 //! Means and sums over rows or columns.
 
 use crate::ir::Operation;
+use crate::onnx::error::Refusal;
+use crate::onnx::reader::Reading;
 use crate::onnx::reader::call::Call;
 use crate::onnx::reader::operands::axis_of;
 use crate::onnx::reader::value::{Axis, Body, Computed, Factor, Symbol, Value};
-use crate::onnx::reader::{Reading, error::Refusal};
 
 pub(super) fn mean(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {
     let x = reading.computed(call, 0)?;

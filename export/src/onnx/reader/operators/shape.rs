@@ -1,9 +1,10 @@
 //! Nodes that give a value another shape, as far as its rows and columns stay what they are.
 
+use crate::onnx::error::Refusal;
+use crate::onnx::reader::Reading;
 use crate::onnx::reader::call::Call;
 use crate::onnx::reader::operands::{axis_of, in_order};
 use crate::onnx::reader::value::{Axis, Body, Computed, Extent, Value};
-use crate::onnx::reader::{Reading, error::Refusal};
 
 pub(super) fn shape(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {
     reading.shape_of(call)

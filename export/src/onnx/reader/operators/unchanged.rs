@@ -1,9 +1,10 @@
 //! Constants, and nodes that change no number.
 
+use crate::onnx::error::Refusal;
 use crate::onnx::load::{Kind, Tensor, type_name};
+use crate::onnx::reader::Reading;
 use crate::onnx::reader::call::Call;
 use crate::onnx::reader::value::{Constant, Value};
-use crate::onnx::reader::{Reading, error::Refusal};
 
 pub(super) fn identity(reading: &mut Reading, call: &Call<'_>) -> Result<Value, Refusal> {
     reading.operand(call, 0)

@@ -6,11 +6,10 @@ use core::arch::x86_64::{
     _mm_set_epi32, _mm_setzero_si128, _mm_storeu_ps,
 };
 
-use super::Block;
-use super::portable::{HALF_WAY, SUBNORMAL_END};
+use super::{Block, HALF_WAY, SUBNORMAL_END};
 
 /// `a · b + c` in `f64`, rounded to `f32`; `None` where rounding twice may have gone wrong
-/// in a lane (see [`super::portable`]).
+/// in a lane (see [`super`]).
 #[inline]
 #[target_feature(enable = "sse2")]
 pub(super) fn mul_add(a: &Block, b: &Block, c: &Block) -> Option<Block> {

@@ -1,4 +1,4 @@
-//! Arguments of `evenkeel eval` and `evenkeel tune`.
+//! Options of a benchmark: the settings in which policies are replayed.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -9,77 +9,6 @@ use evenkeel_env::life::LifeKind;
 use evenkeel_env::telemetry::TelemetryKind;
 use evenkeel_runtime::ServiceKind;
 use evenkeel_runtime::state::HOSTS_MAX;
-
-use super::InputArgs;
-
-/// Arguments of `evenkeel eval`.
-#[derive(Clone, Debug, Args)]
-pub struct EvalArgs {
-    /// The artifact; its policy is called `evenkeel` in the results.
-    #[arg(long, value_name = "FILE.ekm")]
-    pub model: PathBuf,
-    /// Trace to replay; repeatable. Its test part is used, as `train` splits it.
-    #[arg(long, value_name = "PATH", required = true)]
-    pub trace: Vec<PathBuf>,
-    /// How to read the traces.
-    #[command(flatten)]
-    pub input: InputArgs,
-    /// Policies to compare, by name, or `all`.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
-    pub policies: Vec<String>,
-    /// A prepared set of settings; options given beside it replace its values.
-    #[arg(long, value_enum)]
-    pub preset: Option<Preset>,
-    /// What is replayed.
-    #[command(flatten)]
-    pub settings: SettingArgs,
-    /// Replays of each setting, with different seeds [default: 6].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub seeds: Option<u64>,
-    /// Parameters of the rules, as `evenkeel tune` writes them.
-    #[arg(long, value_name = "FILE", conflicts_with = "tune")]
-    pub tuned: Option<PathBuf>,
-    /// Tune the rules first, on the validation part, with so many candidates for each; 0
-    /// leaves them at their published defaults [default: 0; standard 24, full 96].
-    #[arg(long, value_name = "BUDGET")]
-    pub tune: Option<usize>,
-    /// Write every figure to this file, as JSON.
-    #[arg(long, value_name = "PATH")]
-    pub json: Option<PathBuf>,
-    /// Write a page with tables and charts to this file.
-    #[arg(long, value_name = "PATH.html")]
-    pub report: Option<PathBuf>,
-}
-
-/// Arguments of `evenkeel tune`.
-#[derive(Clone, Debug, Args)]
-pub struct TuneArgs {
-    /// Trace to tune on; repeatable. Only its training and validation parts are looked at.
-    #[arg(long, value_name = "PATH", required = true)]
-    pub trace: Vec<PathBuf>,
-    /// How to read the traces.
-    #[command(flatten)]
-    pub input: InputArgs,
-    /// Policies to tune, by name, or `all` that have parameters.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
-    pub policies: Vec<String>,
-    /// Candidates tried for each policy, its published defaults among them; each is
-    /// replayed in every setting with every seed.
-    #[arg(long, value_name = "N", default_value_t = 48, value_parser = parse_budget)]
-    pub budget: usize,
-    /// What the candidates are replayed in [default loads: 0.5,0.7,0.9].
-    #[command(flatten)]
-    pub settings: SettingArgs,
-    /// Replays of each candidate in each setting.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
-    pub seeds: u64,
-    /// Seed of the search and of the replays.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// File for the best parameters.
-    #[arg(long, value_name = "PATH", default_value = "tuned.json")]
-    pub out: PathBuf,
-}
 
 /// What is replayed. Lists are combined: every load with every number of hosts, and so on.
 #[derive(Clone, Debug, Default, Args)]
@@ -320,11 +249,8 @@ fn parse_balancers(text: &str) -> Result<usize, String> {
     count_up_to(text, 10_000)
 }
 
-fn parse_budget(text: &str) -> Result<usize, String> {
-    count_up_to(text, 100_000)
-}
-
-fn count_up_to(text: &str, max: usize) -> Result<usize, String> {
+/// Parses a whole number from 1 to `max`.
+pub(crate) fn count_up_to(text: &str, max: usize) -> Result<usize, String> {
     let value = text.parse::<usize>().ok().filter(|value| (1..=max).contains(value));
     value.ok_or_else(|| format!("expected a whole number from 1 to {max}"))
 }

@@ -1,26 +1,26 @@
-//! The plainest possible encoder of artifacts, for tests.
+//! The plainest possible encoder of artifacts.
 
 use evenkeel_runtime::artifact::{crc32, format};
 use evenkeel_runtime::program::{Instruction, NO_WEIGHTS, Op, Register};
 use evenkeel_runtime::{Engine, Guard, HOST_FEATURES, Llm, ServiceModel, features};
 
 /// A register that holds a row for each host.
-pub(crate) fn rows(width: u16) -> Register {
+pub fn rows(width: u16) -> Register {
     Register { width, uniform: false }
 }
 
 /// A register that holds one row for all.
-pub(crate) fn uniform(width: u16) -> Register {
+pub fn uniform(width: u16) -> Register {
     Register { width, uniform: true }
 }
 
 /// An instruction without weights.
-pub(crate) fn instruction(op: Op, dst: u16, a: u16, b: u16) -> Instruction {
+pub fn instruction(op: Op, dst: u16, a: u16, b: u16) -> Instruction {
     Instruction { op, dst, a, b, weights: NO_WEIGHTS, bias: NO_WEIGHTS, scale: 1.0, offset: 0.0, begin: 0 }
 }
 
 /// Encodes a program section.
-pub(crate) fn program(registers: &[Register], instructions: &[Instruction], weights: &[f32], output: u16) -> Vec<u8> {
+pub fn program(registers: &[Register], instructions: &[Instruction], weights: &[f32], output: u16) -> Vec<u8> {
     let mut section = Vec::new();
     section.extend((registers.len() as u16).to_le_bytes());
     section.extend((instructions.len() as u16).to_le_bytes());
@@ -36,7 +36,7 @@ pub(crate) fn program(registers: &[Register], instructions: &[Instruction], weig
 }
 
 /// The section of a layer in 8-bit integers; `numbers` are biases, then scales.
-pub(crate) fn int8_section(inputs: usize, outputs: usize, integers: &[i8], numbers: &[f32]) -> Vec<u8> {
+pub fn int8_section(inputs: usize, outputs: usize, integers: &[i8], numbers: &[f32]) -> Vec<u8> {
     let word = |four: usize, output: usize| {
         let byte = |i: usize| if i < inputs { integers[i * outputs + output] as u8 } else { 0 };
         u32::from_le_bytes([byte(4 * four), byte(4 * four + 1), byte(4 * four + 2), byte(4 * four + 3)])
@@ -52,7 +52,7 @@ pub(crate) fn int8_section(inputs: usize, outputs: usize, integers: &[i8], numbe
 }
 
 /// Encodes an artifact of these sections.
-pub(crate) fn artifact(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
+pub fn artifact(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut body = vec![0; sections.len() * format::SECTION_ENTRY_BYTES];
     for (index, (kind, contents)) in sections.iter().enumerate() {
         pad(&mut body);
@@ -75,7 +75,7 @@ pub(crate) fn artifact(sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// Makes the checksum right again after a change.
-pub(crate) fn seal(file: &mut [u8]) {
+pub fn seal(file: &mut [u8]) {
     if file.len() >= format::HEADER_BYTES {
         let checksum = crc32(&file[format::HEADER_BYTES..]);
         file[32..36].copy_from_slice(&checksum.to_le_bytes());
@@ -87,7 +87,7 @@ fn pad(bytes: &mut Vec<u8>) {
 }
 
 /// A service of plausible numbers.
-pub(crate) fn service() -> ServiceModel {
+pub fn service() -> ServiceModel {
     ServiceModel {
         engine: Engine::Llm(Llm {
             step_base_s: 0.015,
@@ -110,7 +110,7 @@ pub(crate) fn service() -> ServiceModel {
 }
 
 /// An artifact whose policy is the analytic estimate times `scale`.
-pub(crate) fn estimate_artifact(scale: f32) -> Vec<u8> {
+pub fn estimate_artifact(scale: f32) -> Vec<u8> {
     let slice = instruction(Op::Slice, 1, 0, 0);
     let times = Instruction { scale, ..instruction(Op::Affine, 2, 1, 0) };
     let policy = program(&[rows(HOST_FEATURES as u16), rows(1), rows(1)], &[slice, times], &[], 2);

@@ -1,4 +1,4 @@
-//! The shapes that are measured, with arbitrary weights.
+//! Policies of the shape that the trainer makes, with arbitrary weights.
 
 use evenkeel_runtime::HOST_FEATURES;
 use evenkeel_runtime::artifact::format;
@@ -7,10 +7,10 @@ use evenkeel_runtime::program::{Instruction, Op};
 use crate::builder;
 
 /// Multiply-adds of [`artifact`]'s policy for a host.
-pub(crate) const MULTIPLY_ADDS: usize = HOST_FEATURES * 16 + 16 * 8 + 8;
+pub const MULTIPLY_ADDS: usize = HOST_FEATURES * 16 + 16 * 8 + 8;
 
 /// An artifact whose policy has the shape that the trainer makes.
-pub(crate) fn artifact() -> Vec<u8> {
+pub fn artifact() -> Vec<u8> {
     let inputs = HOST_FEATURES as u16;
     let registers = [
         builder::rows(inputs),

@@ -1,25 +1,27 @@
-//! What a runtime took, and inputs that are the same for all.
+//! Times of a runtime, and inputs that are the same for all.
 
 use anyhow::{Result, ensure};
 
 use crate::timing::{self, Flood};
 
 /// Calls timed one by one with warm caches.
-pub(crate) const CALLS: usize = 10_000;
+pub const CALLS: usize = 10_000;
 /// And with cold ones.
-pub(crate) const COLD_CALLS: usize = 300;
+pub const COLD_CALLS: usize = 300;
 /// Largest difference between the scores of two runtimes, whose `tanh` differ.
 const TOLERANCE: f32 = 1e-3;
 
 /// Medians and 99th percentiles in nanoseconds.
 #[derive(Clone, Copy)]
-pub(crate) struct Measured {
-    pub(crate) warm: (f64, f64),
-    pub(crate) cold: (f64, f64),
+pub struct Measured {
+    /// With warm caches.
+    pub warm: (f64, f64),
+    /// With cold ones.
+    pub cold: (f64, f64),
 }
 
 /// Times single calls; `prepare`, before each, is not timed.
-pub(crate) fn measure(mut prepare: impl FnMut(), mut call: impl FnMut()) -> Measured {
+pub fn measure(mut prepare: impl FnMut(), mut call: impl FnMut()) -> Measured {
     let warm = timing::singles_of(CALLS, &mut prepare, &mut |()| call());
     let mut flood = Flood::default();
     let mut evicted = || {
@@ -31,7 +33,7 @@ pub(crate) fn measure(mut prepare: impl FnMut(), mut call: impl FnMut()) -> Meas
 }
 
 /// A linear congruential generator, the same as in `timing.h`: enough for inputs.
-pub(crate) struct Random(u32);
+pub struct Random(u32);
 
 impl Default for Random {
     fn default() -> Self {
@@ -40,7 +42,8 @@ impl Default for Random {
 }
 
 impl Random {
-    pub(crate) fn fill(&mut self, numbers: &mut [f32]) {
+    /// Fills a row of inputs.
+    pub fn fill(&mut self, numbers: &mut [f32]) {
         for number in numbers {
             self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             *number = (self.0 >> 8) as f32 * 1e-7;
@@ -48,8 +51,8 @@ impl Random {
     }
 }
 
-/// Whoever computes something else is not compared.
-pub(crate) fn check(score: f32, expected: f32) -> Result<()> {
+/// Refuses a runtime that computes something else.
+pub fn check(score: f32, expected: f32) -> Result<()> {
     ensure!((score - expected).abs() <= TOLERANCE, "gives {score} where this runtime gives {expected}");
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Timing of calls that last a fraction of a microsecond.
 
+#![allow(unsafe_code, reason = "reading the time-stamp counter")]
+
 use std::time::Instant;
 
 use evenkeel_runtime::simd::Level;
@@ -12,17 +14,19 @@ const BATCHES: usize = 4000;
 const SINGLE_CALLS: usize = 30_000;
 
 /// Words of memory that displace what the nearer caches hold: 8 MiB.
-pub(crate) const FLOOD_WORDS: usize = 1 << 20;
+pub const FLOOD_WORDS: usize = 1 << 20;
 
 /// Nanoseconds a call.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Times {
-    pub(crate) least: f64,
-    pub(crate) median: f64,
+pub struct Times {
+    /// The least.
+    pub least: f64,
+    /// The median.
+    pub median: f64,
 }
 
 /// Least and median over batches.
-pub(crate) fn batches(mut call: impl FnMut()) -> Times {
+pub fn batches(mut call: impl FnMut()) -> Times {
     let sorted = sorted((0..BATCHES).map(|_| {
         let begin = Instant::now();
         for _ in 0..CALLS {
@@ -35,12 +39,12 @@ pub(crate) fn batches(mut call: impl FnMut()) -> Times {
 
 /// Median and 99th percentile of single calls, each between two readings of the
 /// time-stamp counter, whose own cost is taken off. `prepare` is not timed.
-pub(crate) fn singles<T>(mut prepare: impl FnMut() -> T, mut call: impl FnMut(T)) -> (f64, f64) {
+pub fn singles<T>(mut prepare: impl FnMut() -> T, mut call: impl FnMut(T)) -> (f64, f64) {
     singles_of(SINGLE_CALLS, &mut prepare, &mut call)
 }
 
 /// [`singles`], so many of them.
-pub(crate) fn singles_of<T>(count: usize, prepare: &mut impl FnMut() -> T, call: &mut impl FnMut(T)) -> (f64, f64) {
+pub fn singles_of<T>(count: usize, prepare: &mut impl FnMut() -> T, call: &mut impl FnMut(T)) -> (f64, f64) {
     let ticks_per_ns = ticks_per_ns();
     let mut time = |call: &mut dyn FnMut(T)| {
         let input = prepare();
@@ -54,7 +58,7 @@ pub(crate) fn singles_of<T>(count: usize, prepare: &mut impl FnMut() -> T, call:
 }
 
 /// Other memory, which is touched before a call with cold caches.
-pub(crate) struct Flood(Vec<u64>);
+pub struct Flood(Vec<u64>);
 
 impl Default for Flood {
     fn default() -> Self {
@@ -64,7 +68,7 @@ impl Default for Flood {
 
 impl Flood {
     /// Displaces what the first and second cache hold.
-    pub(crate) fn evict(&mut self) {
+    pub fn evict(&mut self) {
         for word in &mut self.0 {
             *word = word.wrapping_mul(3);
         }
@@ -73,7 +77,7 @@ impl Flood {
 }
 
 /// Clock of the core in GHz: a chain of shifts and exclusive ors takes a cycle for each.
-pub(crate) fn clock_ghz() -> f64 {
+pub fn clock_ghz() -> f64 {
     const ROUNDS: u64 = 200_000;
     let runs = (0..200).map(|_| {
         let begin = Instant::now();
@@ -93,7 +97,7 @@ pub(crate) fn clock_ghz() -> f64 {
 /// Multiply-adds of numbers, fused, that the core does in a nanosecond at best: measured, for CPUs with
 /// the same instructions do one or two vectors of them a cycle. On the baseline, which may have no such
 /// instruction, two vectors of four a cycle.
-pub(crate) fn multiply_adds_per_ns(level: Level, clock_ghz: f64) -> f64 {
+pub fn multiply_adds_per_ns(level: Level, clock_ghz: f64) -> f64 {
     const ROUNDS: usize = 20_000;
     let (run, lanes): (fn(usize), usize) = match level.name() {
         #[cfg(target_arch = "x86_64")]
