@@ -2,9 +2,10 @@
 
 use anyhow::{Result, ensure};
 use evenkeel_datasets::{LoadOptions, load_trace};
+use evenkeel_testbed::compare::figure::Result as ProxyResult;
 use evenkeel_testbed::compare::rivals;
 use evenkeel_testbed::compare::running::{Running, order};
-use evenkeel_testbed::compare::table::{self, Result as ProxyResult};
+use evenkeel_testbed::compare::table;
 use evenkeel_testbed::replay::summary::Summary;
 use serde_json::json;
 

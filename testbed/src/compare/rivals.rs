@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use evenkeel_env::metrics::{Estimate, relative_difference};
 use serde_json::{Value, json};
 
-use super::table::{FIGURES, Figure, Result};
+use super::figure::{FIGURES, Figure, Result};
 
 /// Figures that are compared: index in [`FIGURES`] and title.
 const COMPARED: [(usize, &str); 3] = [(0, "mean"), (2, "p99"), (3, "TTFT, mean")];
@@ -62,8 +62,8 @@ pub fn json(results: &[Result]) -> Value {
 mod tests {
     use super::{json, table};
     use crate::compare::Proxy;
+    use crate::compare::figure::Result;
     use crate::compare::predict::TRAINED;
-    use crate::compare::table::Result;
     use evenkeel_env::metrics::Metrics;
 
     fn result(name: &str, is_trained: bool, measured_s: &[f64]) -> Result {
