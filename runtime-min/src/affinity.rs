@@ -12,6 +12,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use crate::body::request::PREFIX_BYTES;
 use crate::clock::elapsed_s;
 use crate::table::{Entry, Table};
 
@@ -34,6 +35,28 @@ const TAKEN_IN: usize = 1;
 /// Bits of the tokens; longer prompts count as this long.
 pub(crate) const TOKENS_BITS: u32 = 22;
 const TOKENS_MAX: u32 = (1 << TOKENS_BITS) - 1;
+
+/// Tokens of a prompt and of its prefixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lengths {
+    /// Those of the prefixes that have keys.
+    prefixes: [u32; PREFIX_TOKENS.len()],
+    /// Those of the whole prompt.
+    all: u32,
+}
+
+impl Lengths {
+    /// A prompt of so many tokens, whose keys are of [`PREFIX_TOKENS`].
+    pub const fn of(all: u32) -> Self {
+        Self { prefixes: PREFIX_TOKENS, all }
+    }
+
+    /// The same for keys of a text, which are of [`PREFIX_BYTES`].
+    #[must_use]
+    pub fn with_text_of(self, bytes_per_token: f32) -> Self {
+        Self { prefixes: PREFIX_BYTES.map(|bytes| (bytes as f32 / bytes_per_token) as u32), ..self }
+    }
+}
 
 /// Keys that a prompt is found by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,14 +151,15 @@ impl<'m> Affinity<'m> {
         longest
     }
 
-    /// Notes that a host was sent a prompt, or has processed it and its answer: `tokens` in all.
-    pub fn note(&self, keys: &Keys, host: u32, cache: Cache, tokens: u32, now_us: u64) {
+    /// Notes that a host was sent a prompt, or has processed it and its answer, which counts in its
+    /// whole length.
+    pub fn note(&self, keys: &Keys, host: u32, cache: Cache, lengths: &Lengths, now_us: u64) {
         let longest = keys.prefixes.iter().rposition(|key| *key != 0);
-        for (index, (key, length)) in keys.prefixes.iter().zip(PREFIX_TOKENS).enumerate() {
-            let shared = if Some(index) == longest { tokens.max(length) } else { length };
+        for (index, (key, length)) in keys.prefixes.iter().zip(lengths.prefixes).enumerate() {
+            let shared = if Some(index) == longest { lengths.all.max(length) } else { length };
             self.note_key(*key, host, cache, shared, now_us);
         }
-        self.note_key(keys.session, host, cache, tokens, now_us);
+        self.note_key(keys.session, host, cache, lengths.all, now_us);
     }
 
     /// Takes back what was noted of a prompt when it was sent, at `noted_us`, since the host did
@@ -220,14 +244,14 @@ mod tests {
         let sets = sets(64);
         let table = Affinity::new(&sets);
         // 3000 tokens, of which the first 256 are the system text of everybody.
-        table.note(&keys(1, 2, 3), 2, NEW, 3000, 10);
+        table.note(&keys(1, 2, 3), 2, NEW, &Lengths::of(3000), 10);
         assert_eq!(cached(&table, &keys(1, 2, 3), 3500, 20), [0, 0, 3000, 0], "it goes on");
         assert_eq!(cached(&table, &keys(2, 2, 3), 3500, 20), [0, 0, 256, 0], "another one");
         assert_eq!(cached(&table, &keys(3, 0, 3), 3500, 20), [0; 4], "a stranger");
         // A prompt of its own that ends before the next key does not shorten what is known.
-        table.note(&keys(4, 2, 2), 2, NEW, 700, 30);
+        table.note(&keys(4, 2, 2), 2, NEW, &Lengths::of(700), 30);
         assert_eq!(cached(&table, &keys(5, 2, 3), 5000, 40), [0, 0, 700, 0]);
-        table.note(&keys(2, 2, 3), 2, NEW, 2000, 50);
+        table.note(&keys(2, 2, 3), 2, NEW, &Lengths::of(2000), 50);
         assert_eq!(cached(&table, &keys(5, 2, 3), 5000, 60), [0, 0, 700, 0]);
     }
 
@@ -235,9 +259,9 @@ mod tests {
     fn sessions_are_known_without_the_prompt() {
         let sets = sets(16);
         let table = Affinity::new(&sets);
-        table.note(&session(7), 2, NEW, 500, 10);
-        table.note(&session(7), 0, NEW, 900, 20);
-        table.note(&session(8), 1, NEW, 100, 30);
+        table.note(&session(7), 2, NEW, &Lengths::of(500), 10);
+        table.note(&session(7), 0, NEW, &Lengths::of(900), 20);
+        table.note(&session(8), 1, NEW, &Lengths::of(100), 30);
         assert_eq!(cached(&table, &session(7), 600, 40), [600, 0, 500, 0]);
         assert_eq!(cached(&table, &session(8), 600, 40), [0, 100, 0, 0]);
         assert_eq!(cached(&table, &session(9), 600, 40), [0; 4]);
@@ -248,8 +272,8 @@ mod tests {
         let sets = sets(64);
         let table = Affinity::new(&sets);
         let both = Keys { session: 7, ..keys(1, 1, 3) };
-        table.note(&both, 1, NEW, 3000, 10);
-        table.note(&keys(2, 1, 2), 1, NEW, 300, 20);
+        table.note(&both, 1, NEW, &Lengths::of(3000), 10);
+        table.note(&keys(2, 1, 2), 1, NEW, &Lengths::of(300), 20);
         table.forget(&both, 1, 10);
         assert_eq!(cached(&table, &both, 3000, 30), [0, 64, 0, 0]);
         assert_eq!(cached(&table, &keys(2, 1, 2), 3000, 30), [0, 300, 0, 0]);
@@ -259,12 +283,12 @@ mod tests {
     fn a_host_that_came_up_again_has_nothing() {
         let sets = sets(4);
         let table = Affinity::new(&sets);
-        table.note(&keys(1, 0, 2), 1, NEW, 300, 10);
+        table.note(&keys(1, 0, 2), 1, NEW, &Lengths::of(300), 10);
         let mut out = [0; 4];
         let again = Some(Cache { since_us: 30, taken_in: 0 });
         table.cached_tokens(&keys(1, 0, 2), 300, 1000, 40, |_| again, &mut out);
         assert_eq!(out, [0; 4]);
-        table.note(&keys(1, 0, 2), 1, NEW, 300, 35);
+        table.note(&keys(1, 0, 2), 1, NEW, &Lengths::of(300), 35);
         table.cached_tokens(&keys(1, 0, 2), 300, 1000, 40, |_| again, &mut out);
         assert_eq!(out, [0, 300, 0, 0]);
     }
@@ -274,7 +298,7 @@ mod tests {
         let sets = sets(64);
         let table = Affinity::new(&sets);
         let at = |taken_in| Cache { since_us: 0, taken_in };
-        table.note(&keys(1, 0, 3), 1, at(u32::MAX), 3000, 10);
+        table.note(&keys(1, 0, 3), 1, at(u32::MAX), &Lengths::of(3000), 10);
         let left = |taken_in: u32| {
             let mut out = [0; 4];
             table.cached_tokens(&keys(1, 0, 3), 9000, 10_000, 20, |_| Some(at(taken_in)), &mut out);
@@ -290,7 +314,7 @@ mod tests {
         let sets = sets(1);
         let table = Affinity::new(&sets);
         for number in 1..=WAYS as u64 + 1 {
-            table.note(&session(number), 0, NEW, 100, number);
+            table.note(&session(number), 0, NEW, &Lengths::of(100), number);
         }
         assert_eq!(cached(&table, &session(1), 100, 20), [0; 4]);
         assert_eq!(cached(&table, &session(2), 100, 20), [100, 0, 0, 0]);
@@ -300,13 +324,13 @@ mod tests {
     fn prefixes_are_forgotten_and_no_key_is_none() {
         let sets = sets(4);
         let table = Affinity::new(&sets);
-        table.note(&session(5), 1, NEW, 100, 1_000_000);
+        table.note(&session(5), 1, NEW, &Lengths::of(100), 1_000_000);
         assert_eq!(cached(&table, &session(5), 100, 602_000_000), [0; 4]);
-        table.note(&session(0), 1, NEW, 100, 1);
+        table.note(&session(0), 1, NEW, &Lengths::of(100), 1);
         assert_eq!(cached(&table, &session(0), 100, 2), [0; 4]);
         // A host beyond the caller's array, and a table without room.
-        table.note(&session(6), 77, NEW, 100, 1);
+        table.note(&session(6), 77, NEW, &Lengths::of(100), 1);
         assert_eq!(cached(&table, &session(6), 100, 2), [0; 4]);
-        Affinity::new(&[]).note(&session(1), 1, NEW, 1, 1);
+        Affinity::new(&[]).note(&session(1), 1, NEW, &Lengths::of(1), 1);
     }
 }

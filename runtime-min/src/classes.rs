@@ -5,9 +5,12 @@
 //! `LoRA` adapter, a route, a priority, or several of them. The mean goes into
 //! [`Request::output_tokens`](crate::Request::output_tokens); where a class is not known,
 //! the service's mean stands.
+//!
+//! An entry of its own says of a class how many bytes of its prompts' text make a token.
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use crate::clock::elapsed_s;
 use crate::slot::update_number;
 use crate::table::{Entry, Table};
 
@@ -22,6 +25,13 @@ const MEMORY: u32 = 256;
 /// Places of an entry's values. An entry's last use is a count of those in its set.
 const MEAN: usize = 0;
 const NOTES: usize = 1;
+
+/// The same in the entry of a class's texts: a logarithm, and seconds of the caller's clock.
+const TEXT_ERROR: usize = 0;
+const TEXT_TOLD_S: usize = 1;
+
+/// Makes the key of the class's other entry.
+const TEXT_KEY: u64 = 0xD6E8_FEB8_6659_FD93;
 
 /// A view of a table in the caller's memory.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +70,37 @@ impl<'m> Classes<'m> {
         let tokens = output_tokens as f32;
         update_number(mean, |old| if before == 0 { tokens } else { old + (tokens - old) * weight });
         notes.store(before.saturating_add(1).min(MEMORY), Relaxed);
-        let last_use = self.table.entries(class).iter().map(Entry::used).max().unwrap_or(0);
-        entry.take(class, last_use.wrapping_add(1));
+        self.take(entry, class);
     }
+
+    /// The number that was noted of a class's texts, and its age in seconds.
+    pub(crate) fn text(&self, class: u64, now_us: u64) -> Option<(f32, f32)> {
+        let key = text_key(class);
+        let entry = self.table.entries(key).iter().find(|entry| entry.holds(key))?;
+        let error = f32::from_bits(entry.values[TEXT_ERROR].load(Relaxed));
+        let told_us = u64::from(entry.values[TEXT_TOLD_S].load(Relaxed)) * 1_000_000;
+        Some((error, elapsed_s(told_us, now_us)))
+    }
+
+    /// Notes a number of a class's texts in place of the former one.
+    pub(crate) fn note_text(&self, class: u64, error: f32, now_us: u64) {
+        let key = text_key(class);
+        let Some(entry) = self.table.place(key, |_| true) else { return };
+        entry.values[TEXT_ERROR].store(error.to_bits(), Relaxed);
+        entry.values[TEXT_TOLD_S].store((now_us / 1_000_000) as u32, Relaxed);
+        self.take(entry, key);
+    }
+
+    /// Gives an entry to a key, as the one of its set that was used last.
+    fn take(&self, entry: &Entry, key: u64) {
+        let last_use = self.table.entries(key).iter().map(Entry::used).max().unwrap_or(0);
+        entry.take(key, last_use.wrapping_add(1));
+    }
+}
+
+/// Key of a class's texts; none for class 0.
+fn text_key(class: u64) -> u64 {
+    if class == 0 { 0 } else { class ^ TEXT_KEY }
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ pub mod state;
 mod table;
 mod telemetry;
 pub mod telemetry_file;
+pub mod text_length;
 pub mod upstream;
 
 pub use artifact::{ArtifactError, Model};

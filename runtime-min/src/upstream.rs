@@ -16,7 +16,7 @@ pub use facts::Facts;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::affinity::{Affinity, Guess, Set, TOKENS_BITS};
+use crate::affinity::{Affinity, Guess, Lengths, Set, TOKENS_BITS};
 use crate::artifact::Model;
 use crate::candidates::Eligible;
 use crate::classes::Classes;
@@ -35,6 +35,7 @@ use crate::service::ServiceModel;
 use crate::slot::{AtomicF32, HostSlot};
 use crate::state::{HOST_WORDS, HOSTS_MAX, State, StateHeader};
 use crate::telemetry::{TELEMETRY_STALE_S, Telemetry};
+use crate::text_length::{TextLength, Texts};
 
 /// Weight of an engine's word on what it had cached, in the estimate of its cache's room.
 const ROOM_WEIGHT: f32 = 1.0 / 16.0;
@@ -70,6 +71,7 @@ pub struct Header {
     /// and when an engine last said something of it.
     room_error: AtomicF32,
     room_told_us: AtomicU64,
+    text: TextLength,
     demand: Demand,
     choice_time: Histogram,
 }
@@ -246,19 +248,51 @@ impl<'m> Upstream<'m> {
         now_us: u64,
         cached: &'c mut [u32; HOSTS_MAX],
     ) -> Request<'c> {
-        let mut request = self.expected(facts);
+        let mut request = self.expected(facts, now_us);
         if facts.keys.is_some() {
-            request.cached_tokens = self.look_up(service, facts, now_us, cached);
+            request.cached_tokens = self.look_up(service, facts, request.prompt_tokens, now_us, cached);
         }
         request
     }
 
-    fn expected(&self, facts: &Facts) -> Request<'static> {
+    /// The tokens of a prompt: those that are known, and its text at as many bytes a token as engines have
+    /// counted in prompts of its class.
+    pub fn prompt_tokens(&self, facts: &Facts, now_us: u64) -> u32 {
+        let text = self.texts().tokens(facts.class, facts.text_bytes, now_us);
+        facts.prompt_tokens.saturating_add(text)
+    }
+
+    /// Bytes of text for a token in prompts of a class, as engines have counted them; 4 where nothing is
+    /// known.
+    pub fn bytes_per_token(&self, class: u64, now_us: u64) -> f32 {
+        self.texts().bytes_per_token(class, now_us)
+    }
+
+    /// Learns from a prompt that an engine has counted how many bytes of text make a token. One with other
+    /// things than text says nothing of that.
+    pub fn counted(&self, facts: &Facts, prompt_tokens: u32, now_us: u64) {
+        if facts.prompt_tokens == 0 {
+            self.texts().learn(facts.class, facts.text_bytes, prompt_tokens, now_us);
+        }
+    }
+
+    fn texts(&self) -> Texts<'m> {
+        Texts { all: &self.header.text, classes: self.classes }
+    }
+
+    /// Lengths of a prompt of so many tokens, and of its beginnings: these are so many bytes of its text.
+    fn lengths(&self, facts: &Facts, tokens: u32, now_us: u64) -> Lengths {
+        let all = Lengths::of(tokens);
+        if facts.text_bytes == 0 { all } else { all.with_text_of(self.bytes_per_token(facts.class, now_us)) }
+    }
+
+    fn expected(&self, facts: &Facts, now_us: u64) -> Request<'static> {
         let class = self.classes.expected_output_tokens(facts.class).unwrap_or(0);
         let limit = facts.output_tokens_max;
         // A limit says nothing of answers that mostly end before.
         let output_tokens = if limit == 0 || class == 0 { class } else { class.min(limit) };
-        Request { prompt_tokens: facts.prompt_tokens, cached_tokens: &[], output_tokens, output_tokens_max: limit }
+        let prompt_tokens = self.prompt_tokens(facts, now_us);
+        Request { prompt_tokens, cached_tokens: &[], output_tokens, output_tokens_max: limit }
     }
 
     #[inline(never)]
@@ -266,13 +300,14 @@ impl<'m> Upstream<'m> {
         &self,
         service: Option<&ServiceModel>,
         facts: &Facts,
+        prompt_tokens: u32,
         now_us: u64,
         cached: &'c mut [u32; HOSTS_MAX],
     ) -> &'c [u32] {
         let cached = cached.get_mut(..self.state.host_end()).unwrap_or(&mut []);
         cached.fill(0);
         let cache_of = |host| self.state.host(host).map(HostSlot::cache);
-        let most = facts.cacheable();
+        let most = cacheable(prompt_tokens);
         let room = self.room(service, now_us) as u32;
         self.affinity.cached_tokens(&facts.keys, most, room, now_us, cache_of, cached);
         cached
@@ -305,7 +340,7 @@ impl<'m> Upstream<'m> {
         let choice = if facts.keys.is_some() {
             self.choose_cached(model, facts, eligible, now_us, scratch)
         } else {
-            let request = self.expected(facts);
+            let request = self.expected(facts, now_us);
             Choice::new(&decide(model, &self.state, &request, eligible, now_us, scratch), &request)
         };
         if choice.reason == Reason::Policy && choice.host.is_some_and(|host| self.is_stale(host, now_us)) {
@@ -364,7 +399,7 @@ impl<'m> Upstream<'m> {
         host: u32,
         now_us: u64,
     ) -> Result<Ticket, LedgerError> {
-        let claimed = facts.prompt_tokens;
+        let claimed = self.prompt_tokens(facts, now_us);
         let prompt_tokens = service.map_or(claimed, |service| service.booked_prompt_tokens(claimed));
         let mut ticket = match (self.ledger, process) {
             (None, None) => self.state.begin(host, prompt_tokens, now_us).ok_or(LedgerError::Host)?,
@@ -375,11 +410,11 @@ impl<'m> Upstream<'m> {
             && let Some(slot) = self.state.host(host)
         {
             let sent = self.affinity.guess(&facts.keys, host, slot.cache(), now_us);
-            ticket.cached = Guess { tokens: sent.tokens.min(facts.cacheable()), ..sent };
+            ticket.cached = Guess { tokens: sent.tokens.min(cacheable(claimed)), ..sent };
             let left = ticket.cached.left(self.room(service, now_us) as u32);
             slot.take_in(prompt_tokens.saturating_sub(left));
             // Others with the same prefix find it there while it is still being computed.
-            self.affinity.note(&facts.keys, host, slot.cache(), claimed, now_us);
+            self.affinity.note(&facts.keys, host, slot.cache(), &self.lengths(facts, claimed, now_us), now_us);
         }
         Ok(ticket)
     }
@@ -436,8 +471,9 @@ impl<'m> Upstream<'m> {
                     self.learn_room(service, ticket, told, now_us);
                 }
                 slot.take_in(outcome.output_tokens);
-                let tokens = facts.prompt_tokens.saturating_add(outcome.output_tokens);
-                self.affinity.note(&facts.keys, ticket.host, slot.cache(), tokens, now_us);
+                let tokens = self.prompt_tokens(facts, now_us).saturating_add(outcome.output_tokens);
+                let lengths = self.lengths(facts, tokens, now_us);
+                self.affinity.note(&facts.keys, ticket.host, slot.cache(), &lengths, now_us);
             }
             Status::Failure | Status::NoWork => self.affinity.forget(&facts.keys, ticket.host, ticket.sent_us),
             // The host may well have computed the prompt.
@@ -519,4 +555,10 @@ pub struct Clock {
     pub epoch_s: f64,
     /// Time that a host which came up takes to get its full share; 0 for no slow start.
     pub slow_start_us: u64,
+}
+
+/// Most tokens of a prompt that may be cached: its last one is always computed. One of unknown length may
+/// have any.
+fn cacheable(prompt_tokens: u32) -> u32 {
+    if prompt_tokens == 0 { u32::MAX } else { prompt_tokens - 1 }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Compare proxies that are running, in front of hosts that this starts.
     Compare(CompareArgs),
+    /// Compare proxies in front of hosts that run already, such as real engines.
+    CompareRunning(CompareRunningArgs),
     /// Show two proxies side by side on a live page, in front of hosts that this starts.
     Demo(DemoArgs),
     /// Fit an artifact to hosts with a time scale.
@@ -194,6 +196,40 @@ pub(crate) struct CompareArgs {
     /// Plot the figures in this file.
     #[arg(long, value_name = "PATH")]
     pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareRunningArgs {
+    /// The trace; its test part is replayed.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) trace: PathBuf,
+    /// Format of the trace [default: found from the contents].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) format: Option<Format>,
+    /// The proxies, as a JSON list of `name`, `authority`, `simulated_as`, `is_built_in`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proxies: PathBuf,
+    /// Requests a second, on average over a replay.
+    #[arg(long)]
+    pub(crate) rate_per_s: f64,
+    /// Requests of a replay.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
+    pub(crate) requests: u64,
+    /// Replays of each proxy, with different seeds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) repeats: u64,
+    /// Seed of the first repeat.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Give a request up so many seconds after it was due.
+    #[arg(long, default_value_t = 300.0)]
+    pub(crate) deadline_s: f64,
+    /// Name of the model.
+    #[arg(long)]
+    pub(crate) model_name: String,
+    /// Write every figure to this file, as JSON.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -9,16 +9,20 @@
 //! |---|---|
 //! | [`setting`] | hosts, load, trace, proxies: what a comparison is made from |
 //! | [`run`] | one replay through one proxy |
+//! | [`running`] | the same in front of hosts that run already |
 //! | [`predict`] | the simulator in the same setting |
 //! | [`table`] | figures with their intervals, for people and for programs |
 //! | [`ratio`] | the same as ratios, and how far the simulator is off |
+//! | [`rivals`] | the trained policy against each of the others |
 //! | [`plot`] | a page on which to see them |
 
 pub mod figure;
 pub mod plot;
 pub mod predict;
 pub mod ratio;
+pub mod rivals;
 pub mod run;
+pub mod running;
 pub mod setting;
 pub mod table;
 

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         cli::Command::Host(arguments) => commands::host::run(&arguments),
         cli::Command::Replay(arguments) => commands::replay::run(&arguments),
         cli::Command::Compare(arguments) => commands::compare::run(&arguments),
+        cli::Command::CompareRunning(arguments) => commands::compare_running::run(&arguments),
         cli::Command::Demo(arguments) => commands::demo::run(&arguments),
         cli::Command::Faster(arguments) => commands::faster::run(&arguments),
     };

@@ -80,12 +80,8 @@ pub(crate) fn start(options: &Options) -> Result<Demo> {
     let module = test::nginx::build()?;
     let artifact = e2e::artifact(&folder, options.artifact.as_deref(), options.trace.as_deref(), options.time_scale)?;
     let telemetry = folder.join("telemetry");
-    let [left, right] = [0, HOSTS].map(|after| Backend {
-        first_port: options.first_port + after,
-        hosts: HOSTS,
-        artifact: artifact.clone(),
-        telemetry: telemetry.clone(),
-    });
+    let [left, right] =
+        [0, HOSTS].map(|after| Backend::new(options.first_port + after, HOSTS, artifact.clone(), telemetry.clone()));
     let first = options.first_port + 2 * HOSTS;
     let servers = [
         nginx::Server { port: first, policy: nginx::Policy::LeastConn, backend: &left },

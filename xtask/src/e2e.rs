@@ -1,38 +1,47 @@
 //! `cargo xtask e2e`: real proxies, each of their policies in turn, on the same trace, in front
-//! of emulated hosts; beside what the simulator says of them.
+//! of emulated hosts, beside what the simulator says of them; or in front of NVIDIA's simulated engines.
 
+mod aiperf;
+mod dynamo;
+mod line_up;
 mod selection;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
-use serde_json::{Value, json};
+use clap::{Args, ValueEnum};
 
 use crate::process::{self, program};
 use crate::proxies::{self, Backend, envoy, nginx, release, sglang};
-use crate::test::{self, Skip};
+use crate::test;
+use line_up::{LeftOut, LineUp};
 use selection::Selection;
 
 #[derive(Args)]
 pub(crate) struct Options {
+    /// What serves: emulated hosts, or NVIDIA Dynamo's mockers of vLLM
+    #[arg(long, value_enum, default_value_t = Hosts::Emulated)]
+    hosts: Hosts,
     /// Fewer requests and repeats: a first look
     #[arg(long)]
     quick: bool,
-    /// Trace to learn from and, its last part, to replay; the synthetic service if none is given
+    /// Trace to learn from and, its last part, to replay; without one the synthetic service, or for
+    /// mockers Mooncake's conversations
     #[arg(long)]
     trace: Option<PathBuf>,
-    /// Artifact to use instead of training one
+    /// Artifact to use instead of training one, or for mockers instead of the general one
     #[arg(long)]
     artifact: Option<PathBuf>,
-    /// Offered work as a share of the fleet's capacity
+    /// Offered work as a share of the fleet's capacity; of emulated hosts
     #[arg(long, default_value_t = 0.75)]
     load: f64,
-    /// Seconds of service time in a second on the wall
+    /// Requests a second; of mockers, where 4 of Mooncake's conversations are 72 % of what they carry
+    #[arg(long, default_value_t = 4.0)]
+    rate_per_s: f64,
+    /// Seconds of service time in a second on the wall; of emulated hosts
     #[arg(long, default_value_t = 2.0)]
     time_scale: f64,
-    /// Requests of a replay [default: 6000, quick: 1500]
+    /// Requests of a replay [default: 6000, quick: 1500; mockers: 400, quick: 120]
     #[arg(long)]
     requests: Option<u32>,
     /// Replays of each policy, with different seeds [default: 5, quick: 2]
@@ -40,6 +49,9 @@ pub(crate) struct Options {
     repeats: Option<u32>,
     #[command(flatten)]
     selection: Selection,
+    /// Who sends: the project's replayer, or NVIDIA's aiperf as a witness; for mockers
+    #[arg(long, value_enum, default_value_t = dynamo::Client::Replayer)]
+    client: dynamo::Client,
     /// Milliseconds between two scrapes by the telemetry agent
     #[arg(long, default_value_t = 50)]
     telemetry_ms: u32,
@@ -54,6 +66,13 @@ pub(crate) struct Options {
     first_port: u16,
 }
 
+/// What serves in a comparison.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Hosts {
+    Emulated,
+    Dynamo,
+}
+
 /// Hosts of the fleet, whose speeds are the testbed's default.
 pub(crate) const HOSTS: u16 = 8;
 
@@ -63,69 +82,48 @@ const ENVOY: [envoy::Policy; 3] = [envoy::Policy::RoundRobin, envoy::Policy::Lea
 const SGLANG: [sglang::Policy; 4] =
     [sglang::Policy::Random, sglang::Policy::RoundRobin, sglang::Policy::PowerOfTwo, sglang::Policy::CacheAware];
 
-/// Builds everything, trains a model unless one is given, and compares.
+/// Compares in front of the hosts that are asked for.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    match options.hosts {
+        Hosts::Emulated => emulated(options),
+        Hosts::Dynamo => dynamo::run(options),
+    }
+}
+
+/// Builds everything, trains a model unless one is given, and compares in front of emulated hosts.
+fn emulated(options: &Options) -> Result<()> {
     let selection = &options.selection;
     let names = NGINX.map(nginx::Policy::name).into_iter();
     let names = names.chain(ENVOY.map(envoy::Policy::name)).chain(SGLANG.map(sglang::Policy::name));
     selection.check(&names.collect::<Vec<_>>())?;
-    let [nginx, envoy, sglang] = [
-        selection.of(&NGINX, nginx::Policy::name).len(),
-        selection.of(&ENVOY, envoy::Policy::name).len(),
-        selection.of(&SGLANG, sglang::Policy::name).len(),
-    ];
-    ensure!(nginx + envoy + sglang > 0, "--only and --skip leave no policy to compare");
+    let nginx = selection.of(&NGINX, nginx::Policy::name);
+    let envoy = selection.of(&ENVOY, envoy::Policy::name);
+    let sglang = selection.of(&SGLANG, sglang::Policy::name);
+    ensure!(nginx.len() + envoy.len() + sglang.len() > 0, "--only and --skip leave no policy to compare");
 
     let folder = proxies::folder("e2e")?;
     build()?;
     let mut left_out = LeftOut::default();
-    let module = left_out.install(nginx > 0, "NGINX", test::nginx::build)?;
-    let binary = left_out.install(envoy > 0, "Envoy", test::envoy::newest)?;
-    let python = left_out.install(sglang > 0, "SGLang's router", sglang::install)?;
-    let backend = Backend {
-        first_port: options.first_port,
-        hosts: HOSTS,
-        artifact: artifact(&folder, options.artifact.as_deref(), options.trace.as_deref(), options.time_scale)?,
-        telemetry: folder.join("telemetry"),
-    };
+    let module = left_out.install(!nginx.is_empty(), "NGINX", test::nginx::build)?;
+    let binary = left_out.install(!envoy.is_empty(), "Envoy", test::envoy::newest)?;
+    let python = left_out.install(!sglang.is_empty(), "SGLang's router", sglang::install)?;
+    let artifact = artifact(&folder, options.artifact.as_deref(), options.trace.as_deref(), options.time_scale)?;
+    let backend = Backend::new(options.first_port, HOSTS, artifact, folder.join("telemetry"));
     let _agent = backend.start_agent(&folder, options.telemetry_ms)?;
     let first = options.first_port + HOSTS;
-    let mut listed = Vec::new();
-    let mut running = Vec::new();
+    let mut line_up = LineUp::new(&folder, &backend);
     if let Some(module) = module {
-        let policies = selection.of(&NGINX, nginx::Policy::name);
-        let servers: Vec<nginx::Server<'_>> =
-            (first..).zip(policies).map(|(port, policy)| nginx::Server { port, policy, backend: &backend }).collect();
-        let built_in = |policy| policy != nginx::Policy::Evenkeel;
-        listed.extend(
-            servers.iter().map(|at| entry(at.port, at.policy.name(), at.policy.simulated_as(), built_in(at.policy))),
-        );
-        running.push(nginx::start(&folder, &module, &servers)?);
+        line_up.nginx(&module, &nginx, first)?;
     }
     if let Some(binary) = binary {
-        let policies = selection.of(&ENVOY, envoy::Policy::name);
-        let servers: Vec<envoy::Server> =
-            (first + 10..).zip(policies).map(|(port, policy)| envoy::Server { port, policy }).collect();
-        let built_in = |policy| policy != envoy::Policy::Evenkeel;
-        listed.extend(
-            servers.iter().map(|at| entry(at.port, at.policy.name(), at.policy.simulated_as(), built_in(at.policy))),
-        );
-        running.push(envoy::start(&folder, &binary, &servers, &backend)?);
+        line_up.envoy(&binary, &envoy, first + 10)?;
     }
     if let Some(python) = python {
-        let policies = selection.of(&SGLANG, sglang::Policy::name);
-        let servers: Vec<sglang::Server> =
-            (first + 20..).zip(policies).map(|(port, policy)| sglang::Server { port, policy }).collect();
-        listed.extend(servers.iter().map(|at| entry(at.port, at.policy.name(), at.policy.simulated_as(), false)));
-        running.extend(sglang::start(&folder, &python, &servers, &backend)?);
+        line_up.sglang(&python, &sglang, first + 20)?;
     }
-    ensure!(!listed.is_empty(), "nothing is left to compare: {}", left_out.0.join("; "));
-    let list = folder.join("proxies.json");
-    fs::write(&list, serde_json::to_string_pretty(&listed)?)?;
-    process::run(&mut compare(options, &folder, &list, &backend.artifact)?)?;
-    for what in left_out.0 {
-        println!("not compared: {what}");
-    }
+    ensure!(!line_up.is_empty(), "nothing is left to compare: {left_out}");
+    process::run(&mut compare(options, &folder, &line_up.write()?, &backend.artifact)?)?;
+    print!("{left_out}");
     Ok(())
 }
 
@@ -144,30 +142,6 @@ fn compare(options: &Options, folder: &Path, list: &Path, artifact: &Path) -> Re
         compare.arg(format!("--{option}")).arg(path);
     }
     Ok(compare)
-}
-
-/// Proxies that could not be had, and why.
-#[derive(Default)]
-struct LeftOut(Vec<String>);
-
-impl LeftOut {
-    /// What `install` returns, if it is wanted; where it cannot be had on this machine, that is
-    /// noted and the others are compared.
-    fn install<T>(&mut self, is_wanted: bool, what: &str, install: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-        if !is_wanted {
-            return Ok(None);
-        }
-        match install() {
-            Ok(installed) => Ok(Some(installed)),
-            Err(error) if error.is::<Skip>() => {
-                let reason = format!("{what}: {error:#}");
-                eprintln!("warning: left out of the comparison: {reason}");
-                self.0.push(reason);
-                Ok(None)
-            }
-            Err(error) => Err(error.context(what.to_owned())),
-        }
-    }
 }
 
 /// Builds what emulates, replays and scrapes.
@@ -216,15 +190,4 @@ pub(crate) fn setting(
         command.arg("--trace").arg(std::path::absolute(trace)?);
     }
     Ok(())
-}
-
-/// A proxy in the list that `evenkeel-testbed compare` reads. Built in are the policies that come
-/// with NGINX or Envoy: the best of them is what the others are held against.
-fn entry(port: u16, name: &str, simulated_as: &str, is_built_in: bool) -> Value {
-    json!({
-        "name": name,
-        "authority": format!("127.0.0.1:{port}"),
-        "simulated_as": simulated_as,
-        "is_built_in": is_built_in,
-    })
 }

@@ -9,6 +9,7 @@ mod dist;
 mod e2e;
 mod eval;
 mod fuzz;
+mod mockers;
 mod process;
 mod proxies;
 mod soak;

@@ -42,11 +42,11 @@ impl Running {
 
     /// Waits until it listens.
     pub(crate) fn wait_for(&mut self, port: u16, log: &Path) -> Result<()> {
-        self.wait_for_within(port, log, Duration::from_secs(20))
+        self.wait_for_within(Duration::from_secs(20), port, log)
     }
 
-    /// The same of what has something to do before.
-    pub(crate) fn wait_for_within(&mut self, port: u16, log: &Path, patience: Duration) -> Result<()> {
+    /// The same with another patience.
+    pub(crate) fn wait_for_within(&mut self, patience: Duration, port: u16, log: &Path) -> Result<()> {
         let begin = Instant::now();
         loop {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -90,9 +90,21 @@ pub(crate) struct Backend {
     pub(crate) artifact: PathBuf,
     /// The telemetry agent's file.
     pub(crate) telemetry: PathBuf,
+    /// Port of the first host's metrics, if they are not where its requests go; the others follow.
+    pub(crate) first_metrics_port: Option<u16>,
+    /// Weights of the hosts for a rule that has them; equal if empty.
+    pub(crate) weights: Vec<u32>,
+    /// Whether clients tell tokens and session in headers. Without, proxies read bodies.
+    pub(crate) clients_tell: bool,
 }
 
 impl Backend {
+    /// Hosts that answer where they also tell their metrics, to clients that tell tokens and session.
+    pub(crate) fn new(first_port: u16, hosts: u16, artifact: PathBuf, telemetry: PathBuf) -> Self {
+        let (first_metrics_port, weights) = (None, Vec::new());
+        Self { first_port, hosts, artifact, telemetry, first_metrics_port, weights, clients_tell: true }
+    }
+
     /// Addresses of the hosts.
     pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
         (self.first_port..).take(usize::from(self.hosts))
@@ -106,7 +118,11 @@ impl Backend {
     /// The same, with more options.
     pub(crate) fn start_agent_with(&self, folder: &Path, interval_ms: u32, options: &[&str]) -> Result<Running> {
         let list = folder.join("hosts");
-        let addresses: Vec<String> = self.ports().map(|port| format!("127.0.0.1:{port}\n")).collect();
+        let line = |(host, port)| match self.first_metrics_port {
+            Some(first) => format!("127.0.0.1:{port} metrics=127.0.0.1:{}\n", first + host),
+            None => format!("127.0.0.1:{port}\n"),
+        };
+        let addresses: Vec<String> = (0..).zip(self.ports()).map(line).collect();
         fs::write(&list, addresses.concat())?;
         let mut command = process::program(release("evenkeel-agent"), ["--interval-ms", &interval_ms.to_string()]);
         // Hosts that start afresh between two replays are back at once.

@@ -21,7 +21,7 @@ pub(crate) mod python;
 mod reports;
 mod summary;
 mod tidy;
-mod training;
+pub(crate) mod training;
 
 use std::cell::OnceCell;
 use std::time::Instant;
@@ -46,7 +46,7 @@ pub(crate) struct Options {
 
 /// Why a step was skipped rather than failed.
 #[derive(Debug)]
-pub(crate) struct Skip(String);
+pub(crate) struct Skip(pub(crate) String);
 
 impl std::fmt::Display for Skip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -6,7 +6,6 @@
 use std::fmt::Write;
 
 use evenkeel_runtime::affinity::Keys;
-use evenkeel_runtime::body::request::BYTES_PER_TOKEN;
 use evenkeel_runtime::telemetry_file::host_key as key_of;
 use evenkeel_runtime::upstream::Facts;
 
@@ -23,8 +22,8 @@ const DIGITS_MAX: usize = 16;
 
 /// The value of the header: numbers in hexadecimal, joined by hyphens.
 pub(crate) fn encode(facts: &Facts) -> String {
-    let Facts { prompt_tokens, output_tokens_max, keys: Keys { prefixes, session }, class } = facts;
-    let mut value = format!("{prompt_tokens:x}-{output_tokens_max:x}-{class:x}-{session:x}");
+    let Facts { prompt_tokens, text_bytes, output_tokens_max, keys: Keys { prefixes, session }, class } = facts;
+    let mut value = format!("{prompt_tokens:x}-{text_bytes:x}-{output_tokens_max:x}-{class:x}-{session:x}");
     for key in prefixes {
         // Writing to a string cannot fail.
         let _ = write!(value, "-{key:x}");
@@ -37,13 +36,14 @@ fn decode(value: &[u8]) -> Option<Facts> {
     let mut numbers = value.split(|byte| *byte == b'-').map(hexadecimal);
     let mut next = || numbers.next().flatten();
     let prompt_tokens = u32::try_from(next()?).ok()?;
+    let text_bytes = u32::try_from(next()?).ok()?;
     let output_tokens_max = u32::try_from(next()?).ok()?;
     let (class, session) = (next()?, next()?);
     let mut keys = Keys { session, ..Keys::default() };
     for key in &mut keys.prefixes {
         *key = next()?;
     }
-    numbers.next().is_none().then_some(Facts { prompt_tokens, output_tokens_max, keys, class })
+    numbers.next().is_none().then_some(Facts { prompt_tokens, text_bytes, output_tokens_max, keys, class })
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u64> {
@@ -65,10 +65,15 @@ pub(crate) fn of(context: ContextView<'_>, options: &Options) -> Facts {
         let mut values = names.iter().filter_map(|name| context.header(name.as_bytes()));
         values.find(|value| !value.is_empty()).map(key_of)
     };
-    let by_length = || context.header(b"content-length").map_or(0, decimal::parse) / BYTES_PER_TOKEN as u32;
-    let counted = Some(read.prompt_tokens).filter(|tokens| *tokens > 0);
+    let (prompt_tokens, text_bytes) = match number(&options.tokens) {
+        Some(told) => (told, 0),
+        None if read.prompt_tokens > 0 || read.text_bytes > 0 => (read.prompt_tokens, read.text_bytes),
+        // Of a body that is not understood all is taken for text.
+        None => (0, context.header(b"content-length").map_or(0, decimal::parse)),
+    };
     Facts {
-        prompt_tokens: number(&options.tokens).or(counted).unwrap_or_else(by_length),
+        prompt_tokens,
+        text_bytes,
         output_tokens_max: number(&options.max_tokens).unwrap_or(read.output_tokens_max),
         keys: Keys { session: key(&options.key).unwrap_or(read.keys.session), ..read.keys },
         class: if options.class.is_none() { read.class } else { key(options.class.as_slice()).unwrap_or(0) },
@@ -83,6 +88,7 @@ mod tests {
     fn what_is_written_is_read() {
         let facts = Facts {
             prompt_tokens: 1000,
+            text_bytes: 0xABCD,
             output_tokens_max: u32::MAX,
             keys: Keys { prefixes: [u64::MAX, 1, 0x1234, 0, 0], session: 7 },
             class: 1 << 63,
@@ -90,7 +96,7 @@ mod tests {
         for facts in [facts, Facts::default()] {
             assert_eq!(decode(encode(&facts).as_bytes()), Some(facts));
         }
-        assert_eq!(encode(&facts), "3e8-ffffffff-8000000000000000-7-ffffffffffffffff-1-1234-0-0");
+        assert_eq!(encode(&facts), "3e8-abcd-ffffffff-8000000000000000-7-ffffffffffffffff-1-1234-0-0");
     }
 
     #[test]

@@ -130,6 +130,9 @@ pub(crate) fn log(entry: LogEntry<'_>) {
         output_tokens: if status == Status::Success { output_tokens } else { 0 },
         cached_tokens: body.cached_tokens,
     };
+    if let Some(counted) = body.prompt_tokens {
+        upstream.counted(&open.facts, counted, ended_us);
+    }
     let artifact = settings.artifact.current();
     open.end(&upstream, artifact.model(), &outcome, ended_us);
 }

@@ -65,12 +65,15 @@ pub(crate) fn body(stage: Stage, view: FilterView<'_>, end_of_stream: bool) -> S
         return stage;
     }
     let announced = view.request_header(b"content-length").map_or(0, decimal::parse) as usize;
-    let facts = facts_of(&read(view, bytes.max(announced)));
+    let read = read(view, bytes.max(announced));
+    let facts = facts_of(&read);
     if facts != Facts::default() {
         view.set_request_header(facts::HEADER, Some(facts::encode(&facts).as_bytes()));
     }
-    if facts.prompt_tokens > 0 {
-        view.set_metadata("prompt_tokens", f64::from(facts.prompt_tokens));
+    // Until the engine has counted them.
+    let estimated = read.prompt_tokens(BYTES_PER_TOKEN, TOKENS_PER_IMAGE, TOKENS_PER_AUDIO);
+    if estimated > 0 {
+        view.set_metadata("prompt_tokens", f64::from(estimated));
     }
     Stage::Passed
 }
@@ -91,7 +94,8 @@ fn read(view: FilterView<'_>, body_bytes: usize) -> RequestBody {
 
 fn facts_of(body: &RequestBody) -> Facts {
     Facts {
-        prompt_tokens: body.prompt_tokens(BYTES_PER_TOKEN, TOKENS_PER_IMAGE, TOKENS_PER_AUDIO),
+        prompt_tokens: body.other_tokens(TOKENS_PER_IMAGE, TOKENS_PER_AUDIO),
+        text_bytes: u32::try_from(body.text_bytes).unwrap_or(u32::MAX),
         output_tokens_max: body.max_tokens,
         keys: Keys { prefixes: body.prefix_keys, session: body.session_hash },
         class: body.model_hash,

@@ -225,7 +225,6 @@ ngx_int_t ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,
 ngx_int_t ngx_http_evenkeel_read_request(ngx_http_evenkeel_peer_data_t *ekp,
     ek_request_body *body);
 /* Tokens of its prompt; 0 for none. */
-uint32_t ngx_http_evenkeel_body_tokens(const ek_request_body *body);
 /* The header of a response is there. */
 void ngx_http_evenkeel_open_response(ngx_http_evenkeel_peer_data_t *ekp);
 /* A piece of it passes; whether a stream's first token is in it. */

@@ -16,14 +16,6 @@
 /* What of a request is looked at; the rest is taken to be as the beginning. */
 #define NGX_HTTP_EVENKEEL_BODY_MAX  (64 * 1024)
 
-/* An image of a megapixel at a token for 28 by 28 pixels, as Qwen2-VL has it. */
-#define NGX_HTTP_EVENKEEL_IMAGE_TOKENS  1300
-
-/* Half a minute at 25 tokens a second, as Qwen2-Audio has it. */
-#define NGX_HTTP_EVENKEEL_AUDIO_TOKENS  750
-
-#define NGX_HTTP_EVENKEEL_BYTES_PER_TOKEN  4
-
 
 static void ngx_http_evenkeel_feed_request(ngx_http_request_t *r,
     ek_request_reader *reader);
@@ -149,23 +141,6 @@ ngx_http_evenkeel_feed_file(ngx_buf_t *b, ek_request_reader *reader,
     }
 
     return NGX_OK;
-}
-
-
-uint32_t
-ngx_http_evenkeel_body_tokens(const ek_request_body *body)
-{
-    uint32_t  tokens;
-
-    if (ek_body_request_tokens(body, NGX_HTTP_EVENKEEL_BYTES_PER_TOKEN,
-                               NGX_HTTP_EVENKEEL_IMAGE_TOKENS,
-                               NGX_HTTP_EVENKEEL_AUDIO_TOKENS, &tokens)
-        != EK_CODE_OK)
-    {
-        return 0;
-    }
-
-    return tokens;
 }
 
 

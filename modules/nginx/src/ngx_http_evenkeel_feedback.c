@@ -233,6 +233,13 @@ ngx_http_evenkeel_finish(ngx_http_evenkeel_peer_data_t *ekp,
         ekp->body.output_tokens = outcome.output_tokens;
     }
 
+    if (ekp->body.prompt_tokens != EK_UNKNOWN) {
+        (void) ek_upstream_counted(conf->shared->upstream, &ekp->facts,
+                                   (uint32_t) ngx_min(ekp->body.prompt_tokens,
+                                                      0x7fffffff),
+                                   ngx_http_evenkeel_now_us());
+    }
+
     /* Refused if the request was not counted. */
 
     (void) ek_upstream_finish(conf->shared->upstream, conf->artifact.model,

@@ -8,8 +8,8 @@
 #include "ngx_http_evenkeel.h"
 
 
-static uint32_t ngx_http_evenkeel_prompt(ngx_http_evenkeel_peer_data_t *ekp,
-    const ek_request_body *body);
+static void ngx_http_evenkeel_prompt(ngx_http_evenkeel_peer_data_t *ekp,
+    ek_request_body *body);
 static uint64_t ngx_http_evenkeel_session(ngx_http_evenkeel_peer_data_t *ekp);
 static uint64_t ngx_http_evenkeel_key(ngx_http_request_t *r,
     ngx_http_complex_value_t *value);
@@ -38,7 +38,7 @@ ngx_http_evenkeel_describe(ngx_http_evenkeel_peer_data_t *ekp)
 
     ngx_memzero(facts, sizeof(ek_facts));
     facts->struct_size = sizeof(ek_facts);
-    facts->prompt_tokens = ngx_http_evenkeel_prompt(ekp, &body);
+    ngx_http_evenkeel_prompt(ekp, &body);
     facts->output_tokens_max = body.max_tokens;
     ngx_memcpy(facts->prefix_keys, body.prefix_keys,
                sizeof(facts->prefix_keys));
@@ -58,34 +58,41 @@ ngx_http_evenkeel_describe(ngx_http_evenkeel_peer_data_t *ekp)
 }
 
 
-/* By the directive, else by the body's text, else by its length. */
-static uint32_t
+/* By the directive, else by what the body holds, else by its length as a text. */
+static void
 ngx_http_evenkeel_prompt(ngx_http_evenkeel_peer_data_t *ekp,
-    const ek_request_body *body)
+    ek_request_body *body)
 {
     off_t                bytes;
-    uint32_t             tokens;
+    ek_facts            *facts;
     ngx_http_request_t  *r;
 
     r = ekp->request;
+    facts = &ekp->facts;
 
     if (ekp->conf->tokens != NULL
-        && ngx_http_evenkeel_tokens(r, ekp->conf->tokens, &tokens) == NGX_OK)
+        && ngx_http_evenkeel_tokens(r, ekp->conf->tokens,
+                                    &facts->prompt_tokens)
+           == NGX_OK)
     {
-        return tokens;
+        return;
     }
 
-    tokens = ngx_http_evenkeel_body_tokens(body);
+    facts->text_bytes = (uint32_t) ngx_min(body->text_bytes,
+                                           NGX_MAX_UINT32_VALUE);
 
-    if (tokens != 0) {
-        return tokens;
+    /* Tokens of all that is no text; none of a body that was not read. */
+
+    body->text_bytes = 0;
+
+    (void) ek_body_request_tokens(body, 0, EK_TOKENS_PER_IMAGE,
+                                  EK_TOKENS_PER_AUDIO,
+                                  &facts->prompt_tokens);
+
+    if (facts->prompt_tokens == 0 && facts->text_bytes == 0) {
+        bytes = ngx_min(r->headers_in.content_length_n, 0x7fffffff);
+        facts->text_bytes = (bytes > 0) ? (uint32_t) bytes : 0;
     }
-
-    /* Four bytes a token, roughly. */
-
-    bytes = ngx_min(r->headers_in.content_length_n, 0x7fffffff);
-
-    return (bytes > 0) ? (uint32_t) bytes / 4 : 0;
 }
 
 

@@ -124,6 +124,8 @@ static u_char *
 ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
     uintptr_t field)
 {
+    uint32_t  tokens;
+
     switch (field) {
 
     case NGX_HTTP_EVENKEEL_HOST:
@@ -155,7 +157,11 @@ ngx_http_evenkeel_print(u_char *p, ngx_http_evenkeel_peer_data_t *ekp,
             return ngx_sprintf(p, "%uL", ekp->body.prompt_tokens);
         }
 
-        return ngx_sprintf(p, "%uD", ekp->facts.prompt_tokens);
+        tokens = 0;
+        (void) ek_upstream_prompt_tokens(ekp->conf->shared->upstream,
+                                         &ekp->facts,
+                                         ngx_http_evenkeel_now_us(), &tokens);
+        return ngx_sprintf(p, "%uD", tokens);
 
     case NGX_HTTP_EVENKEEL_OUTPUT_TOKENS:
         return ngx_http_evenkeel_print_count(p, ekp,

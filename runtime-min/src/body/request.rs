@@ -82,10 +82,16 @@ impl RequestBody {
         // From floating point to integers, Rust saturates.
         let text = (self.text_bytes as f64 / f64::from(bytes_per_token)) as u64;
         let text = if self.text_bytes > 0 { text.max(1) } else { 0 };
+        let other = self.other_tokens(tokens_per_image, tokens_per_audio);
+        u32::try_from(text.saturating_add(other.into())).unwrap_or(u32::MAX)
+    }
+
+    /// The prompt's length in tokens without its text.
+    pub fn other_tokens(&self, tokens_per_image: u32, tokens_per_audio: u32) -> u32 {
         let media = |count, tokens| u64::from(count) * u64::from(tokens);
-        let total = [media(self.images, tokens_per_image), media(self.audios, tokens_per_audio), self.token_ids]
+        let total = [media(self.images, tokens_per_image), media(self.audios, tokens_per_audio)]
             .into_iter()
-            .fold(text, u64::saturating_add);
+            .fold(self.token_ids, u64::saturating_add);
         u32::try_from(total).unwrap_or(u32::MAX)
     }
 }

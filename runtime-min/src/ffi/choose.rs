@@ -164,11 +164,9 @@ pub(super) unsafe fn read_facts(facts: *const EkFacts) -> Result<Facts, EkCode> 
     }
     // SAFETY: forwarded to the caller.
     let facts = unsafe { memory::input(facts) }?;
-    if facts.reserved != 0 {
-        return Err(EkCode::Reserved);
-    }
     Ok(Facts {
         prompt_tokens: facts.prompt_tokens,
+        text_bytes: facts.text_bytes,
         output_tokens_max: facts.output_tokens_max,
         keys: Keys { prefixes: facts.prefix_keys, session: facts.session_key },
         class: facts.class_key,

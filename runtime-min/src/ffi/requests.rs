@@ -128,6 +128,57 @@ pub unsafe extern "C" fn ek_upstream_finish(
     })
 }
 
+/// Learns from a prompt that an engine has counted, `prompt_tokens` in all, how many bytes of text make a
+/// token. To be called at most once for a request that has ended, whatever it came to.
+///
+/// `facts`: those of `ek_upstream_begin`.
+///
+/// # Safety
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
+/// - `facts` is NULL or points to `facts->struct_size` initialised bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_upstream_counted(
+    upstream: *mut EkUpstream,
+    facts: *const EkFacts,
+    prompt_tokens: u32,
+    now_us: u64,
+) -> EkCode {
+    run(|| {
+        // SAFETY: forwarded to the caller.
+        let upstream = unsafe { upstream::view(upstream) }?;
+        // SAFETY: forwarded to the caller.
+        let facts = unsafe { read_facts(facts) }?;
+        upstream.counted(&facts, prompt_tokens, now_us);
+        Ok(())
+    })
+}
+
+/// Estimates the tokens of a prompt: those that its facts name, and its text at as many bytes a token as
+/// engines have counted in prompts of its class.
+///
+/// # Safety
+/// - `upstream` comes from `ek_upstream_open` or `ek_upstream_attach`, its memory still in place.
+/// - `facts` is NULL or points to `facts->struct_size` initialised bytes.
+/// - `prompt_tokens` is NULL or points to a number that may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_upstream_prompt_tokens(
+    upstream: *const EkUpstream,
+    facts: *const EkFacts,
+    now_us: u64,
+    prompt_tokens: *mut u32,
+) -> EkCode {
+    run(|| {
+        // SAFETY: forwarded to the caller.
+        let upstream = unsafe { upstream::view(upstream) }?;
+        // SAFETY: forwarded to the caller.
+        let facts = unsafe { read_facts(facts) }?;
+        memory::check(prompt_tokens)?;
+        // SAFETY: checked above.
+        unsafe { prompt_tokens.write(upstream.prompt_tokens(&facts, now_us)) };
+        Ok(())
+    })
+}
+
 /// Reads an outcome.
 ///
 /// # Safety

@@ -6,6 +6,7 @@
 use super::body::EK_PREFIX_KEYS;
 use super::memory::Extensible;
 use crate::affinity::Guess;
+use crate::body::request::{TOKENS_PER_AUDIO, TOKENS_PER_IMAGE};
 use crate::outcome::{Status, Ticket};
 use crate::reason::Reason;
 use crate::telemetry::Telemetry;
@@ -27,6 +28,16 @@ pub const EK_NO_PROCESS: u32 = u32::MAX;
 
 /// Marks a number of tokens that is not known, where 0 is one.
 pub const EK_UNKNOWN_TOKENS: u32 = u32::MAX;
+
+/// Tokens of an image, where nothing better is known: one of a megapixel at a token for 28 by 28
+/// pixels, as Qwen2-VL has it.
+pub const EK_TOKENS_PER_IMAGE: u32 = 1300;
+
+/// Tokens of a piece of audio, where nothing better is known: half a minute at 25 tokens a second,
+/// as Qwen2-Audio has it.
+pub const EK_TOKENS_PER_AUDIO: u32 = 750;
+
+const _: () = assert!(EK_TOKENS_PER_IMAGE == TOKENS_PER_IMAGE && EK_TOKENS_PER_AUDIO == TOKENS_PER_AUDIO);
 
 /// Marks an absent host.
 pub const EK_NO_HOST: u32 = u32::MAX;
@@ -114,12 +125,13 @@ pub struct EkUpstreamOptions {
 pub struct EkFacts {
     /// `sizeof(ek_facts)`.
     pub struct_size: u32,
-    /// Prompt length in tokens.
+    /// Prompt length in tokens, without what `text_bytes` tells.
     pub prompt_tokens: u32,
     /// Most tokens that the answer may have.
     pub output_tokens_max: u32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// Text of the prompt in bytes, whose tokens nobody has counted: they are told by what engines say
+    /// of other prompts (`ek_upstream_counted`).
+    pub text_bytes: u32,
     /// Keys of the prompt's first 64, 256, 1024, 4096 and 16384 tokens, as a request's body has
     /// them (`ek_request_body`).
     pub prefix_keys: [u64; EK_PREFIX_KEYS],

@@ -37,7 +37,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"EKupstr1");
 
 /// To be raised when a field of header or slot changes its place or meaning. The sizes of
 /// slot and header are part of the layout, so that a change of them is noticed in any case.
-const LAYOUT_VERSION: u32 = 1;
+const LAYOUT_VERSION: u32 = 2;
 const LAYOUT: u32 = LAYOUT_VERSION << 24 | ((size_of::<HostSlot>() + size_of::<Header>()) as u32 & 0xFF_FFFF);
 
 /// The balancer of an upstream: what is known of its hosts, its prefixes, its demand. It lives in

@@ -33,6 +33,7 @@ mod record;
 mod recovery;
 mod rolling;
 mod state;
+mod text_length;
 mod upstream;
 #[cfg(unix)]
 mod upstream_memory;

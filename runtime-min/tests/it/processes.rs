@@ -78,7 +78,7 @@ pub(crate) const FACTS: EkFacts = EkFacts {
     struct_size: size_of::<EkFacts>() as u32,
     prompt_tokens: 100,
     output_tokens_max: 0,
-    reserved: 0,
+    text_bytes: 0,
     prefix_keys: [0; EK_PREFIX_KEYS],
     session_key: 0,
     class_key: 0,

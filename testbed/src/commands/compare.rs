@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &CompareArgs) -> Result<()> {
 }
 
 /// Writes a file and says so.
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
@@ -99,7 +99,7 @@ async fn measure(arguments: &CompareArgs, setting: &Setting, seeds: &[u64], resu
     Ok(())
 }
 
-fn read_proxies(path: &Path) -> Result<Vec<Proxy>> {
+pub(super) fn read_proxies(path: &Path) -> Result<Vec<Proxy>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let proxies: Vec<Proxy> =
         serde_json::from_str(&text).with_context(|| format!("{}: expected a list of proxies", path.display()))?;

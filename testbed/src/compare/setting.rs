@@ -1,7 +1,5 @@
 //! Hosts, load, trace, proxies: what a comparison is made from.
 
-use std::ops::Range;
-
 use evenkeel_datasets::random::{below, generator};
 use evenkeel_datasets::{Split, Trace};
 use evenkeel_env::Scenario;
@@ -15,6 +13,15 @@ pub const TRAINED: &str = "evenkeel";
 /// How often proxies read the telemetry file, in seconds on the wall. With the agent's own
 /// period it makes up the age of reports when they arrive.
 const PROXY_PERIOD_WALL_S: f64 = 0.02;
+
+/// So many requests of a trace's test part, from a place on that the seed draws.
+pub fn window(trace: &Trace, requests: usize, seed: u64) -> Trace {
+    let [_, _, mut test] = trace.split(&Split::default());
+    let count = test.requests.len().min(requests);
+    let begin = below(&mut generator(seed, 0), (test.requests.len() - count + 1) as u64) as usize;
+    test.requests = test.requests[begin..begin + count].to_vec();
+    test
+}
 
 /// A proxy that is compared.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -70,21 +77,13 @@ pub struct Setting {
 impl Setting {
     /// Requests of the repeat's replay: a window of the trace's test part.
     pub fn window(&self, seed: u64) -> Trace {
-        let [_, _, test] = self.trace.split(&Split::default());
-        let count = test.requests.len().min(self.requests);
-        let begin = below(&mut generator(seed, 0), (test.requests.len() - count + 1) as u64) as usize;
-        Self::cut(test, begin..begin + count)
+        window(&self.trace, self.requests, seed)
     }
 
     /// The part that policies may know.
     pub fn training(&self) -> Trace {
         let [training, ..] = self.trace.split(&Split::default());
         training
-    }
-
-    fn cut(mut trace: Trace, kept: Range<usize>) -> Trace {
-        trace.requests = trace.requests[kept].to_vec();
-        trace
     }
 
     /// The simulator's setting, in service time: what the load is computed from.

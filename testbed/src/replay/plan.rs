@@ -22,6 +22,9 @@ pub struct Plan {
     pub requests: Vec<Due>,
     /// Seed of the prompts' text where the trace has no prefixes.
     pub seed: u64,
+    /// Mixed into the text of every prompt: replays of different salts have no prefix in common,
+    /// also where hosts keep their caches between them.
+    pub salt: u64,
     /// Blocks that all prompts begin with: instructions to the model, say.
     common_blocks: usize,
 }
@@ -37,7 +40,7 @@ impl Plan {
         let due = |request: &Request| Due { due_s: (request.arrival_s - first_s) / rate_scale, request: *request };
         let requests = trace.requests.iter().take(requests_max).map(due).collect();
         let common_blocks = common_blocks(&trace);
-        Self { trace, requests, seed, common_blocks }
+        Self { trace, requests, seed, salt: 0, common_blocks }
     }
 
     /// What a client would name its session by: the first block of the prompt that is not every
@@ -47,13 +50,18 @@ impl Plan {
     }
 
     /// At such a rate that the requests offer the scenario's load, as in the simulator.
-    pub fn at_load(trace: Trace, scenario: &Scenario, seed: u64) -> Self {
-        let count = trace.requests.len().min(scenario.requests_max);
-        let requests = &trace.requests[..count];
+    pub fn at_load(mut trace: Trace, scenario: &Scenario, seed: u64) -> Self {
+        trace.requests.truncate(scenario.requests_max);
+        let capacity_per_s = scenario.capacity_per_s(&TokenMeans::of(&trace.requests));
+        Self::at_rate(trace, scenario.load * capacity_per_s, seed)
+    }
+
+    /// All of the requests, so many a second on average.
+    pub fn at_rate(trace: Trace, rate_per_s: f64, seed: u64) -> Self {
+        let requests = &trace.requests;
         let span_s = requests.last().map_or(0.0, |last| last.arrival_s - requests[0].arrival_s);
-        let wanted_per_s = scenario.load * scenario.capacity_per_s(&TokenMeans::of(requests));
-        let rate_scale = if span_s > 0.0 { wanted_per_s * span_s / (count - 1) as f64 } else { 1.0 };
-        Self::new(trace, rate_scale, count, seed)
+        let rate_scale = if span_s > 0.0 { rate_per_s * span_s / (requests.len() - 1) as f64 } else { 1.0 };
+        Self::new(trace, rate_scale, usize::MAX, seed)
     }
 
     /// When the last request is due, in seconds of service time.
@@ -102,6 +110,14 @@ mod tests {
         let capacity_per_s = scenario.capacity_per_s(&TokenMeans::of(&trace().requests));
         let offered_per_s = 99.0 / plan.duration_s();
         assert!((offered_per_s / capacity_per_s - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_rate_is_offered_exactly() {
+        let plan = Plan::at_rate(trace(), 4.0, 0);
+        assert!((99.0 / plan.duration_s() - 4.0).abs() < 1e-9);
+        let one = Trace { requests: vec![Request::new(5.0, 1, 1)], ..Trace::default() };
+        assert_eq!(Plan::at_rate(one, 4.0, 0).duration_s(), 0.0);
     }
 
     #[test]

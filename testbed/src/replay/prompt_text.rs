@@ -16,12 +16,14 @@ pub fn prompt(plan: &Plan, index: usize) -> String {
     let mut text = String::with_capacity(tokens * BYTES_PER_TOKEN);
     let block_tokens = plan.trace.prefix_block_tokens as usize;
     let mut left = tokens;
+    // Mixed, so that salts and blocks, which are small numbers both, do not meet.
+    let salt = if plan.salt == 0 { 0 } else { mix(plan.salt) };
     for block in plan.trace.prefix(&request) {
         let here = block_tokens.min(left);
-        push_tokens(&mut text, mix(*block), here);
+        push_tokens(&mut text, mix(*block ^ salt), here);
         left -= here;
     }
-    push_tokens(&mut text, mix(mix(plan.seed) ^ (index as u64 + 1)), left);
+    push_tokens(&mut text, mix(mix(plan.seed) ^ (index as u64 + 1) ^ salt), left);
     text
 }
 
@@ -56,6 +58,11 @@ mod tests {
         assert_eq!((one.tokens, one.prefix.len()), (100, 6));
         assert_eq!(one.prefix[..4], other.prefix[..4], "the first block of 64 tokens is shared");
         assert_ne!(one.prefix[4], other.prefix[4]);
+        let mut salted = plan.clone();
+        salted.salt = 1;
+        let [again, elsewhere] = [&plan, &salted].map(|plan| Prompt::of_text(&prompt(plan, 0), 16));
+        assert_eq!((&again.prefix, again.tokens), (&one.prefix, elsewhere.tokens));
+        assert_ne!(one.prefix[0], elsewhere.prefix[0], "another salt, another text");
     }
 
     #[test]

@@ -24,12 +24,7 @@ const MEASURED: Duration = Duration::from_secs(20);
 pub(super) fn run() -> Result<()> {
     let folder = proxies::folder("bench-agent")?;
     e2e::build()?;
-    let backend = Backend {
-        first_port: FIRST_PORT,
-        hosts: HOSTS,
-        artifact: test::default_artifact(),
-        telemetry: folder.join("telemetry"),
-    };
+    let backend = Backend::new(FIRST_PORT, HOSTS, test::default_artifact(), folder.join("telemetry"));
     let log = folder.join("hosts.log");
     let ports = format!("{FIRST_PORT}-{}", FIRST_PORT + HOSTS - 1);
     let mut hosts = Running::start(&mut program(release("evenkeel-testbed"), ["host", "--ports", &ports]), &log)?;

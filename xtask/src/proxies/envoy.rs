@@ -54,12 +54,11 @@ impl Policy {
                 typed("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", json!({})),
             ),
             Self::Evenkeel => {
-                let options = json!({
-                    "artifact": backend.artifact,
-                    "tokens": "x-prompt-tokens",
-                    "key": "x-session",
-                    "telemetry": backend.telemetry,
-                });
+                let mut options = json!({"artifact": backend.artifact, "telemetry": backend.telemetry});
+                if backend.clients_tell {
+                    options["tokens"] = json!("x-prompt-tokens");
+                    options["key"] = json!("x-session");
+                }
                 let fields = json!({
                     "dynamic_module_config": module(),
                     "lb_policy_name": "evenkeel",
@@ -105,32 +104,39 @@ fn configuration(servers: &[Server], backend: &Backend) -> Value {
     json!({
         "bootstrap_extensions": [bootstrap],
         "static_resources": {
-            "listeners": servers.iter().map(listener).collect::<Vec<_>>(),
+            "listeners": servers.iter().map(|server| listener(server, backend)).collect::<Vec<_>>(),
             "clusters": servers.iter().map(|server| cluster(server, backend)).collect::<Vec<_>>(),
         },
     })
 }
 
-fn listener(server: &Server) -> Value {
+fn listener(server: &Server, backend: &Backend) -> Value {
+    let mut filters = Vec::new();
     let mut router = typed("envoy.extensions.filters.http.router.v3.Router", json!({}));
     if server.policy == Policy::Evenkeel {
         let fields = json!({"dynamic_module_config": module(), "logger_name": "evenkeel"});
         let kind = "envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog";
         router["upstream_log"] =
             json!([{"name": "envoy.access_loggers.dynamic_modules", "typed_config": typed(kind, fields)}]);
+        if !backend.clients_tell {
+            filters.push(filter("request"));
+        }
     }
+    filters.push(json!({"name": "envoy.filters.http.router", "typed_config": router}));
     let route = json!({"match": {"prefix": "/"}, "route": {"cluster": name(server), "timeout": "0s"}});
     let manager = typed(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         json!({
             "stat_prefix": name(server),
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
-            "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+            "http_filters": filters,
         }),
     );
     json!({
         "name": name(server),
         "address": address(server.port),
+        // What the request's filter may await of a prompt.
+        "per_connection_buffer_limit_bytes": 1 << 20,
         "filter_chains": [{"filters": [
             {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager},
         ]}],
@@ -158,13 +164,7 @@ fn cluster(server: &Server, backend: &Backend) -> Value {
 
 /// The module's filter that tells of a stream's first byte when it comes.
 fn early_news() -> Value {
-    let response = json!({
-        "name": "evenkeel.response",
-        "typed_config": typed(
-            "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
-            json!({"dynamic_module_config": module(), "filter_name": "response"}),
-        ),
-    });
+    let response = filter("response");
     let codec = json!({
         "name": "envoy.filters.http.upstream_codec",
         "typed_config": typed("envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", json!({})),
@@ -174,6 +174,13 @@ fn early_news() -> Value {
         json!({"explicit_http_config": {"http_protocol_options": {}}, "http_filters": [response, codec]}),
     );
     json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options})
+}
+
+/// One of the module's HTTP filters.
+fn filter(name: &str) -> Value {
+    let fields = json!({"dynamic_module_config": module(), "filter_name": name});
+    let config = typed("envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter", fields);
+    json!({"name": format!("evenkeel.{name}"), "typed_config": config})
 }
 
 fn name(server: &Server) -> String {

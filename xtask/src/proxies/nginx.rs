@@ -14,6 +14,7 @@ use crate::process::program;
 pub(crate) enum Policy {
     RoundRobin,
     LeastConn,
+    WeightedLeastConn,
     RandomTwo,
     Evenkeel,
 }
@@ -31,6 +32,7 @@ impl Policy {
         match self {
             Self::RoundRobin => "nginx round_robin",
             Self::LeastConn => "nginx least_conn",
+            Self::WeightedLeastConn => "nginx least_conn, weights",
             Self::RandomTwo => "nginx random two",
             Self::Evenkeel => "nginx evenkeel",
         }
@@ -40,7 +42,7 @@ impl Policy {
     pub(crate) fn simulated_as(self) -> &'static str {
         match self {
             Self::RoundRobin => "round_robin",
-            Self::LeastConn => "least_request",
+            Self::LeastConn | Self::WeightedLeastConn => "least_request",
             Self::RandomTwo => "p2c",
             Self::Evenkeel => "evenkeel",
         }
@@ -49,15 +51,25 @@ impl Policy {
     fn directives(self, port: u16, backend: &Backend) -> String {
         match self {
             Self::RoundRobin => String::new(),
-            Self::LeastConn => "least_conn;".to_owned(),
+            Self::LeastConn | Self::WeightedLeastConn => "least_conn;".to_owned(),
             Self::RandomTwo => "random two least_conn;".to_owned(),
             Self::Evenkeel => format!(
-                "evenkeel {} zone=z{port}:1m telemetry={}; evenkeel_tokens $http_x_prompt_tokens; \
-                 evenkeel_key $http_x_session;",
+                "evenkeel {} zone=z{port}:1m telemetry={};{}",
                 backend.artifact.display(),
-                backend.telemetry.display()
+                backend.telemetry.display(),
+                if backend.clients_tell {
+                    " evenkeel_tokens $http_x_prompt_tokens; evenkeel_key $http_x_session;"
+                } else {
+                    ""
+                }
             ),
         }
+    }
+
+    /// The weight of a host, with a space before it.
+    fn weight(self, host: usize, backend: &Backend) -> String {
+        let weight = backend.weights.get(host).filter(|_| self == Self::WeightedLeastConn);
+        weight.map_or_else(String::new, |weight| format!(" weight={weight}"))
     }
 }
 
@@ -78,9 +90,10 @@ fn configuration(folder: &Path, module: &Path, servers: &[Server<'_>]) -> String
     let at = folder.display();
     let mut http = String::new();
     for Server { port, policy, backend } in servers {
-        let hosts: Vec<String> =
-            backend.ports().map(|host| format!("server 127.0.0.1:{host} max_fails=0;\n        ")).collect();
-        let hosts = hosts.concat();
+        let line = |(host, at): (usize, u16)| {
+            format!("server 127.0.0.1:{at} max_fails=0{};\n        ", policy.weight(host, backend))
+        };
+        let hosts: String = backend.ports().enumerate().map(line).collect();
         let _ = write!(
             http,
             "

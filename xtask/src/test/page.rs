@@ -45,7 +45,7 @@ fn leaves_nothing_behind(artifact: &Path) -> Result<()> {
     let mut command = program(itself, ["demo", "--port", &port.to_string(), "--first-port", &(port + 1).to_string()]);
     let log = process::target().join("demo-ended.log");
     let mut demo = Running::start(command.arg("--artifact").arg(artifact), &log)?;
-    demo.wait_for_within(port, &log, Duration::from_mins(2))?;
+    demo.wait_for_within(Duration::from_mins(2), port, &log)?;
     process::run(&mut program("kill", ["-TERM", &demo.id().to_string()]))?;
     let begin = Instant::now();
     while demo.ended()?.is_none() {

@@ -1,6 +1,6 @@
 //! Python, for the tools that know ONNX best.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 
@@ -44,6 +44,19 @@ pub(crate) fn environment(name: &str, packages: &[&str], modules: &[&str]) -> Re
     } else {
         Err(anyhow!("{} were installed but cannot be imported", modules.join(", ")))
     }
+}
+
+/// Adds packages without what they require to an environment, unless the modules can be imported.
+pub(crate) fn add(python: &Path, packages: &[&str], modules: &[&str]) -> Result<()> {
+    let import = format!("import {}", modules.join(", "));
+    let has_modules = || process::succeeds(&mut program(python, ["-c", &import]));
+    if has_modules() {
+        return Ok(());
+    }
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
+    process::run(&mut program(python, install.iter().chain(packages)))
+        .map_err(|error| Skip(format!("could not install {} from PyPI: {error:#}", packages.join(", "))))?;
+    if has_modules() { Ok(()) } else { Err(anyhow!("{} were installed but cannot be imported", modules.join(", "))) }
 }
 
 fn interpreter_in(name: &str) -> PathBuf {

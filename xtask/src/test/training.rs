@@ -103,7 +103,7 @@ fn are_close(a: f64, b: f64) -> bool {
     (a - b).abs() <= LOSS_DIFFERENCE_MAX * a.abs().max(b.abs())
 }
 
-fn traces() -> PathBuf {
+pub(crate) fn traces() -> PathBuf {
     std::env::var_os("EVENKEEL_TRACES").map_or_else(|| process::root().join("../shared/traces"), PathBuf::from)
 }
 
