@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub(crate) mod compare;
+pub(crate) mod conversations;
 pub(crate) mod demo;
 pub(crate) mod faster;
 pub(crate) mod host;

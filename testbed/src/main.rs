@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         cli::Command::Replay(arguments) => commands::replay::run(&arguments),
         cli::Command::Compare(arguments) => commands::compare::run(&arguments),
         cli::Command::Demo(arguments) => commands::demo::run(&arguments),
+        cli::Command::Conversations(arguments) => commands::conversations::run(&arguments),
         cli::Command::Faster(arguments) => commands::faster::run(&arguments),
     };
     match result {

@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: two NGINX side by side, one with Evenkeel, and a live page on which to
 //! watch them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -14,7 +14,7 @@ use crate::test;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Trace to learn from and, its last part, to replay; the synthetic service if none is given
+    /// Trace to learn from and, its last part, to replay; conversations about documents if none is given
     #[arg(long)]
     pub(crate) trace: Option<PathBuf>,
     /// Artifact to use instead of training one
@@ -46,7 +46,7 @@ pub(crate) struct Demo {
     _servers: [Running; 2],
 }
 
-/// Builds everything, trains a model unless one is given, and shows both until it is stopped.
+/// Builds everything, trains a model unless one is given, and shows both until it is ended.
 pub(crate) fn run(options: &Options) -> Result<()> {
     process::run(&mut start(options)?.show)
 }
@@ -56,7 +56,8 @@ pub(crate) fn start(options: &Options) -> Result<Demo> {
     let folder = proxies::folder("demo")?;
     e2e::build()?;
     let module = test::nginx::build()?;
-    let artifact = e2e::artifact(&folder, options.artifact.as_deref(), options.trace.as_deref(), options.time_scale)?;
+    let trace = options.trace.clone().map_or_else(|| conversations(&folder), Ok)?;
+    let artifact = e2e::artifact(&folder, options.artifact.as_deref(), Some(&trace), options.time_scale)?;
     let telemetry = folder.join("telemetry");
     let [left, right] = [0, HOSTS].map(|after| Backend {
         first_port: options.first_port + after,
@@ -76,6 +77,13 @@ pub(crate) fn start(options: &Options) -> Result<Demo> {
     for (side, server) in ["--left", "--right"].into_iter().zip(&servers) {
         show.args([side, &format!("127.0.0.1:{}", server.port)]);
     }
-    e2e::setting(&mut show, options.trace.as_deref(), options.load, options.time_scale, options.first_port)?;
+    e2e::setting(&mut show, Some(&trace), options.load, options.time_scale, options.first_port)?;
     Ok(Demo { show, folder, _servers: running })
+}
+
+/// Writes a trace of which prompts share long beginnings, as those of chat services do.
+fn conversations(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("conversations.jsonl");
+    process::run(program(release("evenkeel-testbed"), ["conversations", "--output"]).arg(&path))?;
+    Ok(path)
 }

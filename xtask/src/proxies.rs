@@ -7,12 +7,12 @@ pub(crate) mod sglang;
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::process;
+use crate::{ending, process};
 
 /// A process that ends when this is dropped.
 pub(crate) struct Running(Child);
@@ -32,6 +32,11 @@ impl Running {
 
     /// Waits until it listens.
     pub(crate) fn wait_for(&mut self, port: u16, log: &Path) -> Result<()> {
+        self.wait_for_within(Duration::from_secs(20), port, log)
+    }
+
+    /// The same, for what begins with other work.
+    pub(crate) fn wait_for_within(&mut self, patience: Duration, port: u16, log: &Path) -> Result<()> {
         let begin = Instant::now();
         loop {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -40,9 +45,22 @@ impl Running {
             if let Some(status) = self.0.try_wait()? {
                 bail!("it ended with {status}: {}", fs::read_to_string(log).unwrap_or_default());
             }
-            if begin.elapsed() > Duration::from_secs(20) {
+            ending::check()?;
+            if begin.elapsed() > patience {
                 bail!("nothing listens on port {port}: {}", fs::read_to_string(log).unwrap_or_default());
             }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(begin.elapsed() < patience, "it has not ended within {patience:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -50,18 +68,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // NGINX's master takes its workers along on SIGTERM, but not on SIGKILL.
-        let asked = process::succeeds(&mut process::program("kill", [self.0.id().to_string()]));
-        let begin = Instant::now();
-        while asked && begin.elapsed() < Duration::from_secs(3) {
-            if !matches!(self.0.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        // It may have ended meanwhile: then there is nothing left to do.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        ending::end(&mut self.0);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The demonstration's live page in headless Chromium.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,11 +14,23 @@ use crate::proxies::Running;
 /// The browser, and what drives it, of the same version.
 const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
 
-/// Starts the demonstration with a model that was just trained, and watches it.
+/// The longest that the demonstration may take to end; it begins with builds, which take longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts the demonstration with a model that was just trained, watches it, and ends it.
 pub(super) fn run(artifact: &Path) -> Result<()> {
     ensure!(artifact.is_file(), "{} is missing: the training before this step must succeed", artifact.display());
     packages::ensure(&PACKAGES)?;
     let python = python::environment("browser", &["selenium"], &["selenium"])?;
+    watch(artifact, &python)?;
+    for signal in ["TERM", "HUP", "INT"] {
+        end(artifact, signal).with_context(|| format!("the demonstration, ended by SIG{signal}"))?;
+    }
+    Ok(())
+}
+
+/// Opens the page in the browser.
+fn watch(artifact: &Path, python: &Path) -> Result<()> {
     let port = free_ports(demo::PORTS + 1)?;
     let options = demo::Options {
         trace: None,
@@ -33,6 +46,28 @@ pub(super) fn run(artifact: &Path) -> Result<()> {
     page.wait_for(port, &log)?;
     let mut tests = program(python, ["-B", "testbed/tests/page/test_page.py"]);
     process::run(tests.env("EVENKEEL_PAGE", format!("http://127.0.0.1:{port}/")))
+}
+
+/// Starts the demonstration as a process of its own, ends it by a signal to that one alone, and looks that
+/// nothing listens any more.
+fn end(artifact: &Path, signal: &str) -> Result<()> {
+    let ports = demo::PORTS + 1;
+    let port = free_ports(ports)?;
+    let log = process::target().join(format!("demo-{signal}.log"));
+    let mut command = program(std::env::current_exe()?, ["demo", "--port", &port.to_string(), "--first-port"]);
+    command.arg((port + 1).to_string()).arg("--artifact").arg(std::path::absolute(artifact)?);
+    let mut demo = Running::start(&mut command, &log)?;
+    demo.wait_for_within(10 * PATIENCE, port, &log)?;
+    process::run(&mut program("kill", ["-s", signal, &demo.id().to_string()]))?;
+    let status = demo.wait(PATIENCE)?;
+    let said = std::fs::read_to_string(&log)?;
+    ensure!(status.success(), "it ended with {status}: {said}");
+    ensure!(said.contains("Ctrl-C ends it"), "it does not say how to end it: {said}");
+    // What was answered last lingers in TIME_WAIT, which does not listen.
+    let listening: Vec<u16> =
+        (port..port + ports).filter(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()).collect();
+    ensure!(listening.is_empty(), "something still listens on the ports {listening:?}");
+    Ok(())
 }
 
 /// The first of so many ports in a row that nothing listens on, from below the range that clients
