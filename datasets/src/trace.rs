@@ -1,7 +1,6 @@
 //! A trace: the requests of one service in order of arrival.
 
-use crate::{Series, SeriesUnit};
-use serde::Serialize;
+use crate::{Series, SeriesUnit, Split};
 
 /// One request of a trace.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -200,21 +199,6 @@ impl Trace {
             upstreams: self.upstreams.clone(),
             dropped_rows: 0,
         }
-    }
-}
-
-/// Shares of the time span for training and validation; what is left is the test part.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Split {
-    /// Share of the span to train on, from its start.
-    pub train: f64,
-    /// Share of the span to validate on, after the training part.
-    pub validation: f64,
-}
-
-impl Default for Split {
-    fn default() -> Self {
-        Self { train: 0.6, validation: 0.15 }
     }
 }
 

@@ -50,6 +50,9 @@
 /** Buckets of the histogram of choices' times. */
 #define EK_HISTOGRAM_BUCKETS 64
 
+/** Bytes of a text of an identity, with the zero byte that ends it. */
+#define EK_IDENTITY_TEXT 64
+
 /** Alignment in bytes of the storage of a model. */
 #define EK_MODEL_ALIGNMENT 64
 
@@ -677,6 +680,31 @@ typedef struct ek_stats {
 } ek_stats;
 
 /**
+ * The identity of a model. Texts are printable ASCII without quotation marks and backslashes, cut
+ * where they are longer, and end with a zero byte; what the artifact does not say is empty.
+ */
+typedef struct ek_identity {
+  /** `sizeof(ek_identity)`, set by the caller. */
+  uint32_t struct_size;
+  /** CRC-32 of the artifact, as `evenkeel inspect` prints it. */
+  uint32_t checksum;
+  /** Name of the artifact. */
+  char name[EK_IDENTITY_TEXT];
+  /** Version of the artifact. */
+  char version[EK_IDENTITY_TEXT];
+  /** Program and version that made it. */
+  char made_by[EK_IDENTITY_TEXT];
+  /** Date of its making. */
+  char date[EK_IDENTITY_TEXT];
+  /** The first trace that its policy was trained on. */
+  char trace[EK_IDENTITY_TEXT];
+  /** Further traces that it was trained on. */
+  uint32_t more_traces;
+  /** 0. */
+  uint32_t reserved;
+} ek_identity;
+
+/**
  * A request under way: kept by the caller from `ek_upstream_begin` to `ek_upstream_finish`, and
  * changed by this library alone.
  */
@@ -1071,6 +1099,13 @@ ek_code ek_host_stats(const struct ek_upstream *upstream,
                       uint32_t host,
                       uint64_t now_us,
                       struct ek_stats *stats);
+
+/**
+ * Reads what a model is called by.
+ *
+ * `identity`: filled in; its `struct_size` must be set.
+ */
+ek_code ek_model_identity(const struct ek_model *model, struct ek_identity *identity);
 
 /** Size in bytes of the storage of a model. */
 size_t ek_model_size(void);

@@ -14,9 +14,11 @@
 mod crc32;
 pub(crate) mod error;
 pub mod format;
+mod origin;
 
 pub use crc32::crc32;
 pub use error::ArtifactError;
+pub use origin::Origin;
 
 use crate::demand::ScaleModel;
 use crate::forecast::Forecaster;

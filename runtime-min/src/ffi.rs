@@ -26,6 +26,7 @@ pub mod code;
 pub mod counters;
 pub mod demand;
 pub mod hosts;
+mod identity;
 mod memory;
 pub mod model;
 pub mod record;
@@ -50,6 +51,7 @@ pub use hosts::{
     ek_host_find, ek_host_register, ek_host_remove, ek_host_report, ek_host_report_orca, ek_host_restarted,
     ek_host_stats, ek_host_weight,
 };
+pub use identity::{EK_IDENTITY_TEXT, EkIdentity, ek_model_identity};
 pub use model::{EkModel, ek_model_load, ek_model_metadata, ek_model_size};
 pub use record::{
     EkRing, ek_record_attach, ek_record_counts, ek_record_decision, ek_record_init, ek_record_outcome, ek_record_size,

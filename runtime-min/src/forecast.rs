@@ -13,7 +13,9 @@
 
 pub mod calibration;
 mod cycle;
+mod day;
 pub mod features;
+mod frame;
 mod recent;
 mod ring;
 pub mod rolling;
@@ -21,7 +23,9 @@ mod scaled;
 mod targets;
 
 pub use calibration::{CALIBRATION_BYTES, Calibration, Kind};
-pub use features::{Bases, FORECAST_FEATURES, Frame, steps_per_day};
+pub use day::steps_per_day;
+pub use features::FORECAST_FEATURES;
+pub use frame::{Bases, Frame};
 pub use ring::{History, Past};
 pub use rolling::Rolling;
 

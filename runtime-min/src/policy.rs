@@ -3,12 +3,12 @@
 //! ```text
 //! residual = score − w · ln(estimate)
 //! score'   = w · ln(estimate) + trust · credit · (residual − mean residual)     (mean by credit)
-//! credit   = max(0, 2 · knowledge − 1)
+//! credit   = max(0, 2 · knowledge − 1), to the fourth power where the residual is blame
 //! ```
 //!
 //! The network is trusted as far as it was trained: `trust` falls from 1 to 0 while what the
 //! fleet looks like on the average (its step, latency, time to first token, and the prompt, each
-//! relative to the service's typical one) leaves the range that training saw, by a factor of e².
+//! relative to the service's typical one) leaves the range that training saw, by a factor of 4.5.
 //! `knowledge` is that of the host ([`HostSlot::knowledge`](crate::HostSlot::knowledge)): of one that
 //! less than two fresh samples are known of, the estimate alone is heard. Networks learn that hosts of
 //! which little is known were avoided for a reason, and one that is avoided for that alone would never be
@@ -29,6 +29,9 @@ const STEP: usize = 9;
 const LATENCY: usize = 10;
 const TTFT: usize = 11;
 const PROMPT: usize = 13;
+
+/// Distance from the range of training, in logarithms, at which nothing is left of the trust.
+const TRUST_ENDS: f32 = 1.5;
 
 /// Limits of the trust in a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,7 +112,7 @@ impl<'a> Held<'a> {
             let (low, high) = self.range(feature);
             beyond = beyond.max(low - mean).max(mean - high);
         }
-        (1.0 - 0.5 * beyond).max(0.0)
+        (1.0 - beyond / TRUST_ENDS).max(0.0)
     }
 }
 
@@ -206,7 +209,11 @@ fn hold(guard: Held<'_>, features: &[f32], scores: &mut [f32], rows: usize, stri
     let trust = guard.trust([(STEP, mean(STEP)), (LATENCY, mean(LATENCY)), (TTFT, mean(TTFT)), (PROMPT, prompt)]);
     for ((score, estimate), knowledge) in scores.iter_mut().zip(column(ESTIMATE)).zip(column(KNOWLEDGE)) {
         let estimate = weight * estimate;
-        *score = estimate + trust * credit(*knowledge) * (*score - estimate - mean_residual);
+        let residual = *score - estimate - mean_residual;
+        let credit = credit(*knowledge);
+        // Praise is put to the test by the requests that it draws, blame never is.
+        let share = if residual > 0.0 { credit * credit * credit * credit } else { credit };
+        *score = estimate + trust * share * residual;
     }
 }
 

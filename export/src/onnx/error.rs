@@ -1,6 +1,6 @@
 //! Why an ONNX file was refused.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use crate::ir::ShapeError;
 use crate::lower::LowerError;
@@ -11,13 +11,8 @@ use crate::lower::LowerError;
 #[non_exhaustive]
 pub enum ReadError {
     /// The file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
+    #[error("cannot be read: {0}")]
+    Io(io::Error),
     /// Not ONNX, or damaged.
     #[error("not a readable ONNX model: {reason}")]
     Malformed {

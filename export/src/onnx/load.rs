@@ -35,9 +35,12 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Loads the file at `path`; external data may lie in its folder.
     pub(crate) fn file(path: &Path) -> Result<Self, ReadError> {
-        let io = |error| ReadError::Io { path: path.to_owned(), error };
         let mut bytes = Vec::new();
-        File::open(path).map_err(io)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io)?;
+        File::open(path)
+            .map_err(ReadError::Io)?
+            .take(FILE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)
+            .map_err(ReadError::Io)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Self::new(&bytes, Some(folder))
     }
@@ -59,10 +62,7 @@ impl Loaded {
         let mut graph = graph.ok_or_else(|| malformed("it has no graph".to_owned()))?;
         functions::inline(&mut graph, &functions)?;
         order::sort(&mut graph.node);
-        let folder = folder
-            .map(fs::canonicalize)
-            .transpose()
-            .map_err(|error| ReadError::Io { path: folder.map(Path::to_owned).unwrap_or_default(), error })?;
+        let folder = folder.map(fs::canonicalize).transpose().map_err(ReadError::Io)?;
         external::resolve(&mut graph, folder.as_deref())?;
         Ok(Self { graph, opset })
     }

@@ -64,6 +64,14 @@ enum {
 };
 
 
+/* Choices of the policy beside those of NGINX, which are in force. */
+enum {
+    NGX_HTTP_EVENKEEL_AGREED = 0,
+    NGX_HTTP_EVENKEEL_DIFFERED,
+    NGX_HTTP_EVENKEEL_SHADOW
+};
+
+
 /*
  * The head of a zone. All workers use it, those of former configurations too, and so does
  * what a reload starts, which may be another build of the module: a change of it, or of
@@ -82,6 +90,7 @@ typedef struct {
     ngx_atomic_t                   unguided;    /* started without an artifact */
     ngx_atomic_t                   fallbacks[NGX_HTTP_EVENKEEL_FALLBACKS];
     ngx_atomic_t                   exchanges[NGX_HTTP_EVENKEEL_ENDS];
+    ngx_atomic_t                   shadow[NGX_HTTP_EVENKEEL_SHADOW];
 
     /* Of each row of the ledger, then of each worker that waits for one: whose it is. */
     ngx_atomic_t                  *places;
@@ -92,6 +101,7 @@ typedef struct {
 typedef struct {
     ngx_pool_t                    *pool;
     const ek_model                *model;
+    ek_identity                    identity;
 
     /* Which file it was, to notice another one by that name. */
     ngx_file_uniq_t                uniq;
@@ -200,6 +210,10 @@ typedef struct {
  */
 ngx_int_t ngx_http_evenkeel_load(ngx_str_t *path,
     ngx_http_evenkeel_artifact_t *artifact, ngx_log_t *log, ngx_str_t *reason);
+/* Says in the log which artifact it is. */
+void ngx_http_evenkeel_announce(ngx_http_evenkeel_srv_conf_t *conf,
+    const char *verb, ngx_log_t *log);
+ngx_str_t ngx_http_evenkeel_artifact_name(ngx_http_evenkeel_srv_conf_t *conf);
 void ngx_http_evenkeel_unload(ngx_http_evenkeel_artifact_t *artifact);
 /* Memory for choices among the upstream's servers and for ticks. */
 ngx_int_t ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,

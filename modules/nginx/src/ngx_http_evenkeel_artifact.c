@@ -64,6 +64,9 @@ ngx_http_evenkeel_load(ngx_str_t *path, ngx_http_evenkeel_artifact_t *artifact,
         goto failed;
     }
 
+    artifact->identity.struct_size = sizeof(ek_identity);
+    (void) ek_model_identity(artifact->model, &artifact->identity);
+
     return NGX_OK;
 
 failed:
@@ -191,4 +194,58 @@ ngx_http_evenkeel_scratch(ngx_http_evenkeel_srv_conf_t *conf,
                              EK_MODEL_ALIGNMENT);
 
     return (*scratch != NULL) ? NGX_OK : NGX_ERROR;
+}
+
+
+void
+ngx_http_evenkeel_announce(ngx_http_evenkeel_srv_conf_t *conf,
+    const char *verb, ngx_log_t *log)
+{
+    ngx_str_t     name;
+    ek_identity  *identity;
+
+    identity = &conf->artifact.identity;
+    name = ngx_http_evenkeel_artifact_name(conf);
+
+    ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                  "artifact \"%V\" %s: %V%s%s%s%s%s%s, checksum %08xD%s%s",
+                  &conf->path, verb, &name,
+                  identity->version[0] ? ", " : "", identity->version,
+                  identity->made_by[0] ? ", " : "", identity->made_by,
+                  identity->date[0] ? ", " : "", identity->date,
+                  identity->checksum,
+                  identity->trace[0] ? ", trained on " : "", identity->trace);
+}
+
+
+/* As its metadata has it, or else the file's, without what stands behind a dot. */
+ngx_str_t
+ngx_http_evenkeel_artifact_name(ngx_http_evenkeel_srv_conf_t *conf)
+{
+    u_char     *begin, *end;
+    ngx_str_t   name;
+
+    if (conf->artifact.identity.name[0]) {
+        name.data = (u_char *) conf->artifact.identity.name;
+        name.len = ngx_strlen(name.data);
+        return name;
+    }
+
+    end = conf->path.data + conf->path.len;
+
+    for (begin = end; begin > conf->path.data && begin[-1] != '/'; begin--) {
+        /* void */
+    }
+
+    name.data = begin;
+    name.len = end - begin;
+
+    for (end = begin + name.len; end > begin; end--) {
+        if (end[-1] == '.' && end - 1 > begin) {
+            name.len = end - 1 - begin;
+            break;
+        }
+    }
+
+    return name;
 }

@@ -13,6 +13,8 @@ static u_char *ngx_http_evenkeel_json_sums(u_char *p,
     ngx_http_evenkeel_view_t *view);
 static u_char *ngx_http_evenkeel_json_hosts(u_char *p,
     ngx_http_evenkeel_view_t *view);
+static u_char *ngx_http_evenkeel_json_artifact(u_char *p,
+    ngx_http_evenkeel_view_t *view);
 
 
 u_char *
@@ -67,12 +69,37 @@ ngx_http_evenkeel_json_upstream(u_char *p, ngx_http_evenkeel_view_t *view)
         *p++ = '}';
     }
 
+    p = ngx_http_evenkeel_json_artifact(p, view);
     p = ngx_http_evenkeel_json_sums(p, view);
     p = ngx_http_evenkeel_json_hosts(p, view);
 
     *p++ = '}';
 
     return p;
+}
+
+
+/* Which artifact is in force; null while there is none. */
+static u_char *
+ngx_http_evenkeel_json_artifact(u_char *p, ngx_http_evenkeel_view_t *view)
+{
+    ngx_str_t     name;
+    ek_identity  *identity;
+
+    if (view->conf->artifact.model == NULL) {
+        return ngx_sprintf(p, ",\"artifact\":null");
+    }
+
+    identity = &view->conf->artifact.identity;
+    name = ngx_http_evenkeel_artifact_name(view->conf);
+
+    return ngx_sprintf(p, ",\"artifact\":{\"name\":\"%V\",\"version\":\"%s\","
+                       "\"made_by\":\"%s\",\"date\":\"%s\","
+                       "\"checksum\":\"%08xD\",\"trained_on\":\"%s\","
+                       "\"more_traces\":%uD,\"path\":\"%V\"}",
+                       &name, identity->version, identity->made_by,
+                       identity->date, identity->checksum, identity->trace,
+                       identity->more_traces, &view->conf->path);
 }
 
 

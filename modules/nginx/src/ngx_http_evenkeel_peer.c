@@ -22,6 +22,8 @@ static void ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp,
     uint32_t host);
 static void ngx_http_evenkeel_name_host(ngx_http_evenkeel_peer_data_t *ekp,
     ngx_http_upstream_rr_peer_t *peer);
+static void ngx_http_evenkeel_compare(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_http_upstream_rr_peer_t *chosen);
 static void ngx_http_evenkeel_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
 static ngx_uint_t ngx_http_evenkeel_came_back(
@@ -165,6 +167,9 @@ round_robin:
 
     if (found == NULL) {
         ngx_http_evenkeel_name_host(ekp, ekp->rrp.current);
+
+    } else {
+        ngx_http_evenkeel_compare(ekp, found->peer);
     }
 
     if (ek_host_find(ekp->conf->shared->upstream,
@@ -289,6 +294,20 @@ ngx_http_evenkeel_begin(ngx_http_evenkeel_peer_data_t *ekp, uint32_t host)
     (void) ek_upstream_begin(conf->shared->upstream, (uint32_t) conf->place,
                              conf->artifact.model, &ekp->facts, host,
                              ekp->begun_us, &ekp->ticket);
+}
+
+
+/* In shadow mode: whether the policy would have chosen as NGINX did. */
+static void
+ngx_http_evenkeel_compare(ngx_http_evenkeel_peer_data_t *ekp,
+    ngx_http_upstream_rr_peer_t *chosen)
+{
+    ngx_uint_t  outcome;
+
+    outcome = (chosen == ekp->rrp.current) ? NGX_HTTP_EVENKEEL_AGREED
+                                           : NGX_HTTP_EVENKEEL_DIFFERED;
+
+    (void) ngx_atomic_fetch_add(&ekp->conf->shared->shadow[outcome], 1);
 }
 
 

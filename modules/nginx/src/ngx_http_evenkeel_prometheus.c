@@ -15,6 +15,10 @@ static u_char *ngx_http_evenkeel_prometheus_decisions(u_char *p,
     ngx_http_evenkeel_view_t *view);
 static u_char *ngx_http_evenkeel_prometheus_kinds(u_char *p,
     ngx_http_evenkeel_view_t *view, const ngx_http_evenkeel_kinds_t *kinds);
+static u_char *ngx_http_evenkeel_prometheus_head(u_char *p, const char *name,
+    const char *type, const char *help);
+static u_char *ngx_http_evenkeel_prometheus_artifact(u_char *p,
+    ngx_http_evenkeel_view_t *view);
 
 
 u_char *
@@ -31,7 +35,8 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
     for (k = 0; k < NGX_HTTP_EVENKEEL_METRICS; k++) {
         metric = &ngx_http_evenkeel_metrics[k];
 
-        p = ngx_sprintf(p, "# TYPE %s %s\n", metric->prometheus, metric->type);
+        p = ngx_http_evenkeel_prometheus_head(p, metric->prometheus,
+                                              metric->type, metric->help);
 
         for (i = 0; i < views->nelts; i++) {
             p = ngx_http_evenkeel_prometheus_hosts(p, &view[i], metric);
@@ -41,7 +46,8 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
     for (k = 0; k < NGX_HTTP_EVENKEEL_SUMS; k++) {
         sum = &ngx_http_evenkeel_sums[k];
 
-        p = ngx_sprintf(p, "# TYPE %s %s\n", sum->prometheus, sum->type);
+        p = ngx_http_evenkeel_prometheus_head(p, sum->prometheus, sum->type,
+                                              sum->help);
 
         for (i = 0; i < views->nelts; i++) {
             p = ngx_sprintf(p, "%s{upstream=\"%V\"} ", sum->prometheus,
@@ -51,13 +57,15 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
         }
     }
 
-    p = ngx_sprintf(p, "# TYPE evenkeel_decide_seconds histogram\n");
+    p = ngx_http_evenkeel_prometheus_head(p, "evenkeel_decide_seconds",
+                                          "histogram", "Time of decisions.");
 
     for (i = 0; i < views->nelts; i++) {
         p = ngx_http_evenkeel_prometheus_histogram(p, &view[i]);
     }
 
-    p = ngx_sprintf(p, "# TYPE evenkeel_decisions_total counter\n");
+    p = ngx_http_evenkeel_prometheus_head(p, "evenkeel_decisions_total",
+                                          "counter", "Decisions by reason.");
 
     for (i = 0; i < views->nelts; i++) {
         p = ngx_http_evenkeel_prometheus_decisions(p, &view[i]);
@@ -66,14 +74,52 @@ ngx_http_evenkeel_prometheus(u_char *p, ngx_array_t *views)
     for (k = 0; k < NGX_HTTP_EVENKEEL_KINDS; k++) {
         kinds = &ngx_http_evenkeel_kinds[k];
 
-        p = ngx_sprintf(p, "# TYPE %s counter\n", kinds->prometheus);
+        p = ngx_http_evenkeel_prometheus_head(p, kinds->prometheus, "counter",
+                                              kinds->help);
 
         for (i = 0; i < views->nelts; i++) {
             p = ngx_http_evenkeel_prometheus_kinds(p, &view[i], kinds);
         }
     }
 
+    p = ngx_http_evenkeel_prometheus_head(p, "evenkeel_artifact_info", "gauge",
+                                          "The artifact in force.");
+
+    for (i = 0; i < views->nelts; i++) {
+        p = ngx_http_evenkeel_prometheus_artifact(p, &view[i]);
+    }
+
     return p;
+}
+
+
+static u_char *
+ngx_http_evenkeel_prometheus_head(u_char *p, const char *name,
+    const char *type, const char *help)
+{
+    return ngx_sprintf(p, "# HELP %s %s\n# TYPE %s %s\n", name, help, name,
+                       type);
+}
+
+
+static u_char *
+ngx_http_evenkeel_prometheus_artifact(u_char *p, ngx_http_evenkeel_view_t *view)
+{
+    ngx_str_t     name;
+    ek_identity  *identity;
+
+    if (view->conf->artifact.model == NULL) {
+        return p;
+    }
+
+    identity = &view->conf->artifact.identity;
+    name = ngx_http_evenkeel_artifact_name(view->conf);
+
+    return ngx_sprintf(p, "evenkeel_artifact_info{upstream=\"%V\",name=\"%V\","
+                       "version=\"%s\",made_by=\"%s\",date=\"%s\","
+                       "checksum=\"%08xD\"} 1\n",
+                       &view->conf->upstream->host, &name, identity->version,
+                       identity->made_by, identity->date, identity->checksum);
 }
 
 

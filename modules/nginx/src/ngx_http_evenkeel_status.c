@@ -120,9 +120,10 @@ ngx_http_evenkeel_status_size(ngx_array_t *views)
     ngx_http_evenkeel_view_t       *view;
     ngx_http_evenkeel_host_view_t  *hosts;
 
-    /* In the longest form, each number has a line that says its type. */
+    /* In the longest form, each number has lines of help and type. */
 
-    size = (NGX_HTTP_EVENKEEL_METRICS + NGX_HTTP_EVENKEEL_SUMS + 6)
+    size = (NGX_HTTP_EVENKEEL_METRICS + NGX_HTTP_EVENKEEL_SUMS
+            + NGX_HTTP_EVENKEEL_KINDS + 6)
            * NGX_HTTP_EVENKEEL_LINE;
     view = views->elts;
 
@@ -133,8 +134,14 @@ ngx_http_evenkeel_status_size(ngx_array_t *views)
 
         size += (NGX_HTTP_EVENKEEL_SUMS + NGX_HTTP_EVENKEEL_REASONS
                  + NGX_HTTP_EVENKEEL_FALLBACKS + NGX_HTTP_EVENKEEL_ENDS
+                 + NGX_HTTP_EVENKEEL_SHADOW
                  + EK_HISTOGRAM_BUCKETS / NGX_HTTP_EVENKEEL_BUCKET_STEP + 4)
                 * (NGX_HTTP_EVENKEEL_LINE + name);
+
+        /* What identifies the artifact. */
+
+        size += 2 * sizeof(ek_identity) + 2 * view[i].conf->path.len
+                + NGX_HTTP_EVENKEEL_LINE + name;
 
         hosts = view[i].hosts.elts;
 

@@ -11,8 +11,11 @@
 #include "ngx_http_evenkeel.h"
 
 
-/* Room for one number, its name and labels, without upstream and server. */
-#define NGX_HTTP_EVENKEEL_LINE  192
+/*
+ * Room for one number, its name and labels, without upstream and server; also for a line of help
+ * and one of the type, and for half of what identifies an artifact.
+ */
+#define NGX_HTTP_EVENKEEL_LINE  256
 
 /* Every fourth bucket is shown: one for each power of two. */
 #define NGX_HTTP_EVENKEEL_BUCKET_STEP  4
@@ -47,6 +50,7 @@ typedef struct {
     const char                      *prometheus;
     const char                      *type;
     const char                      *json;
+    const char                      *help;
     double                         (*value)(const ek_stats *stats);
 } ngx_http_evenkeel_metric_t;
 
@@ -56,6 +60,7 @@ typedef struct {
     const char                      *prometheus;
     const char                      *type;
     const char                      *json;
+    const char                      *help;
     double                         (*value)(
                                        const ngx_http_evenkeel_view_t *view);
 } ngx_http_evenkeel_sum_t;
@@ -73,6 +78,7 @@ ngx_array_t *ngx_http_evenkeel_views(ngx_pool_t *pool);
 /* Counts of an upstream that a label tells apart, beside its decisions. */
 typedef struct {
     const char                      *prometheus;
+    const char                      *help;
     const char                      *label;
     const char                      *json;
     ngx_uint_t                       number;
@@ -81,7 +87,7 @@ typedef struct {
 } ngx_http_evenkeel_kinds_t;
 
 
-#define NGX_HTTP_EVENKEEL_KINDS  2
+#define NGX_HTTP_EVENKEEL_KINDS  3
 
 extern const ngx_http_evenkeel_kinds_t
     ngx_http_evenkeel_kinds[NGX_HTTP_EVENKEEL_KINDS];

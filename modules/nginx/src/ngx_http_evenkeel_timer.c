@@ -278,8 +278,7 @@ ngx_http_evenkeel_swap(ngx_http_evenkeel_srv_conf_t *conf,
 
     conf->shared->unguided = 0;
 
-    ngx_log_error(NGX_LOG_NOTICE, log, 0, "artifact \"%V\" taken",
-                  &conf->path);
+    ngx_http_evenkeel_announce(conf, "taken", log);
 
     if (ngx_http_evenkeel_keeps_time(conf)) {
         (void) ngx_atomic_fetch_add(&conf->shared->swapped, 1);

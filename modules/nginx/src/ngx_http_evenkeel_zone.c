@@ -26,7 +26,7 @@
  * Marks a head of this layout. It is part of the zone's name, too: another build's zone is
  * another one, and a reload goes on with an empty one instead of being refused.
  */
-#define NGX_HTTP_EVENKEEL_LAYOUT_NUMBER  6
+#define NGX_HTTP_EVENKEEL_LAYOUT_NUMBER  7
 #define NGX_HTTP_EVENKEEL_LAYOUT                                              \
     ((uint64_t) 0x304e474e4b454e45                                            \
      + ((uint64_t) NGX_HTTP_EVENKEEL_LAYOUT_NUMBER << 56))

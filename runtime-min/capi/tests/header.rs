@@ -70,12 +70,13 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Names as C knows them.
-const TYPES: [(&str, &str); 27] = [
+const TYPES: [(&str, &str); 28] = [
     ("EkCode", "ek_code"),
     ("EkStatus", "ek_status"),
     ("EkReason", "ek_reason"),
     ("EkIfOther", "ek_if_other"),
     ("EkModel", "ek_model"),
+    ("EkIdentity", "ek_identity"),
     ("EkUpstream", "ek_upstream"),
     ("EkUpstreamOptions", "ek_upstream_options"),
     ("EkFacts", "ek_facts"),

@@ -11,8 +11,9 @@
 //! those of conformalised quantile regression (Romano, Patterson and Candès, NeurIPS
 //! 2019), one for each quantile and horizon.
 
-use super::features::steps_per_day;
-use super::{Bases, Frame, HORIZONS, QUANTILE_COUNT, Quantiles};
+use super::day::steps_per_day;
+use super::frame::{Bases, Frame};
+use super::{HORIZONS, QUANTILE_COUNT, Quantiles};
 use crate::artifact::error::ArtifactError;
 use crate::math;
 

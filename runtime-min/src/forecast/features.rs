@@ -17,6 +17,8 @@
 
 use evenkeel_numbers::fnv::Fnv1a;
 
+use super::day::steps_per_day;
+use super::frame::{Bases, Frame};
 use super::recent::Recent;
 use super::targets::Targets;
 use super::{Evidence, HORIZONS, Lanes, Past};
@@ -50,37 +52,6 @@ pub const SCHEMA_HASH: u64 = schema_hash();
 
 /// To be raised when a feature's formula changes but its name does not.
 const MEANING: u8 = 2;
-
-const DAY_S: f64 = 86_400.0;
-
-/// How a forecast's frame of reference was found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Frame {
-    /// Mean magnitude of the last day; what scaled units are multiples of.
-    pub scale: f32,
-    /// The simple rules' points at each horizon.
-    pub bases: [Bases; HORIZONS],
-    /// How much of the past was there.
-    pub evidence: Evidence,
-}
-
-/// Point forecasts of the simple rules at one horizon, in scaled units.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Bases {
-    /// The newest known value.
-    pub last_value: f32,
-    /// The value a day before the target, or the day before that where it is missing.
-    pub seasonal_naive: f32,
-    /// The mean of past days at the target, by how much the last day resembles each, moved
-    /// towards the present level the more the nearer the target is. After FLAIR
-    /// (arXiv 2605.07222): level × shape. The network's output is added to it.
-    pub level_shape: f32,
-}
-
-/// Steps of a day, at least 2.
-pub fn steps_per_day(step_s: f32) -> usize {
-    ((DAY_S as f32 / step_s + 0.5) as usize).clamp(2, 1 << 20)
-}
 
 /// Length of the history that the features reach back: fifteen days.
 pub fn history_len(step_s: f32) -> usize {

@@ -4,8 +4,9 @@
 use core::array;
 use core::slice::IterMut;
 
+use super::day::steps_per_day;
 use super::scaled::{DAYS, bounded, compressed, known};
-use super::{HORIZONS, Lanes, Past, steps_per_day};
+use super::{HORIZONS, Lanes, Past};
 use crate::math;
 
 /// Number of recent values that are features themselves.

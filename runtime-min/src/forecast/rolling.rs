@@ -22,7 +22,9 @@
 //! A forecast for `h` steps ahead is kept at every `⌈h / 16⌉`-th step, so that memory is
 //! fixed whatever the step: forecasts of neighbouring steps err alike anyway.
 
-use super::{Calibration, Frame, HORIZONS, Lanes, QUANTILE_COUNT, QUANTILES, Quantiles, steps_per_day};
+use super::day::steps_per_day;
+use super::frame::Frame;
+use super::{Calibration, HORIZONS, Lanes, QUANTILE_COUNT, QUANTILES, Quantiles};
 
 /// Forecasts of each horizon that wait for their actual value.
 const SLOTS: usize = 16;

@@ -73,7 +73,10 @@ impl HostSlot {
         let drift = |number: &AtomicF32, mean: f32| number.update(|old| drifted(old, mean, keep));
         let optimism = if is_old(&self.tried_us) { OPTIMISM } else { 1.0 };
         let step_s = optimism * fleet.step / self.weight();
-        if is_old(&self.step_us) {
+        if self.step_us.load(Relaxed) == 0 {
+            // Never measured: as one that was measured long ago, or it would never be tried beside those.
+            self.local_step_s.store(if optimism < 1.0 { step_s } else { f32::NAN });
+        } else if is_old(&self.step_us) {
             drift(&self.local_step_s, step_s);
             self.claim_error.update(|error| error * keep_error);
             let fewer = |checked| Some((checked as f32 * keep) as u32);

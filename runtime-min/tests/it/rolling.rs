@@ -1,7 +1,7 @@
 //! The rolling calibration through its public interface.
 
 use evenkeel_runtime::forecast::{
-    Calibration, Evidence, Frame, HORIZONS, QUANTILE_COUNT, QUANTILES, Quantiles, Rolling, features,
+    Bases, Calibration, Evidence, Frame, HORIZONS, QUANTILE_COUNT, QUANTILES, Quantiles, Rolling,
 };
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ fn uniform(state: &mut u64) -> f32 {
 }
 
 fn frame(naive: f32) -> Frame {
-    let bases = features::Bases { seasonal_naive: naive / 100.0, ..features::Bases::default() };
+    let bases = Bases { seasonal_naive: naive / 100.0, ..Bases::default() };
     let evidence = Evidence { history_days: 20.0, missing_share: 0.0 };
     Frame { scale: 100.0, bases: [bases; HORIZONS], evidence }
 }

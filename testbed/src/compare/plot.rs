@@ -164,7 +164,7 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::{Result, page, step, trimmed};
     use crate::compare::Proxy;
-    use crate::compare::predict::TRAINED;
+    use crate::compare::setting::TRAINED;
     use evenkeel_env::metrics::Metrics;
 
     #[test]

@@ -6,10 +6,7 @@ use evenkeel_env::{Outcome, Policy, Scenario, Workload, simulate};
 use evenkeel_runtime::Model;
 use evenkeel_runtime::artifact::ArtifactError;
 
-use super::Setting;
-
-/// Name of the trained policy.
-pub const TRAINED: &str = "evenkeel";
+use super::setting::{Setting, TRAINED};
 
 /// Why there is no prediction.
 #[derive(Debug, thiserror::Error)]

@@ -123,7 +123,7 @@ mod tests {
     use super::{POINTS_MAX, Ratio, check, conclusions};
     use crate::compare::Proxy;
     use crate::compare::figure::{FIGURES, Result};
-    use crate::compare::predict::TRAINED;
+    use crate::compare::setting::TRAINED;
     use evenkeel_env::metrics::Metrics;
 
     fn result(name: &str, simulated_as: Option<&str>, measured_s: &[f64], predicted_s: &[f64]) -> Result {

@@ -9,7 +9,8 @@ use evenkeel_env::fleet::{Antagonists, Fleet};
 use evenkeel_env::host::{ServiceOptions, file as service_file};
 use evenkeel_env::telemetry::{TelemetryKind, TelemetryOptions};
 
-use super::predict::TRAINED;
+/// Name of the trained policy.
+pub const TRAINED: &str = "evenkeel";
 
 /// How often proxies read the telemetry file, in seconds on the wall. With the agent's own
 /// period it makes up the age of reports when they arrive.

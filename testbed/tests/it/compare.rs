@@ -5,8 +5,8 @@ use evenkeel_env::fleet::Antagonists;
 use evenkeel_env::metrics::Metrics;
 use evenkeel_testbed::compare::figure::Result;
 use evenkeel_testbed::compare::run::{Hosts, replay_through};
-use evenkeel_testbed::compare::table;
 use evenkeel_testbed::compare::{Proxy, Setting, predict};
+use evenkeel_testbed::compare::{setting, table};
 use evenkeel_testbed::emulator::StreamHead;
 use evenkeel_testbed::replay::summary::Summary;
 
@@ -63,7 +63,7 @@ fn simulator_and_sockets_agree() {
 fn what_cannot_be_predicted_is_named() {
     let unknown = predict::predict(&setting(), "best", &[], 1).unwrap_err();
     assert!(unknown.to_string().contains("no policy called \"best\""), "{unknown}");
-    let refused = predict::predict(&setting(), predict::TRAINED, b"not an artifact", 1).unwrap_err();
+    let refused = predict::predict(&setting(), setting::TRAINED, b"not an artifact", 1).unwrap_err();
     assert!(refused.to_string().contains("needs its artifact"), "{refused}");
     assert!(evenkeel_testbed::artifact::faster(b"not an artifact", 2.0).is_err());
 }
