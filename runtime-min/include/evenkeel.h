@@ -77,6 +77,18 @@
 /** Marks a number of tokens that is not known, where 0 is one. */
 #define EK_UNKNOWN_TOKENS UINT32_MAX
 
+/**
+ * Tokens of an image, where nothing better is known: one of a megapixel at a token for 28 by 28
+ * pixels, as Qwen2-VL has it.
+ */
+#define EK_TOKENS_PER_IMAGE 1300
+
+/**
+ * Tokens of a piece of audio, where nothing better is known: half a minute at 25 tokens a second,
+ * as Qwen2-Audio has it.
+ */
+#define EK_TOKENS_PER_AUDIO 750
+
 /** Marks an absent host. */
 #define EK_NO_HOST UINT32_MAX
 
@@ -414,12 +426,15 @@ typedef struct ek_response_body {
 typedef struct ek_facts {
   /** `sizeof(ek_facts)`. */
   uint32_t struct_size;
-  /** Prompt length in tokens. */
+  /** Prompt length in tokens, without what `text_bytes` tells. */
   uint32_t prompt_tokens;
   /** Most tokens that the answer may have. */
   uint32_t output_tokens_max;
-  /** Must be 0. */
-  uint32_t reserved;
+  /**
+   * Text of the prompt in bytes, whose tokens nobody has counted: they are told by what engines say
+   * of other prompts (`ek_upstream_counted`).
+   */
+  uint32_t text_bytes;
   /**
    * Keys of the prompt's first 64, 256, 1024, 4096 and 16384 tokens, as a request's body has
    * them (`ek_request_body`).
@@ -1243,6 +1258,26 @@ ek_code ek_upstream_finish(struct ek_upstream *upstream,
                            const struct ek_facts *facts,
                            const struct ek_outcome *outcome,
                            uint64_t now_us);
+
+/**
+ * Learns from a prompt that an engine has counted, `prompt_tokens` in all, how many bytes of text make a
+ * token. To be called at most once for a request that has ended, whatever it came to.
+ *
+ * `facts`: those of `ek_upstream_begin`.
+ */
+ek_code ek_upstream_counted(struct ek_upstream *upstream,
+                            const struct ek_facts *facts,
+                            uint32_t prompt_tokens,
+                            uint64_t now_us);
+
+/**
+ * Estimates the tokens of a prompt: those that its facts name, and its text at as many bytes a token as
+ * engines have counted in prompts of its class.
+ */
+ek_code ek_upstream_prompt_tokens(const struct ek_upstream *upstream,
+                                  const struct ek_facts *facts,
+                                  uint64_t now_us,
+                                  uint32_t *prompt_tokens);
 
 /**
  * The key under which a host stands in the telemetry file, and should be registered: FNV-1a

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     CompareRunning(CompareRunningArgs),
     /// Show two proxies side by side on a live page, in front of hosts that this starts.
     Demo(DemoArgs),
+    /// Write a trace of conversations that share long beginnings: what the demonstration replays.
+    Conversations(ConversationsArgs),
     /// Fit an artifact to hosts with a time scale.
     Faster(FasterArgs),
 }
@@ -254,6 +256,16 @@ pub(crate) struct DemoArgs {
     /// Port of the page.
     #[arg(long, default_value_t = 8800)]
     pub(crate) port: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConversationsArgs {
+    /// File to write, in Mooncake's format.
+    #[arg(short, long, value_name = "FILE.jsonl")]
+    pub(crate) output: PathBuf,
+    /// Seed of the conversations.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod compare_running;
+pub(crate) mod conversations;
 pub(crate) mod demo;
 pub(crate) mod faster;
 pub(crate) mod host;

@@ -6,13 +6,17 @@
 //!
 //! | Part | What it does |
 //! |---|---|
+//! | [`conversations`] | the trace that is replayed unless another is given |
 //! | [`foresight`] | what demand was foreseen, and what came |
 //! | [`recorder`] | what was seen lately, in the form in which the page draws it |
+//! | [`verdict`] | by how much one is better than the other, once chance is ruled out |
 //! | [`page`] | the page and what it asks for |
 
+pub mod conversations;
 pub mod foresight;
 pub mod page;
 pub mod recorder;
+pub mod verdict;
 
 use std::cell::RefCell;
 use std::rc::Rc;

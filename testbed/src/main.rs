@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         cli::Command::Compare(arguments) => commands::compare::run(&arguments),
         cli::Command::CompareRunning(arguments) => commands::compare_running::run(&arguments),
         cli::Command::Demo(arguments) => commands::demo::run(&arguments),
+        cli::Command::Conversations(arguments) => commands::conversations::run(&arguments),
         cli::Command::Faster(arguments) => commands::faster::run(&arguments),
     };
     match result {

@@ -1,23 +1,20 @@
 //! `cargo xtask demo`: two NGINX side by side, one with Evenkeel, and a live page on which to
 //! watch them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::Args;
 
 use crate::e2e::{self, HOSTS};
-use crate::process::program;
+use crate::process::{self, program};
 use crate::proxies::{self, Backend, Running, nginx, release};
 use crate::test;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Trace to learn from and, its last part, to replay; the synthetic service if none is given
+    /// Trace to learn from and, its last part, to replay; conversations about documents if none is given
     #[arg(long)]
     pub(crate) trace: Option<PathBuf>,
     /// Artifact to use instead of training one
@@ -49,28 +46,9 @@ pub(crate) struct Demo {
     _servers: [Running; 2],
 }
 
-/// Builds everything, trains a model unless one is given, and shows both until it is stopped: by
-/// Ctrl-C, SIGTERM or SIGHUP, which leave nothing behind that listens.
+/// Builds everything, trains a model unless one is given, and shows both until it is ended.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    static SERVES: AtomicBool = AtomicBool::new(false);
-    let (stop, stopped) = mpsc::channel();
-    ctrlc::set_handler(move || {
-        // What is built or trained before ends by itself.
-        if !SERVES.load(Relaxed) || stop.send(()).is_err() {
-            std::process::exit(130);
-        }
-    })
-    .context("cannot install the handler of Ctrl-C")?;
-    let mut demo = start(options)?;
-    SERVES.store(true, Relaxed);
-    let mut page = Running::show(&mut demo.show)?;
-    while stopped.recv_timeout(Duration::from_millis(200)).is_err() {
-        if let Some(status) = page.ended()? {
-            ensure!(status.success(), "the demonstration ended with {status}");
-            break;
-        }
-    }
-    Ok(())
+    process::run(&mut start(options)?.show)
 }
 
 /// The same up to the page, which is still to be started.
@@ -78,7 +56,8 @@ pub(crate) fn start(options: &Options) -> Result<Demo> {
     let folder = proxies::folder("demo")?;
     e2e::build()?;
     let module = test::nginx::build()?;
-    let artifact = e2e::artifact(&folder, options.artifact.as_deref(), options.trace.as_deref(), options.time_scale)?;
+    let trace = options.trace.clone().map_or_else(|| conversations(&folder), Ok)?;
+    let artifact = e2e::artifact(&folder, options.artifact.as_deref(), Some(&trace), options.time_scale)?;
     let telemetry = folder.join("telemetry");
     let [left, right] =
         [0, HOSTS].map(|after| Backend::new(options.first_port + after, HOSTS, artifact.clone(), telemetry.clone()));
@@ -94,6 +73,13 @@ pub(crate) fn start(options: &Options) -> Result<Demo> {
     for (side, server) in ["--left", "--right"].into_iter().zip(&servers) {
         show.args([side, &format!("127.0.0.1:{}", server.port)]);
     }
-    e2e::setting(&mut show, options.trace.as_deref(), options.load, options.time_scale, options.first_port)?;
+    e2e::setting(&mut show, Some(&trace), options.load, options.time_scale, options.first_port)?;
     Ok(Demo { show, folder, _servers: running })
+}
+
+/// Writes a trace of which prompts share long beginnings, as those of chat services do.
+fn conversations(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("conversations.jsonl");
+    process::run(program(release("evenkeel-testbed"), ["conversations", "--output"]).arg(&path))?;
+    Ok(path)
 }

@@ -7,6 +7,7 @@ mod bench;
 mod demo;
 mod dist;
 mod e2e;
+mod ending;
 mod eval;
 mod fuzz;
 mod mockers;
@@ -69,8 +70,8 @@ fn main() -> anyhow::Result<()> {
         Chore::Bench(options) => bench::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Soak(options) => soak::run(&options),
-        Chore::E2e(options) => e2e::run(&options),
-        Chore::Demo(options) => demo::run(&options),
+        Chore::E2e(options) => ending::on_signals(|| e2e::run(&options)),
+        Chore::Demo(options) => ending::on_signals(|| demo::run(&options)),
         Chore::Dist => dist::run(),
     }
 }

@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
+use crate::ending;
+
 /// The workspace's folder: that of the checkout in hand, which need not be the one that this
 /// program was compiled in. A copied checkout comes with its compiled programs.
 pub(crate) fn root() -> &'static Path {
@@ -96,7 +98,7 @@ pub(crate) fn module_tests<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = 
 /// Says what runs, runs it with its output on the terminal, and fails if it does.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("$ {}", describe(command));
-    let status = command.status().with_context(|| cannot_start(command))?;
+    let status = ending::wait(&mut command.spawn().with_context(|| cannot_start(command))?)?;
     if !status.success() {
         bail!("`{}` ended with {status}", describe(command));
     }

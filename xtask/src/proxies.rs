@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::process;
+use crate::{ending, process};
 
 /// A process that ends when this is dropped.
 pub(crate) struct Running(Child);
@@ -25,16 +25,6 @@ impl Running {
         Ok(Self(command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))?))
     }
 
-    /// Starts a program that prints on the terminal.
-    pub(crate) fn show(command: &mut Command) -> Result<Self> {
-        Ok(Self(command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))?))
-    }
-
-    /// Its status, once it has ended.
-    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        Ok(self.0.try_wait()?)
-    }
-
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
@@ -45,7 +35,7 @@ impl Running {
         self.wait_for_within(Duration::from_secs(20), port, log)
     }
 
-    /// The same with another patience.
+    /// The same, for what begins with other work.
     pub(crate) fn wait_for_within(&mut self, patience: Duration, port: u16, log: &Path) -> Result<()> {
         let begin = Instant::now();
         loop {
@@ -55,9 +45,22 @@ impl Running {
             if let Some(status) = self.0.try_wait()? {
                 bail!("it ended with {status}: {}", fs::read_to_string(log).unwrap_or_default());
             }
+            ending::check()?;
             if begin.elapsed() > patience {
                 bail!("nothing listens on port {port}: {}", fs::read_to_string(log).unwrap_or_default());
             }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(begin.elapsed() < patience, "it has not ended within {patience:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -65,18 +68,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // NGINX's master takes its workers along on SIGTERM, but not on SIGKILL.
-        let asked = process::succeeds(&mut process::program("kill", [self.0.id().to_string()]));
-        let begin = Instant::now();
-        while asked && begin.elapsed() < Duration::from_secs(3) {
-            if !matches!(self.0.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        // It may have ended meanwhile: then there is nothing left to do.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        ending::end(&mut self.0);
     }
 }
 

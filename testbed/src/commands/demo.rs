@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use evenkeel_testbed::compare::run::Hosts;
 use evenkeel_testbed::demo::foresight::Foresight;
+use evenkeel_testbed::demo::recorder::FIGURES;
 use evenkeel_testbed::demo::{self, Side, page};
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
@@ -46,7 +47,9 @@ async fn show(arguments: &DemoArgs) -> Result<()> {
     ]);
     let address = SocketAddr::from(([127, 0, 0, 1], arguments.port));
     let listener = TcpListener::bind(address).await.with_context(|| format!("{address}: cannot listen there"))?;
-    println!("open http://{address}/ in a browser; Ctrl-C ends the demonstration");
+    println!(
+        "\nThe page:  http://{address}/\nCtrl-C ends it.\n\nWarming up: figures are compared once chance is ruled out."
+    );
     let path = &arguments.model;
     let artifact = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let step_s = (TICK * TICKS_OF_DEMAND).as_secs_f64() * setting.time_scale;
@@ -63,6 +66,7 @@ async fn tick(sides: Rc<[Side; 2]>, demand: Rc<RefCell<Foresight>>) {
     // Requests that were due, whether or not they have ended: the same for both sides.
     let due = |now_s: f64| sides[1].progress.borrow().due(now_s);
     let (mut due_before, mut stepped_s) = (0, 0.0);
+    let mut told = [false; FIGURES.len()];
     for ticks in 1_u32.. {
         tokio::time::sleep(TICK).await;
         for side in sides.iter() {
@@ -73,6 +77,17 @@ async fn tick(sides: Rc<[Side; 2]>, demand: Rc<RefCell<Foresight>>) {
             let due = due(now_s);
             demand.borrow_mut().step(now_s, (due - due_before) as f64 / (now_s - stepped_s).max(1e-9));
             (due_before, stepped_s) = (due, now_s);
+            tell(&sides, &mut told);
         }
+    }
+}
+
+/// Says on the terminal, once for each figure, what is decided.
+fn tell(sides: &[Side; 2], told: &mut [bool; FIGURES.len()]) {
+    const TITLES: [&str; FIGURES.len()] = ["99th percentile of latency", "mean latency", "mean time to first token"];
+    for ((verdict, title), told) in page::verdicts(sides).into_iter().zip(TITLES).zip(told) {
+        let Some(words) = verdict.in_words().filter(|_| !*told) else { continue };
+        println!("{title}, {} against {}: {words}", sides[1].name, sides[0].name);
+        *told = true;
     }
 }

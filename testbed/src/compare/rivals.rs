@@ -63,7 +63,7 @@ mod tests {
     use super::{json, table};
     use crate::compare::Proxy;
     use crate::compare::figure::Result;
-    use crate::compare::predict::TRAINED;
+    use crate::compare::setting::TRAINED;
     use evenkeel_env::metrics::Metrics;
 
     fn result(name: &str, is_trained: bool, measured_s: &[f64]) -> Result {

@@ -16,12 +16,14 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::task::spawn_local;
 
+use super::Side;
 use super::foresight::Foresight;
-use super::{Side, recorder};
+use super::recorder::{self, FIGURES};
+use super::verdict::Verdict;
 use crate::compare::Setting;
 use crate::emulator::admin;
 
@@ -75,6 +77,8 @@ fn answer(sides: &[Side; 2], demand: &Foresight, about: &Value, request: &Reques
 }
 
 fn state(sides: &[Side; 2], demand: &Foresight, about: &Value) -> Value {
+    let verdicts = verdicts(sides).map(Verdict::json);
+    let comparison: Map<String, Value> = FIGURES.iter().map(|name| (*name).to_owned()).zip(verdicts).collect();
     let sides = sides.each_ref().map(|side| {
         let hosts: Vec<Value> = side.hosts.servers().iter().map(|host| admin::look(host)).collect();
         let mut seen = side.recorder.borrow().json();
@@ -82,5 +86,10 @@ fn state(sides: &[Side; 2], demand: &Foresight, about: &Value) -> Value {
         seen["hosts"] = json!(hosts);
         seen
     });
-    json!({"about": about, "sides": sides, "demand": demand.json()})
+    json!({"about": about, "sides": sides, "comparison": comparison, "demand": demand.json()})
+}
+
+/// What can be said by now, figure by figure.
+pub fn verdicts(sides: &[Side; 2]) -> [Verdict; FIGURES.len()] {
+    Verdict::of(&sides[0].recorder.borrow(), &sides[1].recorder.borrow())
 }

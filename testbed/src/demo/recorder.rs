@@ -19,6 +19,22 @@ const BIN_LAST_S: f64 = 120.0;
 /// What was given up or refused counts as having taken this long.
 const FAILED_S: f64 = 60.0;
 
+/// Figures that are compared, as the page names them.
+pub const FIGURES: [&str; 3] = ["p99_s", "mean_s", "first_token_mean_s"];
+/// Length of the stretches of time in which they are compared.
+const STRETCH_S: f64 = 15.0;
+/// Stretches that are kept: older ones no longer tell of what is now.
+const STRETCHES: usize = 80;
+
+/// The [`FIGURES`] of the requests that ended within a stretch of time.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch {
+    /// Its number, from the start of the hosts' clock.
+    pub index: u64,
+    /// NaN where no request ended.
+    pub figures: [f64; FIGURES.len()],
+}
+
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_field_names, reason = "units come last in names")]
 struct Seen {
@@ -31,12 +47,13 @@ struct Seen {
 #[derive(Debug, Default)]
 pub struct Recorder {
     seen: VecDeque<Seen>,
-    /// The window has been full once.
-    is_warm: bool,
     answered: u64,
     failed: u64,
     means_s: VecDeque<f64>,
     p99s_s: VecDeque<f64>,
+    stretches: VecDeque<Stretch>,
+    /// The stretch that is under way.
+    present: u64,
 }
 
 impl Recorder {
@@ -53,33 +70,44 @@ impl Recorder {
         });
     }
 
-    /// Forgets what is too old, and adds a point to the curves.
+    /// Forgets what is too old, adds a point to the curves, and ends stretches of time.
     pub fn tick(&mut self, now_s: f64) {
-        let before = self.seen.len();
+        let now = (now_s / STRETCH_S) as u64;
+        if now > self.present {
+            self.end_stretch();
+            self.present = now;
+        }
         self.seen.retain(|seen| seen.ended_s > now_s - WINDOW_S);
-        self.is_warm |= self.seen.len() < before;
         let latencies = self.latencies();
-        keep(&mut self.means_s, latencies.mean());
-        keep(&mut self.p99s_s, latencies.quantile(0.99));
+        keep(&mut self.means_s, latencies.mean(), POINTS);
+        keep(&mut self.p99s_s, latencies.quantile(0.99), POINTS);
+    }
+
+    /// The latest stretches of time that are over, oldest first.
+    pub fn stretches(&self) -> impl Iterator<Item = &Stretch> {
+        self.stretches.iter()
+    }
+
+    fn end_stretch(&mut self) {
+        let within = |seen: &&Seen| (seen.ended_s / STRETCH_S) as u64 == self.present;
+        let sample = |read: fn(&Seen) -> f64| Sample::new(self.seen.iter().filter(within).map(read).collect());
+        let (latencies, first_tokens) = (sample(|seen| seen.latency_s), sample(|seen| seen.first_token_s));
+        let figures = [latencies.quantile(0.99), latencies.mean(), first_tokens.mean()];
+        keep(&mut self.stretches, Stretch { index: self.present, figures }, STRETCHES);
     }
 
     /// Everything, for the page.
     pub fn json(&self) -> Value {
         let latencies = self.latencies();
         let first_tokens = Sample::new(self.seen.iter().map(|seen| seen.first_token_s).collect());
+        let [p99, mean, first_token_mean] = FIGURES;
         json!({
-            "is_warm": self.is_warm,
             "answered": self.answered,
-            "intervals": {
-                "mean_s": mean_interval(self.seen.iter().map(|seen| seen.latency_s)).map(number),
-                "p99_s": quantile_interval(&latencies, self.seen.len(), 0.99).map(number),
-                "first_token_mean_s": mean_interval(self.seen.iter().map(|seen| seen.first_token_s)).map(number),
-            },
             "failed": self.failed,
-            "mean_s": number(latencies.mean()),
+            mean: number(latencies.mean()),
             "p50_s": number(latencies.quantile(0.5)),
-            "p99_s": number(latencies.quantile(0.99)),
-            "first_token_mean_s": number(first_tokens.mean()),
+            p99: number(latencies.quantile(0.99)),
+            first_token_mean: number(first_tokens.mean()),
             "distribution": self.distribution(),
             "means_s": self.means_s.iter().map(|value| number(*value)).collect::<Vec<_>>(),
             "p99s_s": self.p99s_s.iter().map(|value| number(*value)).collect::<Vec<_>>(),
@@ -102,31 +130,13 @@ impl Recorder {
     }
 }
 
-/// Half a 95 % interval, in standard errors.
-const STANDARD_ERRORS: f64 = 1.96;
-
-/// A mean's 95 % interval, by the normal approximation.
-fn mean_interval(values: impl Iterator<Item = f64> + Clone) -> [f64; 2] {
-    let count = values.clone().count() as f64;
-    let mean = values.clone().sum::<f64>() / count;
-    let variance = values.map(|value| (value - mean) * (value - mean)).sum::<f64>() / (count - 1.0);
-    let half = STANDARD_ERRORS * (variance / count).sqrt();
-    [mean - half, mean + half]
-}
-
-/// A quantile's 95 % interval, by the ranks between which it lies.
-fn quantile_interval(sample: &Sample, count: usize, share: f64) -> [f64; 2] {
-    let half = STANDARD_ERRORS * (share * (1.0 - share) / count as f64).sqrt();
-    [sample.quantile(share - half), sample.quantile(share + half)]
-}
-
 /// The bounds of the distributions, for the page's axis.
 pub fn axis() -> Value {
     json!({"bins": BINS, "first_s": BIN_FIRST_S, "last_s": BIN_LAST_S, "window_s": WINDOW_S})
 }
 
-fn keep(points: &mut VecDeque<f64>, value: f64) {
-    if points.len() == POINTS {
+fn keep<T>(points: &mut VecDeque<T>, value: T, most: usize) {
+    if points.len() == most {
         points.pop_front();
     }
     points.push_back(value);

@@ -1,6 +1,8 @@
 //! The recipes under `deploy/`: against the schemas of what reads them, where a registry has
 //! one, and the loop for plain machines.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use super::{Machine, Skip, packages};
@@ -19,7 +21,8 @@ pub(super) fn machines() -> Result<()> {
     )
 }
 
-/// Kubernetes, KEDA and Nomad. Without npm, KEDA's are left out, and the step says so.
+/// Kubernetes, KEDA, Nomad and Prometheus. What cannot be checked for want of npm or promtool is left out,
+/// and the step says so.
 pub(super) fn schemas(_: &Machine) -> Result<()> {
     let folder = process::target().join("python-deploy");
     let python = folder.join("bin/python");
@@ -35,10 +38,40 @@ pub(super) fn schemas(_: &Machine) -> Result<()> {
     let npm = npm();
     let script = process::root().join("xtask/src/test/check_deploy.py");
     process::run(program(&python, ["-B".as_ref(), script.as_os_str()]).arg(npm.as_deref().unwrap_or("-".as_ref())))?;
-    if npm.is_none() {
-        return Err(Skip(format!("KEDA's recipes: could not install {KEDA} with npm; the others passed")).into());
+    let promtool = promtool();
+    if let Some(promtool) = &promtool {
+        process::run(&mut program(promtool, ["check", "rules", "deploy/prometheus/alerts.yaml"]))?;
+        process::run(&mut program(promtool, ["test", "rules", "xtask/src/test/alerts_test.yaml"]))?;
     }
-    Ok(())
+    let missing: Vec<String> = [
+        npm.is_none().then(|| format!("KEDA's recipes: could not install {KEDA} with npm")),
+        promtool.is_none().then(|| "alert rules: no promtool, which Debian's package prometheus has".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if missing.is_empty() { Ok(()) } else { Err(Skip(format!("{}; the others passed", missing.join("; "))).into()) }
+}
+
+/// Prometheus' checker of rules: the machine's, or out of Debian's package, which is not installed: that
+/// would start a server.
+fn promtool() -> Option<PathBuf> {
+    let works = |path: &PathBuf| process::succeeds(&mut program(path, ["--version"]));
+    let installed = PathBuf::from("promtool");
+    if works(&installed) {
+        return Some(installed);
+    }
+    let folder = std::path::absolute(process::target().join("promtool")).ok()?;
+    let unpacked = folder.join("usr/bin/promtool");
+    if !works(&unpacked) {
+        std::fs::create_dir_all(&folder).ok()?;
+        let mut download = program("apt-get", ["download", "-qq", "prometheus"]);
+        process::run(download.current_dir(&folder)).ok()?;
+        let mut files = std::fs::read_dir(&folder).ok()?.flatten().map(|entry| entry.path());
+        let package = files.find(|path| path.extension().is_some_and(|extension| extension == "deb"))?;
+        process::run(program("dpkg-deb", ["--extract"]).arg(package).arg(&folder)).ok()?;
+    }
+    works(&unpacked).then_some(unpacked)
 }
 
 /// The folder in which npm has KEDA's schemas; `None` where it cannot be had.

@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -14,11 +14,23 @@ use crate::proxies::Running;
 /// The browser, and what drives it, of the same version.
 const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
 
-/// Starts the demonstration with a model that was just trained, and watches it.
+/// The longest that the demonstration may take to end; it begins with builds, which take longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts the demonstration with a model that was just trained, watches it, and ends it.
 pub(super) fn run(artifact: &Path) -> Result<()> {
     ensure!(artifact.is_file(), "{} is missing: the training before this step must succeed", artifact.display());
     packages::ensure(&PACKAGES)?;
     let python = python::environment("browser", &["selenium"], &["selenium"])?;
+    watch(artifact, &python)?;
+    for signal in ["TERM", "HUP", "INT"] {
+        end(artifact, signal).with_context(|| format!("the demonstration, ended by SIG{signal}"))?;
+    }
+    Ok(())
+}
+
+/// Opens the page in the browser.
+fn watch(artifact: &Path, python: &Path) -> Result<()> {
     let port = free_ports(demo::PORTS + 1)?;
     let options = demo::Options {
         trace: None,
@@ -33,30 +45,28 @@ pub(super) fn run(artifact: &Path) -> Result<()> {
     let mut page = Running::start(&mut demo.show, &log)?;
     page.wait_for(port, &log)?;
     let mut tests = program(python, ["-B", "testbed/tests/page/test_page.py"]);
-    process::run(tests.env("EVENKEEL_PAGE", format!("http://127.0.0.1:{port}/")))?;
-    drop((page, demo));
-    leaves_nothing_behind(artifact)
+    process::run(tests.env("EVENKEEL_PAGE", format!("http://127.0.0.1:{port}/")))
 }
 
-/// The command itself, ended as a service manager would: nothing goes on listening.
-fn leaves_nothing_behind(artifact: &Path) -> Result<()> {
-    let port = free_ports(demo::PORTS + 1)?;
-    let itself = std::env::current_exe().context("this program has no path")?;
-    let mut command = program(itself, ["demo", "--port", &port.to_string(), "--first-port", &(port + 1).to_string()]);
-    let log = process::target().join("demo-ended.log");
-    let mut demo = Running::start(command.arg("--artifact").arg(artifact), &log)?;
-    demo.wait_for_within(Duration::from_mins(2), port, &log)?;
-    process::run(&mut program("kill", ["-TERM", &demo.id().to_string()]))?;
-    let begin = Instant::now();
-    while demo.ended()?.is_none() {
-        ensure!(begin.elapsed() < Duration::from_secs(20), "the demonstration does not end on SIGTERM");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let listens = |port: &u16| TcpStream::connect(("127.0.0.1", *port)).is_ok();
-    let left: Vec<u16> = (port..=port + demo::PORTS).filter(listens).collect();
-    ensure!(left.is_empty(), "after SIGTERM something still listens on ports {left:?}");
-    let said = std::fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
-    ensure!(said.contains("Ctrl-C ends"), "the demonstration does not say how it is ended:\n{said}");
+/// Starts the demonstration as a process of its own, ends it by a signal to that one alone, and looks that
+/// nothing listens any more.
+fn end(artifact: &Path, signal: &str) -> Result<()> {
+    let ports = demo::PORTS + 1;
+    let port = free_ports(ports)?;
+    let log = process::target().join(format!("demo-{signal}.log"));
+    let mut command = program(std::env::current_exe()?, ["demo", "--port", &port.to_string(), "--first-port"]);
+    command.arg((port + 1).to_string()).arg("--artifact").arg(std::path::absolute(artifact)?);
+    let mut demo = Running::start(&mut command, &log)?;
+    demo.wait_for_within(10 * PATIENCE, port, &log)?;
+    process::run(&mut program("kill", ["-s", signal, &demo.id().to_string()]))?;
+    let status = demo.wait(PATIENCE)?;
+    let said = std::fs::read_to_string(&log)?;
+    ensure!(status.success(), "it ended with {status}: {said}");
+    ensure!(said.contains("Ctrl-C ends it"), "it does not say how to end it: {said}");
+    // What was answered last lingers in TIME_WAIT, which does not listen.
+    let listening: Vec<u16> =
+        (port..port + ports).filter(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()).collect();
+    ensure!(listening.is_empty(), "something still listens on the ports {listening:?}");
     Ok(())
 }
 
