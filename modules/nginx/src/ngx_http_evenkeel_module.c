@@ -334,11 +334,7 @@ ngx_http_evenkeel_take_artifact(ngx_conf_t *cf,
         if (conf->refusal.data == NULL) {
             return NGX_CONF_ERROR;
         }
-
-        return NGX_CONF_OK;
     }
-
-    ngx_http_evenkeel_announce(conf, "loaded", cf->log);
 
     return NGX_CONF_OK;
 }

@@ -202,6 +202,10 @@ ngx_http_evenkeel_init_module(ngx_cycle_t *cycle)
 
         conf->shared->unguided = (conf->artifact.model == NULL);
 
+        if (conf->artifact.model != NULL) {
+            ngx_http_evenkeel_announce(conf, "in force", cycle->log);
+        }
+
         /* Before the first server that starts slowly. */
 
         ngx_http_evenkeel_tell_time(conf, cycle->log);

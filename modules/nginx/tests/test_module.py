@@ -301,8 +301,8 @@ class Observation(Case):
                 _, _, name, kind = line.split()
                 self.assertNotIn(name, types)
                 types[name] = kind
-            else:
-                self.assertRegex(line, r'^evenkeel_\w+\{upstream="llm"(,\w+="[^"]+")?\} (NaN|-?[0-9.]+)$')
+            elif not line.startswith("# HELP "):
+                self.assertRegex(line, r'^evenkeel_\w+\{upstream="llm"(,\w+="[^"]*")*\} (NaN|-?[0-9.]+)$')
                 name = line.split("{")[0]
                 self.assertIn(name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count"), types)
                 samples.setdefault(name, []).append(float(line.split()[-1]))

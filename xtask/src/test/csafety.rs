@@ -15,7 +15,7 @@ const TEXT_BYTES_TARGET: u64 = 64 * 1024;
 
 /// Text that it may have until then, so that it does not grow unnoticed; to be lowered with
 /// what is reached. `docs/runtime.md` says where the text is.
-const TEXT_BYTES_MAX: u64 = 276 * 1024;
+const TEXT_BYTES_MAX: u64 = 280 * 1024;
 
 const TESTS: &str = "runtime-min/capi/tests/c";
 

@@ -1,6 +1,5 @@
 /*
- * Behaviour of the C interface as it was before version 0.2.0: a program that was built with
- * the header beside this one works with any later library.
+ * Behaviour of the C interface: what it refuses, what it leaves alone, what it counts.
  *
  *     abi [ARTIFACT]      with an artifact, loaded models are tested too
  *
@@ -276,9 +275,6 @@ static void structures_are_checked(void)
     facts.struct_size = UINT32_MAX;
     CHECK_CODE(EK_CODE_STRUCT_SIZE, choose(upstream, &facts, NULL, &choice));
     facts = facts_of(100);
-    facts.reserved = 1;
-    CHECK_CODE(EK_CODE_RESERVED, choose(upstream, &facts, NULL, &choice));
-    facts = facts_of(100);
     ek_eligible eligible = {sizeof(eligible) - 1, 0, NULL, NULL};
     CHECK_CODE(EK_CODE_STRUCT_SIZE, choose(upstream, &facts, &eligible, &choice));
     choice.struct_size = 4;
@@ -474,6 +470,26 @@ static void classes_are_learned(void)
     facts.class_key++;
     CHECK_CODE(EK_CODE_OK, choose(upstream, &facts, NULL, &choice));
     CHECK(choice.output_tokens == 0);
+}
+
+/* What a token has in bytes follows what engines count. */
+static void texts_are_measured(void)
+{
+    ek_upstream *upstream = new_upstream(2);
+    ek_facts facts = facts_of(0);
+    uint32_t tokens = 77;
+
+    facts.text_bytes = 4000;
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_prompt_tokens(upstream, &facts, 1, NULL));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_prompt_tokens(upstream, &facts, 1, &tokens));
+    CHECK(tokens == 1000);
+    CHECK_CODE(EK_CODE_NULL_POINTER, ek_upstream_counted(NULL, &facts, 2000, 1));
+    for (uint32_t i = 0; i < 60; i++)
+        CHECK_CODE(EK_CODE_OK, ek_upstream_counted(upstream, &facts, 2000, 1));
+    CHECK_CODE(EK_CODE_OK, ek_upstream_prompt_tokens(upstream, &facts, 1, &tokens));
+    CHECK(tokens > 1950 && tokens <= 2001);
+    CHECK_CODE(EK_CODE_OK, ek_upstream_prompt_tokens(upstream, NULL, 1, &tokens));
+    CHECK(tokens == 0);
 }
 
 /* A host is guessed to have cached what it was sent, until it restarts or refuses it. */
@@ -846,6 +862,7 @@ int main(int argc, char **argv)
     counts_are_exact();
     processes_are_told_apart();
     classes_are_learned();
+    texts_are_measured();
     prefixes_are_remembered();
     hosts_start_slowly();
     choices_are_timed();

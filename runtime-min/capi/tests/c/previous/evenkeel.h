@@ -50,6 +50,9 @@
 /** Buckets of the histogram of choices' times. */
 #define EK_HISTOGRAM_BUCKETS 64
 
+/** Bytes of a text of an identity, with the zero byte that ends it. */
+#define EK_IDENTITY_TEXT 64
+
 /** Alignment in bytes of the storage of a model. */
 #define EK_MODEL_ALIGNMENT 64
 
@@ -73,6 +76,18 @@
 
 /** Marks a number of tokens that is not known, where 0 is one. */
 #define EK_UNKNOWN_TOKENS UINT32_MAX
+
+/**
+ * Tokens of an image, where nothing better is known: one of a megapixel at a token for 28 by 28
+ * pixels, as Qwen2-VL has it.
+ */
+#define EK_TOKENS_PER_IMAGE 1300
+
+/**
+ * Tokens of a piece of audio, where nothing better is known: half a minute at 25 tokens a second,
+ * as Qwen2-Audio has it.
+ */
+#define EK_TOKENS_PER_AUDIO 750
 
 /** Marks an absent host. */
 #define EK_NO_HOST UINT32_MAX
@@ -411,12 +426,15 @@ typedef struct ek_response_body {
 typedef struct ek_facts {
   /** `sizeof(ek_facts)`. */
   uint32_t struct_size;
-  /** Prompt length in tokens. */
+  /** Prompt length in tokens, without what `text_bytes` tells. */
   uint32_t prompt_tokens;
   /** Most tokens that the answer may have. */
   uint32_t output_tokens_max;
-  /** Must be 0. */
-  uint32_t reserved;
+  /**
+   * Text of the prompt in bytes, whose tokens nobody has counted: they are told by what engines say
+   * of other prompts (`ek_upstream_counted`).
+   */
+  uint32_t text_bytes;
   /**
    * Keys of the prompt's first 64, 256, 1024, 4096 and 16384 tokens, as a request's body has
    * them (`ek_request_body`).
@@ -520,8 +538,8 @@ typedef struct ek_counters {
   /** Decisions by the policy: the lowest score. */
   uint64_t policy;
   /**
-   * Of these: for a host whose telemetry was stale or missing, so that this balancer's
-   * own measurements had to do.
+   * Of these: for a host whose reports have stopped, so that this balancer's own
+   * measurements had to do. A host that never reported does not count.
    */
   uint64_t stale_telemetry;
   /** Decisions where a single host was eligible. */
@@ -675,6 +693,31 @@ typedef struct ek_stats {
   /** Reserved, 0. */
   uint32_t reserved;
 } ek_stats;
+
+/**
+ * The identity of a model. Texts are printable ASCII without quotation marks and backslashes, cut
+ * where they are longer, and end with a zero byte; what the artifact does not say is empty.
+ */
+typedef struct ek_identity {
+  /** `sizeof(ek_identity)`, set by the caller. */
+  uint32_t struct_size;
+  /** CRC-32 of the artifact, as `evenkeel inspect` prints it. */
+  uint32_t checksum;
+  /** Name of the artifact. */
+  char name[EK_IDENTITY_TEXT];
+  /** Version of the artifact. */
+  char version[EK_IDENTITY_TEXT];
+  /** Program and version that made it. */
+  char made_by[EK_IDENTITY_TEXT];
+  /** Date of its making. */
+  char date[EK_IDENTITY_TEXT];
+  /** The first trace that its policy was trained on. */
+  char trace[EK_IDENTITY_TEXT];
+  /** Further traces that it was trained on. */
+  uint32_t more_traces;
+  /** 0. */
+  uint32_t reserved;
+} ek_identity;
 
 /**
  * A request under way: kept by the caller from `ek_upstream_begin` to `ek_upstream_finish`, and
@@ -1072,6 +1115,13 @@ ek_code ek_host_stats(const struct ek_upstream *upstream,
                       uint64_t now_us,
                       struct ek_stats *stats);
 
+/**
+ * Reads what a model is called by.
+ *
+ * `identity`: filled in; its `struct_size` must be set.
+ */
+ek_code ek_model_identity(const struct ek_model *model, struct ek_identity *identity);
+
 /** Size in bytes of the storage of a model. */
 size_t ek_model_size(void);
 
@@ -1208,6 +1258,26 @@ ek_code ek_upstream_finish(struct ek_upstream *upstream,
                            const struct ek_facts *facts,
                            const struct ek_outcome *outcome,
                            uint64_t now_us);
+
+/**
+ * Learns from a prompt that an engine has counted, `prompt_tokens` in all, how many bytes of text make a
+ * token. To be called at most once for a request that has ended, whatever it came to.
+ *
+ * `facts`: those of `ek_upstream_begin`.
+ */
+ek_code ek_upstream_counted(struct ek_upstream *upstream,
+                            const struct ek_facts *facts,
+                            uint32_t prompt_tokens,
+                            uint64_t now_us);
+
+/**
+ * Estimates the tokens of a prompt: those that its facts name, and its text at as many bytes a token as
+ * engines have counted in prompts of its class.
+ */
+ek_code ek_upstream_prompt_tokens(const struct ek_upstream *upstream,
+                                  const struct ek_facts *facts,
+                                  uint64_t now_us,
+                                  uint32_t *prompt_tokens);
 
 /**
  * The key under which a host stands in the telemetry file, and should be registered: FNV-1a
