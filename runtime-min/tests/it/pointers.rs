@@ -230,6 +230,9 @@ fn of_a_request() {
         ek_upstream_finish(bad as *mut _, model, ticket, asked, ended, 1);
         ek_upstream_finish(upstream, model, bad as *mut _, asked, ended, 1);
         ek_upstream_finish(upstream, model, ticket, asked, bad as *const _, 1);
+        ek_upstream_counted(bad as *mut _, asked, 7, 1);
+        ek_upstream_prompt_tokens(bad as *const _, asked, 1, at as *mut _);
+        ek_upstream_prompt_tokens(upstream, asked, 1, bad as *mut _);
         ek_record_outcome(bad as *mut _, 0, ticket, ended, 1);
         ek_record_outcome(ring, 0, bad as *const _, ended, 1);
         ek_record_outcome(ring, 0, ticket, bad as *const _, 1);
@@ -237,6 +240,8 @@ fn of_a_request() {
     refuses_misaligned!(at, bad =>
         ek_upstream_finish(upstream, bad as *const _, ticket, asked, ended, 1);
         ek_upstream_finish(upstream, model, ticket, bad as *const _, ended, 1);
+        ek_upstream_counted(upstream, bad as *const _, 7, 1);
+        ek_upstream_prompt_tokens(upstream, bad as *const _, 1, at as *mut _);
     );
     assert_eq!(all.stats(0).in_flight, 1, "refused, it is not counted out");
     // SAFETY: as the header says.
