@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use clap::Parser;
 use evenkeel_agent::agent::{self, AgentOptions, Overview};
 use evenkeel_agent::check;
 use evenkeel_agent::discovery::dns::Addresses;
@@ -18,6 +17,7 @@ use evenkeel_agent::file::Output;
 use evenkeel_agent::scrape::Limits;
 use evenkeel_agent::scrape::ScrapeOptions;
 use evenkeel_agent::status;
+use evenkeel_console::{parse, with_causes};
 use tokio::net::TcpListener;
 
 use cli::{Asking, Check, Cli, Command, Run};
@@ -32,17 +32,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error and its causes, each said once: some name their cause themselves.
-fn with_causes(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .skip(1)
-        .map(ToString::to_string)
-        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
-}
-
 fn start() -> Result<ExitCode> {
-    let cli = Cli::parse();
+    let cli: Cli = parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = match cli.command {
         Some(Command::Check(check)) => runtime.block_on(check_hosts(check)),

@@ -5,10 +5,10 @@ mod commands;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use evenkeel_console::{parse, with_causes};
 
 fn main() -> ExitCode {
-    let result = match cli::Cli::parse().command {
+    let result = match parse::<cli::Cli>().command {
         cli::Command::Host(arguments) => commands::host::run(&arguments),
         cli::Command::Replay(arguments) => commands::replay::run(&arguments),
         cli::Command::Compare(arguments) => commands::compare::run(&arguments),
@@ -24,13 +24,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error and its causes, each said once: some name their cause themselves.
-fn with_causes(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .skip(1)
-        .map(ToString::to_string)
-        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::commands::ablate::AblateArgs;
 use crate::commands::audit::AuditArgs;
@@ -26,23 +26,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Parses the command line, or prints what is wrong with it and ends.
-pub fn parse() -> Cli {
-    let matches = with_negative_numbers(Cli::command()).get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-}
-
-/// Takes `--option -1` for a value, so that the complaint is about the value and not about an option
-/// `-1`.
-fn with_negative_numbers(command: clap::Command) -> clap::Command {
-    command
-        .mut_args(|argument| {
-            let takes_values = argument.get_action().takes_values();
-            if takes_values { argument.allow_negative_numbers(true) } else { argument }
-        })
-        .mut_subcommands(with_negative_numbers)
 }
 
 /// The subcommands.
@@ -82,6 +65,9 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+    use evenkeel_console::with_negative_numbers;
+
     use super::*;
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use evenkeel_train::cli::{self, Command};
+use evenkeel_console::{parse, with_causes};
+use evenkeel_train::cli::{Cli, Command};
 use evenkeel_train::stop::Stopped;
 use evenkeel_train::{commands, pipeline};
 
@@ -12,7 +13,7 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     // `evenkeel inspect FILE | head` ends quietly.
     sigpipe::reset();
-    let result = match cli::parse().command {
+    let result = match parse::<Cli>().command {
         Command::Train(arguments) => pipeline::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Tune(arguments) => commands::tune::run(&arguments),
@@ -36,29 +37,5 @@ fn main() -> ExitCode {
             eprintln!("error: {}", with_causes(&error));
             ExitCode::FAILURE
         }
-    }
-}
-
-/// An error and its causes, each said once: some name their cause themselves.
-fn with_causes(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .skip(1)
-        .map(ToString::to_string)
-        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::Context;
-
-    use super::*;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let error = Err::<(), _>(std::io::Error::other("disk full")).context("cannot write a: disk full");
-        let error = error.context("train").unwrap_err();
-        assert_eq!(with_causes(&error), "train: cannot write a: disk full");
-        assert_eq!(with_causes(&anyhow::anyhow!("x").context("y")), "y: x");
     }
 }

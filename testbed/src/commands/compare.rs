@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use evenkeel_datasets::synth::Service;
 use evenkeel_datasets::{LoadOptions, Trace, load_trace};
 use evenkeel_env::fleet::Antagonists;
@@ -113,9 +113,16 @@ pub(crate) fn setting(arguments: &SettingArgs) -> Result<Setting> {
         Some(path) => service_file::read(path)?,
         None => ServiceOptions::Llm(LlmOptions::default()),
     };
-    if !(arguments.time_scale > 0.0 && arguments.time_scale.is_finite()) {
-        bail!("the time scale is {}, expected a positive number", arguments.time_scale);
+    let positive = [
+        ("--time-scale", arguments.time_scale),
+        ("--load", arguments.load),
+        ("--slow-mean-s", arguments.slow_mean_s),
+        ("--telemetry-ms", arguments.telemetry_ms.unwrap_or(1.0)),
+    ];
+    for (option, value) in positive {
+        ensure!(value > 0.0 && value.is_finite(), "{option}: found {value}, expected a positive number");
     }
+    ensure!(arguments.deadline_s > 0.0, "--deadline-s: found {}, expected a positive number", arguments.deadline_s);
     ensure!(!arguments.speeds.is_empty(), "a fleet needs a host");
     let antagonists = if arguments.quiet { Antagonists::NONE } else { Antagonists::standard(arguments.slow_mean_s) };
     Ok(Setting {
