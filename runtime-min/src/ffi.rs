@@ -56,7 +56,10 @@ pub use model::{EkModel, ek_model_load, ek_model_metadata, ek_model_size};
 pub use record::{
     EkRing, ek_record_attach, ek_record_counts, ek_record_decision, ek_record_init, ek_record_outcome, ek_record_size,
 };
-pub use requests::{ek_upstream_arrived, ek_upstream_begin, ek_upstream_finish, ek_upstream_first_token};
+pub use requests::{
+    ek_upstream_arrived, ek_upstream_begin, ek_upstream_counted, ek_upstream_finish, ek_upstream_first_token,
+    ek_upstream_prompt_tokens,
+};
 pub use telemetry_file::{ek_host_key, ek_telemetry_file_apply, ek_telemetry_file_heartbeat};
 pub use types::{
     EkChoice, EkCounters, EkEligible, EkExplanation, EkFacts, EkForecast, EkHostExplanation, EkIfOther, EkOutcome,

@@ -55,7 +55,7 @@ pub(crate) fn collect(folder: &Path) -> Result<()> {
 }
 
 /// Name under which programs load the shared library; `runtime-min/capi/build.rs` sets it.
-fn soname() -> String {
+pub(crate) fn soname() -> String {
     format!("libevenkeel.so.{}", VERSION.split('.').next().unwrap_or(VERSION))
 }
 
@@ -64,7 +64,7 @@ fn fill(template: &str) -> String {
     template.replace("@PREFIX@", "${pcfiledir}/../..").replace("@VERSION@", VERSION)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -73,12 +73,12 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 #[cfg(unix)]
-fn link(target: &str, path: &Path) -> Result<()> {
+pub(crate) fn link(target: &str, path: &Path) -> Result<()> {
     std::os::unix::fs::symlink(target, path).with_context(|| format!("cannot create {}", path.display()))
 }
 
 #[cfg(not(unix))]
-fn link(target: &str, path: &Path) -> Result<()> {
+pub(crate) fn link(target: &str, path: &Path) -> Result<()> {
     let source = path.with_file_name(target);
     copy(&source, path)
 }

@@ -1,4 +1,5 @@
-//! The project's chores: `cargo xtask train`, `eval`, `test`, `bench`, `fuzz`, `dist`.
+//! The project's chores: `cargo xtask train`, `eval`, `test`, `bench`, `fuzz`, `dist`,
+//! `package`.
 //!
 //! It runs processes and links none of the project's crates, so that it builds in
 //! seconds and works when they do not.
@@ -11,6 +12,7 @@ mod ending;
 mod eval;
 mod fuzz;
 mod mockers;
+mod package;
 mod process;
 mod proxies;
 mod soak;
@@ -58,6 +60,8 @@ enum Chore {
     Demo(demo::Options),
     /// Build the C library and collect what a C program needs in dist/
     Dist,
+    /// Build everything and pack it in dist/: Debian packages, Envoy's module, sums, bill of materials
+    Package,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -73,5 +77,6 @@ fn main() -> anyhow::Result<()> {
         Chore::E2e(options) => ending::on_signals(|| e2e::run(&options)),
         Chore::Demo(options) => ending::on_signals(|| demo::run(&options)),
         Chore::Dist => dist::run(),
+        Chore::Package => package::run(),
     }
 }

@@ -9,13 +9,14 @@ mod clibrary;
 mod csafety;
 mod deploy;
 pub(crate) mod envoy;
+mod install;
 mod instructions;
 mod lake;
 pub(crate) mod llama;
 pub(crate) mod nginx;
 mod nginx_source;
 mod nginx_valgrind;
-mod packages;
+pub(crate) mod packages;
 mod page;
 pub(crate) mod python;
 mod reports;
@@ -78,7 +79,7 @@ const fn by_number(name: &'static str, run: fn(&Machine) -> Result<()>) -> Step 
 }
 
 /// Cheap ones first.
-const STEPS: [Step; 33] = [
+const STEPS: [Step; 34] = [
     quick("tidiness", |_| tidy::run()),
     quick("formatting", |_| checks::formatting()),
     quick("C library: build, symbols, size", |_| clibrary::build()),
@@ -111,6 +112,7 @@ const STEPS: [Step; 33] = [
     quick("recipe for plain machines", |_| deploy::machines()),
     slow("recipes against their schemas", deploy::schemas),
     slow("llama.cpp behind the proxies", |_| llama::run(&training::default_artifact())),
+    slow("packages in a fresh Debian", |_| install::run()),
     // Its engine takes longer to build than all else together.
     by_number("lake: queries of logs at rest", lake::run),
 ];

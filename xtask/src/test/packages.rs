@@ -9,7 +9,7 @@ use super::Skip;
 use crate::process::{self, program};
 
 /// Makes sure that the packages are installed, or skips the step with their names.
-pub(super) fn ensure(packages: &[&str]) -> Result<()> {
+pub(crate) fn ensure(packages: &[&str]) -> Result<()> {
     let missing: Vec<_> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -45,6 +45,7 @@ fn is_installed(package: &str) -> bool {
     output.is_ok_and(|output| output.stdout.ends_with(b"install ok installed"))
 }
 
-fn is_root() -> bool {
+/// Whether this user may do all.
+pub(super) fn is_root() -> bool {
     process::output(&mut program("id", ["-u"])).is_ok_and(|id| id.trim() == "0")
 }
