@@ -1,9 +1,10 @@
 //! The demonstration's default trace: conversations about documents, in Mooncake's format.
 //!
 //! Prompts begin with an assistant's instructions, which all of its users share, go on with a
-//! document that many ask about, and end with what was said before. That most of a prompt is known
-//! from earlier ones, and some of it from very many, is the finding of Mooncake (arXiv 2407.00079) for
-//! a chat service; its prompts are longer than what the emulated hosts have room for.
+//! document that many ask about, and end with what was said before. That prompts begin as earlier ones
+//! did is what Mooncake found of a chat service (arXiv 2407.00079). Much more is shared here, so that the
+//! choice of host shows: 95 % of the blocks were in an earlier prompt's beginning, 37 % in Mooncake's own
+//! trace. Its prompts, 12,000 tokens in the mean, are cut to what the emulated hosts have room for.
 
 use std::collections::BinaryHeap;
 use std::f64::consts::TAU;
