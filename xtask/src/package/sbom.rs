@@ -1,5 +1,5 @@
 //! The bill of materials: every crate that is linked into something that a release hands out, as
-//! CycloneDX 1.5.
+//! `CycloneDX` 1.5.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
