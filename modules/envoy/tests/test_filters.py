@@ -17,7 +17,7 @@ class Filters(Case):
     def test_the_body_tells_the_prompt(self):
         [host] = self.hosts({})
         envoy = self.envoy([host], filters=[request_filter({})]).start()
-        kept = {"content-type": "application/json; charset=utf-8", "x-evenkeel-facts": "7-7-7-7-7-7-7-7-7"}
+        kept = {"content-type": "application/json; charset=utf-8", "x-evenkeel-facts": "7-7-7-7-7-7-7-7-7-7"}
 
         def told(body, headers=None):
             self.assertEqual(envoy.get(headers=headers or kept, body=body)[0], 200)
@@ -71,7 +71,7 @@ class Filters(Case):
                 client.start()
                 until(lambda: host.served > served, "no response begins")
                 if upstream_filters:
-                    until(lambda: envoy.status()[0][host.address]["report"]["step_s"], "its report goes unnoticed")
+                    until(lambda: envoy.status()[0][host.address]["report"]["age_s"] is not None, "its report goes unnoticed")
                     self.assertIsNone(envoy.status()[0][host.address]["first_byte_s"])
                     until(lambda: envoy.status()[0][host.address]["first_byte_s"], "its first token goes unnoticed")
                     self.assertEqual(envoy.status()[0][host.address]["in_flight"], 1)

@@ -144,7 +144,7 @@ class Reading(ReadingCase):
     def test_bodies_off_reads_none(self):
         [host] = self.hosts({"headers": JSON, "body": json.dumps({"usage": {"completion_tokens": 5}})})
         envoy = self.reading_envoy([host], request={"bodies": False}, response={"bodies": False})
-        self.assertEqual(envoy.get(headers={**JSON, "x-evenkeel-facts": "7-7-7-7-7-7-7-7-7"}, body=chat("a" * 400))[0], 200)
+        self.assertEqual(envoy.get(headers={**JSON, "x-evenkeel-facts": "7-7-7-7-7-7-7-7-7-7"}, body=chat("a" * 400))[0], 200)
         self.assertIsNone(facts_of(host.requests[-1]))
         [line] = self.logged(1)
         self.assertEqual([line[field] for field in FIELDS[:3]], [None] * 3)
