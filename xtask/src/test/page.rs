@@ -1,7 +1,7 @@
 //! The demonstration's live page in headless Chromium.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -48,13 +48,20 @@ fn watch(artifact: &Path, python: &Path) -> Result<()> {
     process::run(tests.env("EVENKEEL_PAGE", format!("http://127.0.0.1:{port}/")))
 }
 
+/// The program of this process, also where a build has put another file in its place meanwhile, which Linux
+/// marks behind the path.
+fn itself() -> Result<PathBuf> {
+    let path = std::env::current_exe().context("this program has no path")?;
+    Ok(path.to_string_lossy().trim_end_matches(" (deleted)").into())
+}
+
 /// Starts the demonstration as a process of its own, ends it by a signal to that one alone, and looks that
 /// nothing listens any more.
 fn end(artifact: &Path, signal: &str) -> Result<()> {
     let ports = demo::PORTS + 1;
     let port = free_ports(ports)?;
     let log = process::target().join(format!("demo-{signal}.log"));
-    let mut command = program(std::env::current_exe()?, ["demo", "--port", &port.to_string(), "--first-port"]);
+    let mut command = program(itself()?, ["demo", "--port", &port.to_string(), "--first-port"]);
     command.arg((port + 1).to_string()).arg("--artifact").arg(std::path::absolute(artifact)?);
     let mut demo = Running::start(&mut command, &log)?;
     demo.wait_for_within(10 * PATIENCE, port, &log)?;
